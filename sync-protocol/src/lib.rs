@@ -1,0 +1,21 @@
+//! The shared core of ShopSmart Sync: what a store agent and the cloud hub must agree on to the byte.
+//!
+//! It does no I/O, reads no clock and knows no async runtime: time comes in as an argument, frames go in and out as
+//! bytes. The same code therefore runs under QUIC, in tests and in the deterministic simulation.
+//!
+//! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`), the stock cell
+//! (`stock`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
+
+pub mod digest;
+pub mod frame;
+pub mod ids;
+pub mod limits;
+pub mod link;
+pub mod quantity;
+pub mod record;
+pub mod stock;
+pub mod time;
+
+pub use ids::{Boot, Epoch, Gtin, ItemNo, Position, Reference, Seq, Sku, SourceId, StoreId, TraceId};
+pub use quantity::Quantity;
+pub use time::{Ticks, UnixMillis};

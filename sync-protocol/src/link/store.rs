@@ -1,0 +1,386 @@
+//! The agent's end of a link.
+//!
+//! `Down → Greeting → Streaming`, with `Adopting` between when the hub hands over a new epoch. A link counts as up only in
+//! `Streaming`: with TLS 1.3 a refused client sees its connection succeed and fails only afterwards.
+
+use super::sender::{Acked, Sender};
+use super::{PeerMisbehaved, Timing};
+use crate::frame::{
+    Ack, Body, Buckets, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Offer, Refused, Resend, StateBatch,
+    Stream, Welcome,
+};
+use crate::ids::{Boot, Epoch, ItemNo, Position, Seq, StoreId};
+use crate::record::HubStock;
+use crate::time::Ticks;
+use std::collections::VecDeque;
+
+/// Most parts of one hand-over.
+const PARTS_MAX: u32 = 4_096;
+
+/// What the link asks of the agent that owns the records.
+pub trait StoreRecords {
+    type Error;
+
+    fn hello(&mut self) -> Hello;
+    fn state_head(&self) -> Seq;
+    fn history_head(&self) -> Position;
+    /// Records changed after `base`, as many as one batch holds.
+    fn state_batch(&mut self, base: Seq) -> StateBatch;
+    /// Documents after `base`, as many as one batch holds; up to the head when none are left.
+    fn history_batch(&mut self, base: Position) -> Result<HistoryBatch, Self::Error>;
+    /// The agent's copy of the hub's halves for items above `after`, as many as one frame holds; `true` when these are all.
+    fn hub_halves(&mut self, after: ItemNo) -> (Vec<HubStock>, bool);
+    fn heartbeat(&self) -> Heartbeat;
+}
+
+/// What the agent has to do after a frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreEvent {
+    /// The link is up; the hub stands at these marks.
+    Welcomed(Welcome),
+    /// The other side holds everything of this stream up to here, durably.
+    Acknowledged(Ack),
+    /// Apply these records of the hub in one transaction, then call [`StoreLink::applied`] once it is on disk.
+    Apply(DownBatch),
+    /// Start over from this, in one transaction, then call [`StoreLink::adopted`] once it is on disk.
+    Adopt(Vec<Handover>),
+    /// The hub's sums of the agent's records differ from the agent's: write the differing ones anew.
+    Compare(Buckets),
+    /// The hub will not take our frames; the link closes itself where there is no point in going on.
+    Refused(Refused),
+    /// The hub's clock, for the skew shown to people.
+    Pulse(crate::frame::Pulse),
+}
+
+/// In which state a link is, for people and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    Down,
+    Greeting,
+    Adopting,
+    Streaming,
+}
+
+impl LinkState {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkState::Down => "down",
+            LinkState::Greeting => "greeting",
+            LinkState::Adopting => "adopting",
+            LinkState::Streaming => "streaming",
+        }
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    Down,
+    Greeting { answer_by: Ticks },
+    Adopting { parts: Vec<Handover>, answer_by: Ticks },
+    Streaming { heartbeat_at: Ticks, heard_at: Ticks, offering: Option<Offering> },
+}
+
+/// How far the agent's copy of the hub's halves has been offered.
+#[derive(Debug)]
+struct Offering {
+    part: u32,
+    after: ItemNo,
+}
+
+/// The agent's end of a link, over whatever transport is there.
+#[derive(Debug)]
+pub struct StoreLink {
+    store: StoreId,
+    epoch: Epoch,
+    boot: Boot,
+    timing: Timing,
+    state: State,
+    say_hello: bool,
+    control: VecDeque<Body>,
+    state_sender: Sender,
+    history_sender: Sender,
+}
+
+impl StoreLink {
+    #[must_use]
+    pub fn new(store: StoreId, epoch: Epoch, boot: Boot, timing: Timing) -> Self {
+        Self {
+            store,
+            epoch,
+            boot,
+            timing,
+            state: State::Down,
+            say_hello: false,
+            control: VecDeque::new(),
+            state_sender: Sender::new(timing),
+            history_sender: Sender::new(timing),
+        }
+    }
+
+    // Commands.
+
+    /// The transport is open in both directions.
+    pub fn connected(&mut self, now: Ticks) {
+        self.control.clear();
+        self.greet(now);
+    }
+
+    /// The transport is gone.
+    pub fn disconnected(&mut self) {
+        self.state = State::Down;
+        self.say_hello = false;
+        self.control.clear();
+    }
+
+    /// The hub's records up to `upto` are on disk here.
+    pub fn applied(&mut self, upto: Seq) {
+        self.control.push_back(Body::Ack(Ack { stream: Stream::State, upto: upto.0 }));
+    }
+
+    /// The granted epoch is on disk here, with everything it starts from: say hello in it.
+    pub fn adopted(&mut self, epoch: Epoch, now: Ticks) {
+        self.epoch = epoch;
+        if !matches!(self.state, State::Down) {
+            self.greet(now);
+        }
+    }
+
+    /// Asks the hub to send these buckets of its records again.
+    pub fn ask_again(&mut self, resend: Resend) {
+        self.control.push_back(Body::Resend(resend));
+    }
+
+    fn greet(&mut self, now: Ticks) {
+        self.say_hello = true;
+        self.state = State::Greeting { answer_by: now.plus(self.timing.answer_within) };
+    }
+
+    // Frames in.
+
+    /// Takes a frame from the hub.
+    ///
+    /// # Errors
+    /// The hub broke the protocol; drop the transport.
+    pub fn handle<R: StoreRecords>(
+        &mut self,
+        frame: Frame,
+        now: Ticks,
+        records: &R,
+    ) -> Result<Option<StoreEvent>, PeerMisbehaved> {
+        if frame.store != self.store {
+            let (expected, found) = (self.store.to_string(), frame.store.to_string());
+            return Err(PeerMisbehaved::OtherStore { expected, found });
+        }
+        if let State::Streaming { heard_at, .. } = &mut self.state {
+            *heard_at = now;
+        }
+        match (&self.state, frame.body) {
+            (State::Down, _) => Ok(None),
+            (_, Body::Refused(refused)) => Ok(self.refused(refused, now)),
+            (State::Greeting { .. }, Body::Welcome(welcome)) => Ok(Some(self.welcomed(welcome, now))),
+            (State::Greeting { .. } | State::Adopting { .. }, Body::Handover(part)) => self.handed_over(part, now),
+            (State::Streaming { .. }, Body::Ack(ack)) => self.acknowledged(ack, now, records),
+            (State::Streaming { .. }, Body::Down(batch)) => Ok(Some(StoreEvent::Apply(batch))),
+            (State::Streaming { .. }, Body::Pulse(pulse)) => Ok(Some(StoreEvent::Pulse(pulse))),
+            (State::Streaming { .. }, Body::Buckets(buckets)) => Ok(Some(StoreEvent::Compare(buckets))),
+            // Left over from before one of the two ends started this conversation anew.
+            (
+                _,
+                Body::Ack(_) | Body::Down(_) | Body::Pulse(_) | Body::Buckets(_) | Body::Welcome(_) | Body::Handover(_),
+            ) => Ok(None),
+            (_, body) => Err(PeerMisbehaved::Unexpected { state: self.state().name(), frame: body.kind() }),
+        }
+    }
+
+    fn welcomed(&mut self, welcome: Welcome, now: Ticks) -> StoreEvent {
+        self.state_sender.resume(welcome.state_mark.0);
+        self.history_sender.resume(welcome.history_mark.0);
+        self.state = State::Streaming {
+            // The first heartbeat goes out at once, so that the hub knows whether it has everything.
+            heartbeat_at: now,
+            heard_at: now,
+            offering: welcome.wants_offer.then_some(Offering { part: 0, after: ItemNo(0) }),
+        };
+        StoreEvent::Welcomed(welcome)
+    }
+
+    fn handed_over(&mut self, part: Handover, now: Ticks) -> Result<Option<StoreEvent>, PeerMisbehaved> {
+        let mut parts = match std::mem::replace(&mut self.state, State::Down) {
+            State::Adopting { parts, .. } => parts,
+            _ => Vec::new(),
+        };
+        if part.part == 0 {
+            parts.clear();
+        }
+        let expected = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        if expected >= PARTS_MAX {
+            return Err(PeerMisbehaved::HandoverTooLong { max: PARTS_MAX });
+        }
+        let same = parts.first().is_none_or(|first| first.granted == part.granted);
+        if part.part != expected || !same {
+            return Err(PeerMisbehaved::PartOutOfOrder { expected, found: part.part });
+        }
+        let last = part.last;
+        parts.push(part);
+        let answer_by = now.plus(self.timing.answer_within);
+        if last {
+            self.state = State::Adopting { parts: Vec::new(), answer_by };
+            return Ok(Some(StoreEvent::Adopt(parts)));
+        }
+        self.state = State::Adopting { parts, answer_by };
+        Ok(None)
+    }
+
+    fn acknowledged<R: StoreRecords>(
+        &mut self,
+        ack: Ack,
+        now: Ticks,
+        records: &R,
+    ) -> Result<Option<StoreEvent>, PeerMisbehaved> {
+        let (sender, head) = match ack.stream {
+            Stream::State => (&mut self.state_sender, records.state_head().0),
+            Stream::History => (&mut self.history_sender, records.history_head().0),
+        };
+        if ack.upto > head {
+            return Err(PeerMisbehaved::AckBeyondHead { stream: ack.stream.name(), found: ack.upto, head });
+        }
+        Ok(match sender.acknowledged(ack.upto, now) {
+            Acked::Upto(_) => Some(StoreEvent::Acknowledged(ack)),
+            Acked::Stale => None,
+        })
+    }
+
+    fn refused(&mut self, refused: Refused, now: Ticks) -> Option<StoreEvent> {
+        use crate::frame::Refusal::{SayHello, Unavailable, Unreadable};
+        match refused.why {
+            // Several frames may be refused before our hello arrives; one hello answers them all.
+            SayHello if matches!(self.state, State::Streaming { .. }) => self.greet(now),
+            SayHello => return None,
+            // Nothing was taken; the resend timers bring it again.
+            Unavailable | Unreadable => {}
+            _ => self.disconnected(),
+        }
+        Some(StoreEvent::Refused(refused))
+    }
+
+    // Frames out.
+
+    /// The next frame to send, if there is one. Call until it gives `None`.
+    ///
+    /// # Errors
+    /// Whatever reading the records failed with; the link itself is unharmed.
+    pub fn poll_frame<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Frame>, R::Error> {
+        if matches!(self.state, State::Down) {
+            return Ok(None);
+        }
+        if std::mem::take(&mut self.say_hello) {
+            return Ok(Some(self.frame(Body::Hello(records.hello()))));
+        }
+        if let Some(body) = self.control.pop_front() {
+            return Ok(Some(self.frame(body)));
+        }
+        if !matches!(self.state, State::Streaming { .. }) {
+            return Ok(None);
+        }
+        let body = match self.next_offer(records).or_else(|| self.next_state(now, records)) {
+            Some(body) => Some(body),
+            None => match self.next_history(now, records)? {
+                Some(body) => Some(body),
+                None => self.next_heartbeat(now, records),
+            },
+        };
+        Ok(body.map(|body| self.frame(body)))
+    }
+
+    fn next_offer<R: StoreRecords>(&mut self, records: &mut R) -> Option<Body> {
+        let State::Streaming { offering, .. } = &mut self.state else { return None };
+        let Offering { part, after } = offering.take()?;
+        let (halves, last) = records.hub_halves(after);
+        if !last {
+            *offering = Some(Offering { part: part + 1, after: crate::frame::last_item(&halves) });
+        }
+        Some(Body::Offer(Offer { part, last, halves, unreadable: Vec::new() }))
+    }
+
+    fn next_state<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Option<Body> {
+        self.state_sender.overdue(now);
+        let base = self.state_sender.next_base(records.state_head().0)?;
+        let batch = records.state_batch(Seq(base));
+        debug_assert!(batch.upto.0 > base, "there was something to send above {base}");
+        self.state_sender.sent(batch.upto.0, now);
+        self.put_off_heartbeat(now);
+        Some(Body::State(batch))
+    }
+
+    fn next_history<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Body>, R::Error> {
+        self.history_sender.overdue(now);
+        let Some(base) = self.history_sender.next_base(records.history_head().0) else { return Ok(None) };
+        let batch = records.history_batch(Position(base))?;
+        debug_assert!(batch.upto.0 > base, "there was something to send above {base}");
+        self.history_sender.sent(batch.upto.0, now);
+        Ok(Some(Body::History(batch)))
+    }
+
+    fn next_heartbeat<R: StoreRecords>(&mut self, now: Ticks, records: &R) -> Option<Body> {
+        let State::Streaming { heartbeat_at, .. } = &self.state else { return None };
+        if *heartbeat_at > now {
+            return None;
+        }
+        self.put_off_heartbeat(now);
+        Some(Body::Heartbeat(records.heartbeat()))
+    }
+
+    fn put_off_heartbeat(&mut self, now: Ticks) {
+        if let State::Streaming { heartbeat_at, .. } = &mut self.state {
+            *heartbeat_at = now.plus(self.timing.heartbeat_every);
+        }
+    }
+
+    fn frame(&self, body: Body) -> Frame {
+        Frame { store: self.store.clone(), epoch: self.epoch, boot: self.boot, body }
+    }
+
+    // Questions.
+
+    /// When to call [`Self::poll_frame`] and [`Self::gave_up`] again, if nothing arrives before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Ticks> {
+        match &self.state {
+            State::Down => None,
+            State::Greeting { answer_by } | State::Adopting { answer_by, .. } => Some(*answer_by),
+            State::Streaming { heartbeat_at, heard_at, .. } => [
+                Some(*heartbeat_at),
+                Some(heard_at.plus(self.timing.silence_max)),
+                self.state_sender.deadline(),
+                self.history_sender.deadline(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
+        }
+    }
+
+    /// Why the transport should be dropped now: the hub has been silent for too long.
+    #[must_use]
+    pub fn gave_up(&self, now: Ticks) -> Option<&'static str> {
+        match &self.state {
+            State::Greeting { answer_by } if *answer_by <= now => Some("the hub did not answer the hello"),
+            State::Adopting { answer_by, .. } if *answer_by <= now => Some("the hub's hand-over stopped"),
+            State::Streaming { heard_at, .. } if heard_at.plus(self.timing.silence_max) <= now => {
+                Some("the hub has been silent")
+            }
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub fn state(&self) -> LinkState {
+        match &self.state {
+            State::Down => LinkState::Down,
+            State::Greeting { .. } => LinkState::Greeting,
+            State::Adopting { .. } => LinkState::Adopting,
+            State::Streaming { .. } => LinkState::Streaming,
+        }
+    }
+}
