@@ -27,6 +27,8 @@ pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 pub const BODY_BYTES_MAX: usize = 512 * 1024;
 /// Most records in one batch: what a decoder may allocate for records.
 pub const RECORDS_MAX: usize = 16_384;
+/// Most pieces of one frame that are set aside one by one; of more only the number is kept.
+pub const UNREADABLE_MAX: usize = 256;
 /// A sender closes a batch once its body has reached this many bytes before compression.
 pub const BATCH_BODY_TARGET: usize = 96 * 1024;
 /// Most earlier boots an agent lists at hello.

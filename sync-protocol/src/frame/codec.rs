@@ -73,6 +73,9 @@ impl Writer {
     }
 }
 
+/// The largest sequence number or ledger position.
+pub(crate) const MARK_MAX: u64 = u64::MAX >> 1;
+
 /// Reads from the front of a byte slice.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {
@@ -123,6 +126,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn bounded(&mut self, what: &'static str, max: u64) -> Result<u64, DecodeError> {
         let found = self.varint(what)?;
         if found > max { Err(DecodeError::TooLarge { what, found, max }) } else { Ok(found) }
+    }
+
+    /// A sequence number or ledger position: 63 bits, so that databases with signed integers hold it.
+    pub(crate) fn mark(&mut self, what: &'static str) -> Result<u64, DecodeError> {
+        self.bounded(what, MARK_MAX)
     }
 
     pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, DecodeError> {

@@ -6,14 +6,15 @@
 //! a cell's figures are, thousandths otherwise. Any half can be written; an unlikely one only costs more bytes.
 //!
 //! One store cell: `item delta · 4 + has_fulfilled · 2 + is_fine` | out | zigzag(on hand) | zigzag(on hand − net) |
-//! zigzag(out − recalled) | fulfilled, only where flagged; `net = granted − recalled − fulfilled`.
+//! zigzag(recalled − guess) | fulfilled, only where flagged; `net = granted − recalled − fulfilled`, and [`Recalls`] guesses.
 //! One hub cell: `item delta · 8 + has_promised · 4 + has_released · 2 + is_fine` | returned | promised | released, the last
 //! two only where flagged.
 
 use super::codec::{DecodeError, Reader, Writer};
 use crate::ids::{Epoch, ItemNo};
 use crate::limits::{ITEMS_MAX, RECORDS_MAX};
-use crate::record::{HubStock, StoreStock, Unreadable};
+use super::sections::SetAside;
+use crate::record::{HubStock, StoreStock};
 use crate::stock::{HubHalf, StoreHalf};
 
 /// Writes nothing for no cells. Invariant: `cells` is sorted by item, no item twice.
@@ -32,7 +33,13 @@ pub(super) fn write_store(out: &mut Writer, cells: &[StoreStock]) {
     column(out, cells, |half| Some(signed(half.out)), Writer::plain);
     column(out, cells, |half| Some(on_hand(half)), Writer::zigzag);
     column(out, cells, |half| Some(on_hand(half) - net(half)), Writer::zigzag);
-    column(out, cells, |half| Some(signed(half.out) - signed(half.recalled)), Writer::zigzag);
+    let mut recalls = Recalls::default();
+    for StoreStock { half, .. } in cells {
+        let scale = scale_of_store(half);
+        let (sold, recalled) = (signed(half.out) / scale, signed(half.recalled) / scale);
+        out.zigzag(recalled - recalls.guess(sold));
+        recalls.learn(sold, recalled);
+    }
     column(out, cells, |half| (half.fulfilled > 0).then(|| signed(half.fulfilled)), Writer::plain);
 }
 
@@ -72,33 +79,87 @@ fn scale(totals: &[u64]) -> i64 {
 pub(super) fn read_store(
     reader: &mut Reader<'_>,
     epoch: Epoch,
-    unreadable: &mut Vec<Unreadable>,
+    unreadable: &mut SetAside,
 ) -> Result<Vec<StoreStock>, DecodeError> {
     let heads = read_heads(reader, 2)?;
     let outs = read_figures(reader, &heads, Reader::plain)?;
     let on_hands = read_figures(reader, &heads, Reader::zigzag)?;
     let gaps = read_figures(reader, &heads, Reader::zigzag)?;
-    let lags = read_figures(reader, &heads, Reader::zigzag)?;
+    let recalled = read_recalled(reader, &heads, &outs)?;
     let mut cells = Vec::with_capacity(heads.len());
     for (at, head) in heads.iter().enumerate() {
         let fulfilled = if head.flags & 0b10 != 0 { figure(reader, *head, Reader::plain)? } else { 0 };
-        let half = rebuild(epoch, outs[at], on_hands[at], gaps[at], lags[at], fulfilled);
+        let half = rebuild(epoch, outs[at], on_hands[at], gaps[at], recalled[at], fulfilled);
         match half.and_then(|half| half.validate().is_ok().then_some(half)) {
             Some(half) => cells.push(StoreStock { item: head.item, half }),
-            None => unreadable.push(Unreadable {
-                what: "stock half",
-                reason: format!("item {} has figures outside of what a store half can hold", head.item),
-                bytes: Vec::new(),
-            }),
+            None => {
+                let reason = format!("item {} has figures outside of what a store half can hold", head.item);
+                unreadable.put("stock half", &reason, &[]);
+            }
         }
     }
     Ok(cells)
 }
 
+fn read_recalled(reader: &mut Reader<'_>, heads: &[Head], outs: &[i64]) -> Result<Vec<i64>, DecodeError> {
+    let mut recalls = Recalls::default();
+    let mut column = Vec::with_capacity(heads.len());
+    for (head, out) in heads.iter().zip(outs) {
+        let sold = out / head.scale();
+        let recalled = reader.zigzag("stock figure")?.checked_add(recalls.guess(sold));
+        let recalled = recalled.ok_or_else(too_large)?;
+        recalls.learn(sold, recalled);
+        column.push(recalled.checked_mul(head.scale()).ok_or_else(too_large)?);
+    }
+    Ok(column)
+}
+
+/// Guesses what a cell has recalled from what it has sold: items that sell alike recall alike, each sale for itself and more for
+/// every rush that came and went. Learns from the cells before, so both ends guess the same.
+struct Recalls {
+    /// Sold and recalled so far, by the size of what a cell has sold: two classes for each doubling.
+    classes: [(u128, u128); 128],
+}
+
+impl Default for Recalls {
+    fn default() -> Self {
+        Recalls { classes: [(0, 0); 128] }
+    }
+}
+
+impl Recalls {
+    fn guess(&self, sold: i64) -> i64 {
+        let (all_sold, all_recalled) = self.classes[class(sold)];
+        if all_sold == 0 {
+            return sold;
+        }
+        let guess = u128::from(sold.unsigned_abs()).saturating_mul(all_recalled) / all_sold;
+        i64::try_from(guess).unwrap_or(sold)
+    }
+
+    /// The latest cells weigh most, so that one odd cell is soon forgotten.
+    fn learn(&mut self, sold: i64, recalled: i64) {
+        let (all_sold, all_recalled) = &mut self.classes[class(sold)];
+        *all_sold += u128::from(sold.unsigned_abs());
+        *all_recalled += u128::from(recalled.unsigned_abs());
+        if *all_sold > 16 * u128::from(sold.unsigned_abs()) {
+            *all_sold -= *all_sold / 8;
+            *all_recalled -= *all_recalled / 8;
+        }
+    }
+}
+
+/// Twice the number of its bits, and one more in the upper half of them.
+fn class(sold: i64) -> usize {
+    let sold = sold.unsigned_abs();
+    let bits = 64 - sold.leading_zeros();
+    let upper = bits > 1 && sold >> (bits - 2) & 1 == 1;
+    usize::try_from(2 * bits.min(63)).unwrap_or(0) + usize::from(upper)
+}
+
 /// `None` where a total would be negative.
-fn rebuild(epoch: Epoch, out: i64, on_hand: i64, gap: i64, lag: i64, fulfilled: i64) -> Option<StoreHalf> {
+fn rebuild(epoch: Epoch, out: i64, on_hand: i64, gap: i64, recalled: i64, fulfilled: i64) -> Option<StoreHalf> {
     let in_ = out.checked_add(on_hand)?;
-    let recalled = out.checked_sub(lag)?;
     let granted = on_hand.checked_sub(gap)?.checked_add(recalled)?.checked_add(fulfilled)?;
     let total = |value: i64| u64::try_from(value).ok();
     Some(StoreHalf {
@@ -137,7 +198,7 @@ pub(super) fn write_hub(out: &mut Writer, cells: &[HubStock]) {
 }
 
 /// Reads what [`write_hub`] wrote. Cells that break the halves' own rules are left out and reported.
-pub(super) fn read_hub(reader: &mut Reader<'_>, unreadable: &mut Vec<Unreadable>) -> Result<Vec<HubStock>, DecodeError> {
+pub(super) fn read_hub(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<HubStock>, DecodeError> {
     let heads = read_heads(reader, 3)?;
     let returned = read_figures(reader, &heads, Reader::plain)?;
     let mut promised = vec![0; heads.len()];
@@ -151,11 +212,7 @@ pub(super) fn read_hub(reader: &mut Reader<'_>, unreadable: &mut Vec<Unreadable>
         let half = HubHalf { promised: total(promised[at]), released: total(released), returned: total(returned[at]) };
         match half.validate() {
             Ok(()) => cells.push(HubStock { item: head.item, half }),
-            Err(error) => unreadable.push(Unreadable {
-                what: "hub half",
-                reason: format!("item {}: {error}", head.item),
-                bytes: Vec::new(),
-            }),
+            Err(error) => unreadable.put("hub half", &format!("item {}: {error}", head.item), &[]),
         }
     }
     Ok(cells)
@@ -165,6 +222,12 @@ pub(super) fn read_hub(reader: &mut Reader<'_>, unreadable: &mut Vec<Unreadable>
 struct Head {
     item: ItemNo,
     flags: u64,
+}
+
+impl Head {
+    fn scale(self) -> i64 {
+        if self.flags & 1 == 1 { 1 } else { 1000 }
+    }
 }
 
 /// The first column: items, strictly growing, and each cell's flags in the low bits.
@@ -193,9 +256,11 @@ fn read_figures<'a>(reader: &mut Reader<'a>, heads: &[Head], read: ReadFigure<'a
 }
 
 fn figure<'a>(reader: &mut Reader<'a>, head: Head, read: ReadFigure<'a>) -> Result<i64, DecodeError> {
-    let scale = if head.flags & 1 == 1 { 1 } else { 1000 };
-    let value = read(reader, "stock figure")?;
-    value.checked_mul(scale).ok_or_else(|| DecodeError::invalid("stock figure", "a number of more than 63 bits"))
+    read(reader, "stock figure")?.checked_mul(head.scale()).ok_or_else(too_large)
+}
+
+fn too_large() -> DecodeError {
+    DecodeError::invalid("stock figure", "a number of more than 63 bits")
 }
 
 impl Writer {

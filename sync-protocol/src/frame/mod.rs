@@ -12,6 +12,7 @@
 
 pub(crate) mod codec;
 mod columns;
+mod deflate;
 mod sections;
 
 pub use codec::DecodeError;
@@ -26,9 +27,7 @@ use codec::{Reader, Writer};
 pub const VERSION_MIN: u8 = 1;
 pub const VERSION_MAX: u8 = 1;
 
-/// Bodies shorter than this are not worth deflating.
-const DEFLATE_FROM: usize = 120;
-const DEFLATE_LEVEL: u8 = 6;
+/// The bit of a kind that says that the body is deflated.
 const DEFLATED: u8 = 0x80;
 
 /// The two record streams of a link. State is the latest value per record; history is every movement.
@@ -356,7 +355,7 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
     let mut body = Writer::default();
     write_body(&mut body, &frame.body);
     debug_assert!(body.bytes.len() <= BODY_BYTES_MAX, "senders close batches well below the bound");
-    let deflated = deflate(&body.bytes);
+    let deflated = deflate::deflate(&body.bytes);
     let mut out = Writer::default();
     out.u8(VERSION_MAX);
     out.u8(frame.body.code() | if deflated.is_some() { DEFLATED } else { 0 });
@@ -371,14 +370,6 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
         None => out.fixed(&body.bytes),
     }
     out.bytes
-}
-
-fn deflate(body: &[u8]) -> Option<Vec<u8>> {
-    if body.len() < DEFLATE_FROM {
-        return None;
-    }
-    let deflated = miniz_oxide::deflate::compress_to_vec(body, DEFLATE_LEVEL);
-    (deflated.len() + 3 < body.len()).then_some(deflated)
 }
 
 /// Reads a frame.
@@ -402,20 +393,12 @@ pub fn decode(bytes: &[u8]) -> Result<Frame, DecodeError> {
     let mut body_reader = if kind & DEFLATED == 0 {
         reader
     } else {
-        inflated = inflate(&mut reader)?;
+        inflated = deflate::inflate(&mut reader)?;
         Reader::new(&inflated)
     };
     let body = read_body(&mut body_reader, kind & !DEFLATED, epoch)?;
     body_reader.finish()?;
     Ok(Frame { store, epoch, boot, body })
-}
-
-fn inflate(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
-    let length = reader.bounded("body length", BODY_BYTES_MAX as u64)?;
-    let length = usize::try_from(length).map_err(|error| DecodeError::invalid("body length", error))?;
-    let inflated = miniz_oxide::inflate::decompress_to_vec_with_limit(reader.rest(), length)
-        .map_err(|error| DecodeError::invalid("deflated body", error))?;
-    if inflated.len() == length { Ok(inflated) } else { Err(DecodeError::invalid("deflated body", "length differs")) }
 }
 
 fn write_body(out: &mut Writer, body: &Body) {
@@ -469,9 +452,9 @@ fn read_body(reader: &mut Reader<'_>, code: u8, epoch: Epoch) -> Result<Body, De
         8 => Body::Ack(read_ack(reader)?),
         9 => Body::Heartbeat(read_heartbeat(reader)?),
         10 => Body::Pulse(Pulse {
-            state_mark: Seq(reader.varint("state mark")?),
-            history_mark: Position(reader.varint("history mark")?),
-            down_head: Seq(reader.varint("down head")?),
+            state_mark: Seq(reader.mark("state mark")?),
+            history_mark: Position(reader.mark("history mark")?),
+            down_head: Seq(reader.mark("down head")?),
             clock: UnixMillis(reader.zigzag("clock")?),
         }),
         11 => Body::Buckets(read_buckets(reader)?),
@@ -518,17 +501,17 @@ fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
     let count = reader.count("boots", BOOTS_MAX)?;
     let mut boots = Vec::with_capacity(count);
     for _ in 0..count {
-        boots.push(BootMark { boot: Boot(reader.varint("boot")?), first_seq: Seq(reader.varint("first seq")?) });
+        boots.push(BootMark { boot: Boot(reader.varint("boot")?), first_seq: Seq(reader.mark("first seq")?) });
     }
     Ok(Hello {
         version_min,
         version_max,
         boots,
-        state_head: Seq(reader.varint("state head")?),
-        history_head: Position(reader.varint("history head")?),
-        state_acked: Seq(reader.varint("state acked")?),
-        history_acked: Position(reader.varint("history acked")?),
-        down_mark: Seq(reader.varint("down mark")?),
+        state_head: Seq(reader.mark("state head")?),
+        history_head: Position(reader.mark("history head")?),
+        state_acked: Seq(reader.mark("state acked")?),
+        history_acked: Position(reader.mark("history acked")?),
+        down_mark: Seq(reader.mark("down mark")?),
         hub_life: reader.varint("hub life")?,
         clock: UnixMillis(reader.zigzag("clock")?),
         software: reader.text("software", SOFTWARE_BYTES_MAX)?.to_owned(),
@@ -548,9 +531,9 @@ fn write_welcome(out: &mut Writer, welcome: &Welcome) {
 fn read_welcome(reader: &mut Reader<'_>) -> Result<Welcome, DecodeError> {
     Ok(Welcome {
         version: reader.u8("version")?,
-        state_mark: Seq(reader.varint("state mark")?),
-        history_mark: Position(reader.varint("history mark")?),
-        down_head: Seq(reader.varint("down head")?),
+        state_mark: Seq(reader.mark("state mark")?),
+        history_mark: Position(reader.mark("history mark")?),
+        down_head: Seq(reader.mark("down head")?),
         hub_life: reader.varint("hub life")?,
         wants_offer: read_bool(reader, "wants offer")?,
         clock: UnixMillis(reader.zigzag("clock")?),
@@ -567,9 +550,9 @@ fn write_heartbeat(out: &mut Writer, heartbeat: &Heartbeat) {
 
 fn read_heartbeat(reader: &mut Reader<'_>) -> Result<Heartbeat, DecodeError> {
     Ok(Heartbeat {
-        state_head: Seq(reader.varint("state head")?),
-        history_head: Position(reader.varint("history head")?),
-        down_mark: Seq(reader.varint("down mark")?),
+        state_head: Seq(reader.mark("state head")?),
+        history_head: Position(reader.mark("history head")?),
+        down_mark: Seq(reader.mark("down mark")?),
         up_root: u128::from_le_bytes(reader.array("up root")?),
         down_root: u128::from_le_bytes(reader.array("down root")?),
     })
@@ -578,7 +561,7 @@ fn read_heartbeat(reader: &mut Reader<'_>) -> Result<Heartbeat, DecodeError> {
 fn read_ack(reader: &mut Reader<'_>) -> Result<Ack, DecodeError> {
     let code = reader.u8("stream")?;
     let stream = Stream::from_code(code).ok_or_else(|| DecodeError::invalid("stream", code))?;
-    Ok(Ack { stream, upto: reader.varint("upto")? })
+    Ok(Ack { stream, upto: reader.mark("upto")? })
 }
 
 fn write_direction(out: &mut Writer, direction: Direction) {
@@ -595,7 +578,7 @@ fn read_direction(reader: &mut Reader<'_>) -> Result<Direction, DecodeError> {
 
 fn read_buckets(reader: &mut Reader<'_>) -> Result<Buckets, DecodeError> {
     let direction = read_direction(reader)?;
-    let head = Seq(reader.varint("head")?);
+    let head = Seq(reader.mark("head")?);
     let mut sums = Vec::with_capacity(DIGEST_BUCKETS);
     for _ in 0..DIGEST_BUCKETS {
         sums.push(u128::from_le_bytes(reader.array("bucket")?));
@@ -605,7 +588,7 @@ fn read_buckets(reader: &mut Reader<'_>) -> Result<Buckets, DecodeError> {
 
 fn read_resend(reader: &mut Reader<'_>) -> Result<Resend, DecodeError> {
     let direction = read_direction(reader)?;
-    let head = Seq(reader.varint("head")?);
+    let head = Seq(reader.mark("head")?);
     let buckets = reader.blob("buckets", DIGEST_BUCKETS)?.to_vec();
     Ok(Resend { direction, head, buckets })
 }

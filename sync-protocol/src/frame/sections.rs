@@ -2,13 +2,14 @@
 //!
 //! `tag u8 │ length varint │ content`, in any order, each tag at most once; an empty section is not written. A section with an
 //! unknown tag or bad content becomes an [`Unreadable`]; so does one bad record inside a good section of length-prefixed records.
+//! No such record leans on the one before it, so that a bad one takes nobody along.
 
 use super::codec::{DecodeError, Reader, Writer};
 use super::{DownBatch, Handover, HistoryBatch, Offer, StateBatch, columns, read_bool};
-use crate::ids::{Epoch, Gtin, ItemNo, Position, Seq, TraceId};
+use crate::ids::{Epoch, Gtin, InvalidId, ItemNo, Position, Seq, SourceId, TraceId};
 use crate::limits::{
     BODY_BYTES_MAX, CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, RECORDS_MAX,
-    REFERENCE_BYTES_MAX, SKU_BYTES_MAX, SOURCE_BYTES_MAX, TRACES_MAX, UNIT_BYTES_MAX,
+    REFERENCE_BYTES_MAX, SKU_BYTES_MAX, SOURCE_BYTES_MAX, TRACES_MAX, UNIT_BYTES_MAX, UNREADABLE_MAX,
 };
 use crate::quantity::Quantity;
 use crate::record::{
@@ -40,7 +41,7 @@ pub(super) fn read_state(reader: &mut Reader<'_>, epoch: Epoch) -> Result<StateB
     let base = reader.varint("base")?;
     let upto = above(base, reader.varint("span")?, "upto")?;
     let head = above(upto, reader.varint("rest")?, "head")?;
-    let position = Position(reader.varint("position")?);
+    let position = Position(reader.mark("position")?);
     let (base, upto, head) = (Seq(base), Seq(upto), Seq(head));
     let mut batch = StateBatch { base, upto, head, position, ..StateBatch::default() };
     each_section(reader, |tag, section, unreadable| {
@@ -62,7 +63,7 @@ pub(super) fn write_history(out: &mut Writer, batch: &HistoryBatch) {
     out.varint(batch.base.0);
     out.varint(batch.upto.0 - batch.base.0);
     out.section(ITEMS, |out| write_items(out, &batch.items));
-    out.section(DOCUMENTS, |out| write_documents(out, &batch.documents, batch.base));
+    out.section(DOCUMENTS, |out| write_documents(out, &batch.documents));
 }
 
 pub(super) fn read_history(reader: &mut Reader<'_>) -> Result<HistoryBatch, DecodeError> {
@@ -73,13 +74,29 @@ pub(super) fn read_history(reader: &mut Reader<'_>) -> Result<HistoryBatch, Deco
     each_section(reader, |tag, section, unreadable| {
         match tag {
             ITEMS => batch.items = read_items(section, unreadable)?,
-            DOCUMENTS => batch.documents = read_documents(section, base, unreadable)?,
+            DOCUMENTS => batch.documents = within(read_documents(section, unreadable)?, base, upto, unreadable),
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
     })
     .map(|unreadable| batch.unreadable = unreadable)?;
     Ok(batch)
+}
+
+/// Sets aside the documents that lie outside of what the batch says it holds.
+fn within(
+    documents: Vec<HistoryDocument>,
+    base: Position,
+    upto: Position,
+    unreadable: &mut SetAside,
+) -> Vec<HistoryDocument> {
+    let is_within = |document: &HistoryDocument| document.first_position > base && document.last_position() <= upto;
+    let (inside, outside): (Vec<_>, Vec<_>) = documents.into_iter().partition(is_within);
+    for document in outside {
+        let reason = format!("`{}` is at {}, outside of its batch", document.reference, document.first_position);
+        unreadable.put("document", &reason, &[]);
+    }
+    inside
 }
 
 pub(super) fn write_down(out: &mut Writer, batch: &DownBatch) {
@@ -136,7 +153,7 @@ pub(super) fn write_handover(out: &mut Writer, handover: &Handover) {
     out.section(HALVES, |out| columns::write_hub(out, &handover.halves));
     out.section(CURSORS, |out| write_cursors(out, &handover.cursors));
     out.section(KNOWN, |out| write_known(out, &handover.known));
-    out.section(DOCUMENTS, |out| write_documents(out, &handover.documents, Position(0)));
+    out.section(DOCUMENTS, |out| write_documents(out, &handover.documents));
 }
 
 pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeError> {
@@ -146,8 +163,8 @@ pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeE
         part: reader.u32("part")?,
         last: read_bool(reader, "last")?,
         hub_life: reader.varint("hub life")?,
-        down_head: Seq(reader.varint("down head")?),
-        next_position: Position(reader.varint("next position")?),
+        down_head: Seq(reader.mark("down head")?),
+        next_position: Position(reader.mark("next position")?),
         items: Vec::new(),
         stock: Vec::new(),
         halves: Vec::new(),
@@ -163,7 +180,7 @@ pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeE
             HALVES => handover.halves = columns::read_hub(section, unreadable)?,
             CURSORS => handover.cursors = read_cursors(section, unreadable)?,
             KNOWN => handover.known = read_known(section)?,
-            DOCUMENTS => handover.documents = read_documents(section, Position(0), unreadable)?,
+            DOCUMENTS => handover.documents = read_documents(section, unreadable)?,
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -180,28 +197,52 @@ enum Known {
 /// Walks the sections. What a section's reader can't make sense of is set aside; only the frame's own outline can fail.
 fn each_section<'a>(
     reader: &mut Reader<'a>,
-    mut read: impl FnMut(u8, &mut Reader<'a>, &mut Vec<Unreadable>) -> Result<Known, DecodeError>,
+    mut read: impl FnMut(u8, &mut Reader<'a>, &mut SetAside) -> Result<Known, DecodeError>,
 ) -> Result<Vec<Unreadable>, DecodeError> {
-    let mut unreadable = Vec::new();
-    let mut seen = 0u64;
+    let mut unreadable = SetAside::default();
+    let mut seen = [false; 256];
     while !reader.is_empty() {
         let tag = reader.u8("section tag")?;
         let content = reader.blob("section", BODY_BYTES_MAX)?;
-        let bit = 1u64 << (tag % 64);
-        if seen & bit != 0 {
+        if std::mem::replace(&mut seen[usize::from(tag)], true) {
             return Err(DecodeError::invalid("section", format!("tag {tag} twice")));
         }
-        seen |= bit;
         let mut section = Reader::new(content);
         let outcome = read(tag, &mut section, &mut unreadable).and_then(|known| match known {
             Known::Yes => section.finish(),
             Known::No => Err(DecodeError::invalid("section", format!("tag {tag} is unknown"))),
         });
         if let Err(error) = outcome {
-            unreadable.push(Unreadable { what: "section", reason: error.to_string(), bytes: content.to_vec() });
+            unreadable.put("section", &error, content);
         }
     }
-    Ok(unreadable)
+    Ok(unreadable.finish())
+}
+
+/// What could not be understood. The first pieces are kept; of the rest only how many there were, so that a frame full of
+/// nothing is neither a frame full of reasons nor a flood in the receiver's quarantine.
+#[derive(Default)]
+pub(super) struct SetAside {
+    pieces: Vec<Unreadable>,
+    more: usize,
+}
+
+impl SetAside {
+    pub(super) fn put(&mut self, what: &'static str, reason: &impl ToString, bytes: &[u8]) {
+        if self.pieces.len() < UNREADABLE_MAX {
+            self.pieces.push(Unreadable { what, reason: reason.to_string(), bytes: bytes.to_vec() });
+        } else {
+            self.more += 1;
+        }
+    }
+
+    fn finish(mut self) -> Vec<Unreadable> {
+        if self.more > 0 {
+            let reason = format!("{} more in the same frame could not be understood", self.more);
+            self.pieces.push(Unreadable { what: "records", reason, bytes: Vec::new() });
+        }
+        self.pieces
+    }
 }
 
 fn above(base: u64, more: u64, what: &'static str) -> Result<u64, DecodeError> {
@@ -221,7 +262,7 @@ fn write_each<T>(out: &mut Writer, records: &[T], write: impl Fn(&mut Writer, &T
 fn read_each<T>(
     reader: &mut Reader<'_>,
     what: &'static str,
-    unreadable: &mut Vec<Unreadable>,
+    unreadable: &mut SetAside,
     mut read: impl FnMut(&mut Reader<'_>) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
     let mut records = Vec::new();
@@ -233,7 +274,7 @@ fn read_each<T>(
         let mut inner = Reader::new(bytes);
         match read(&mut inner).and_then(|record| inner.finish().map(|()| record)) {
             Ok(record) => records.push(record),
-            Err(error) => unreadable.push(Unreadable { what, reason: error.to_string(), bytes: bytes.to_vec() }),
+            Err(error) => unreadable.put(what, &error, bytes),
         }
     }
     Ok(records)
@@ -252,9 +293,13 @@ fn write_items(out: &mut Writer, items: &[ItemRecord]) {
     });
 }
 
-fn read_items(reader: &mut Reader<'_>, unreadable: &mut Vec<Unreadable>) -> Result<Vec<ItemRecord>, DecodeError> {
+fn read_items(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<ItemRecord>, DecodeError> {
+    let mut previous = ItemNo(0);
     read_each(reader, "item", unreadable, |reader| {
         let item = read_item_no(reader)?;
+        if item <= previous {
+            return Err(DecodeError::invalid("item", format!("{item} after {previous}: items must grow")));
+        }
         let sku = reader.parsed("sku", SKU_BYTES_MAX)?;
         let name = reader.text("name", NAME_BYTES_MAX)?.to_owned();
         let unit = reader.text("unit", UNIT_BYTES_MAX)?.to_owned();
@@ -267,17 +312,20 @@ fn read_items(reader: &mut Reader<'_>, unreadable: &mut Vec<Unreadable>) -> Resu
         if gtins.len() > GTINS_MAX {
             return Err(DecodeError::TooLarge { what: "gtins", found: gtins.len() as u64, max: GTINS_MAX as u64 });
         }
+        previous = item;
         Ok(ItemRecord { item, sku, gtins, name, unit, unnamed })
     })
 }
 
 fn read_item_no(reader: &mut Reader<'_>) -> Result<ItemNo, DecodeError> {
-    let found = reader.bounded("item", ITEMS_MAX.into())?;
-    u32::try_from(found)
-        .ok()
-        .filter(|item| *item > 0)
-        .map(ItemNo)
-        .ok_or_else(|| DecodeError::invalid("item", "numbers start at 1"))
+    item_no(reader.varint("item")?)
+}
+
+fn item_no(found: u64) -> Result<ItemNo, DecodeError> {
+    match u32::try_from(found) {
+        Ok(item @ 1..=ITEMS_MAX) => Ok(ItemNo(item)),
+        _ => Err(DecodeError::invalid("item", format!("{found} is not 1 to {ITEMS_MAX}"))),
+    }
 }
 
 fn write_cursors(out: &mut Writer, cursors: &[CursorRecord]) {
@@ -287,7 +335,7 @@ fn write_cursors(out: &mut Writer, cursors: &[CursorRecord]) {
     });
 }
 
-fn read_cursors(reader: &mut Reader<'_>, unreadable: &mut Vec<Unreadable>) -> Result<Vec<CursorRecord>, DecodeError> {
+fn read_cursors(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<CursorRecord>, DecodeError> {
     read_each(reader, "cursor", unreadable, |reader| {
         let source = reader.parsed("source", SOURCE_BYTES_MAX)?;
         Ok(CursorRecord { source, value: reader.blob("cursor", CURSOR_BYTES_MAX)?.to_vec() })
@@ -302,11 +350,10 @@ fn read_traces(reader: &mut Reader<'_>) -> Result<Vec<TraceId>, DecodeError> {
     Ok(traces)
 }
 
-/// Sources repeat, so they come once, in front; a document's position and times are distances from the document before.
-fn write_documents(out: &mut Writer, documents: &[HistoryDocument], base: Position) {
-    if documents.is_empty() {
-        return;
-    }
+/// Sources repeat, so they come once, in front, with the first document's position and time; a document's own are its distance
+/// from those.
+fn write_documents(out: &mut Writer, documents: &[HistoryDocument]) {
+    let Some(first) = documents.first() else { return };
     let mut sources: Vec<&str> = Vec::new();
     for document in documents {
         if !sources.contains(&document.source.as_str()) {
@@ -315,29 +362,20 @@ fn write_documents(out: &mut Writer, documents: &[HistoryDocument], base: Positi
     }
     out.varint(sources.len() as u64);
     sources.iter().for_each(|source| out.text(source));
-    let (mut position, mut occurred) = (base.0, 0);
-    write_each_with(out, documents, |out, document| {
+    out.varint(first.first_position.0);
+    out.zigzag(first.occurred_at.0);
+    write_each(out, documents, |out, document| {
         let source = sources.iter().position(|source| *source == document.source.as_str()).unwrap_or(0);
         out.varint(source as u64);
-        out.varint(document.first_position.0.saturating_sub(position));
+        out.zigzag(document.first_position.0.cast_signed().wrapping_sub(first.first_position.0.cast_signed()));
         out.text(document.reference.as_str());
         out.u8(document.kind.code());
         out.text(document.reason.as_deref().unwrap_or(""));
-        out.zigzag(document.occurred_at.0 - occurred);
-        out.zigzag(document.recorded_at.0 - document.occurred_at.0);
+        out.zigzag(document.occurred_at.0.wrapping_sub(first.occurred_at.0));
+        out.zigzag(document.recorded_at.0.wrapping_sub(document.occurred_at.0));
         out.fixed(&document.content.to_le_bytes());
         document.lines.iter().for_each(|line| write_line(out, document.kind, line));
-        position = document.last_position().0;
-        occurred = document.occurred_at.0;
     });
-}
-
-fn write_each_with<T>(out: &mut Writer, records: &[T], mut write: impl FnMut(&mut Writer, &T)) {
-    for record in records {
-        let mut inner = Writer::default();
-        write(&mut inner, record);
-        out.blob(&inner.bytes);
-    }
 }
 
 /// `item · 2 + is_fine`, then the quantity in units or thousandths; a count's effect follows in thousandths.
@@ -352,8 +390,8 @@ fn write_line(out: &mut Writer, kind: Kind, line: &HistoryLine) {
 }
 
 fn read_line(reader: &mut Reader<'_>, kind: Kind) -> Result<HistoryLine, DecodeError> {
-    let raw = reader.bounded("line's item", u64::from(ITEMS_MAX) << 1 | 1)?;
-    let item = ItemNo(u32::try_from(raw >> 1).map_err(|error| DecodeError::invalid("line's item", error))?);
+    let raw = reader.varint("line's item")?;
+    let item = item_no(raw >> 1)?;
     let scale = if raw & 1 == 1 { 1 } else { 1000 };
     let quantity = read_quantity(reader, scale)?;
     let effect = match kind.effect(quantity) {
@@ -371,47 +409,74 @@ fn read_quantity(reader: &mut Reader<'_>, scale: i64) -> Result<Quantity, Decode
         .ok_or_else(|| DecodeError::invalid("quantity", "too large"))
 }
 
+/// What the documents of one section are told relative to.
+struct Shared {
+    sources: Vec<Result<SourceId, DecodeError>>,
+    position: i64,
+    occurred: i64,
+}
+
 fn read_documents(
     reader: &mut Reader<'_>,
-    base: Position,
-    unreadable: &mut Vec<Unreadable>,
+    unreadable: &mut SetAside,
 ) -> Result<Vec<HistoryDocument>, DecodeError> {
     let count = reader.count("sources", RECORDS_MAX)?;
-    let mut sources: Vec<crate::ids::SourceId> = Vec::with_capacity(count.min(64));
+    let mut sources = Vec::new();
     for _ in 0..count {
-        sources.push(reader.parsed("source", SOURCE_BYTES_MAX)?);
+        let name = reader.text("source", SOURCE_BYTES_MAX)?;
+        sources.push(name.parse().map_err(|error: InvalidId| DecodeError::invalid("source", error)));
     }
-    let (mut position, mut occurred, mut lines_left) = (base.0, 0i64, BODY_BYTES_MAX);
-    read_each(reader, "document", unreadable, |reader| {
-        let source = reader.bounded("source", RECORDS_MAX as u64)?;
-        let source = usize::try_from(source).ok().and_then(|at| sources.get(at)).cloned();
-        let source = source.ok_or_else(|| DecodeError::invalid("source", "not in the batch's list"))?;
-        let first_position = Position(above(position, reader.varint("position")?, "position")?);
-        let reference = reader.parsed("reference", REFERENCE_BYTES_MAX)?;
-        let code = reader.u8("kind")?;
-        let kind = Kind::from_code(code).ok_or_else(|| DecodeError::invalid("kind", code))?;
-        let reason = reader.text("reason", REASON_BYTES_MAX)?;
-        let reason = (!reason.is_empty()).then(|| reason.to_owned());
-        let occurred_at = UnixMillis(occurred.wrapping_add(reader.zigzag("occurred at")?));
-        let recorded_at = UnixMillis(occurred_at.0.wrapping_add(reader.zigzag("recorded at")?));
-        let content = u32::from_le_bytes(reader.array("content")?);
-        let mut lines = Vec::new();
-        while !reader.is_empty() {
-            if lines.len() >= LINES_MAX.min(lines_left) {
-                return Err(DecodeError::TooLarge { what: "lines", found: lines.len() as u64 + 1, max: LINES_MAX as u64 });
-            }
-            lines.push(read_line(reader, kind)?);
-        }
-        if lines.is_empty() {
-            return Err(DecodeError::invalid("document", "it has no lines"));
-        }
-        lines_left = lines_left.saturating_sub(lines.len());
-        let document =
-            HistoryDocument { first_position, source, reference, kind, reason, occurred_at, recorded_at, content, lines };
-        position = above(first_position.0, document.lines.len() as u64 - 1, "position")?;
-        occurred = occurred_at.0;
-        Ok(document)
+    let position = reader.mark("position")?.cast_signed();
+    let shared = Shared { sources, position, occurred: reader.zigzag("occurred at")? };
+    read_each(reader, "document", unreadable, |reader| read_document(reader, &shared))
+}
+
+fn read_document(reader: &mut Reader<'_>, shared: &Shared) -> Result<HistoryDocument, DecodeError> {
+    let source = usize::try_from(reader.varint("source")?).ok().and_then(|at| shared.sources.get(at)).cloned();
+    let source = source.ok_or_else(|| DecodeError::invalid("source", "not in the batch's list"))??;
+    let position = shared.position.checked_add(reader.zigzag("position")?);
+    let position = position.and_then(|position| u64::try_from(position).ok());
+    let first_position = position.ok_or_else(|| DecodeError::invalid("position", "not a number of 63 bits"))?;
+    let reference = reader.parsed("reference", REFERENCE_BYTES_MAX)?;
+    let code = reader.u8("kind")?;
+    let kind = Kind::from_code(code).ok_or_else(|| DecodeError::invalid("kind", code))?;
+    let reason = reader.text("reason", REASON_BYTES_MAX)?;
+    let occurred_at = UnixMillis(shared.occurred.wrapping_add(reader.zigzag("occurred at")?));
+    let recorded_at = UnixMillis(occurred_at.0.wrapping_add(reader.zigzag("recorded at")?));
+    let content = u32::from_le_bytes(reader.array("content")?);
+    let lines = read_lines(reader, kind)?;
+    above(first_position, lines.len() as u64, "position")?;
+    Ok(HistoryDocument {
+        first_position: Position(first_position),
+        source,
+        reference,
+        kind,
+        reason: (!reason.is_empty()).then(|| reason.to_owned()),
+        occurred_at,
+        recorded_at,
+        content,
+        lines,
     })
+}
+
+fn read_lines(reader: &mut Reader<'_>, kind: Kind) -> Result<Vec<HistoryLine>, DecodeError> {
+    let mut lines = Vec::new();
+    while !reader.is_empty() {
+        if lines.len() >= LINES_MAX {
+            let found = lines.len() as u64 + 1;
+            return Err(DecodeError::TooLarge { what: "lines", found, max: LINES_MAX as u64 });
+        }
+        lines.push(read_line(reader, kind)?);
+    }
+    if lines.is_empty() {
+        return Err(DecodeError::invalid("document", "it has no lines"));
+    }
+    Ok(lines)
+}
+
+fn read_lines_count(reader: &mut Reader<'_>) -> Result<u32, DecodeError> {
+    let found = reader.bounded("lines", LINES_MAX as u64)?;
+    u32::try_from(found).map_err(|error| DecodeError::invalid("lines", error))
 }
 
 fn write_known(out: &mut Writer, known: &[KnownDocument]) {
@@ -429,8 +494,8 @@ fn read_known(reader: &mut Reader<'_>) -> Result<Vec<KnownDocument>, DecodeError
         known.push(KnownDocument {
             key: reader.array("document key")?,
             content: u32::from_le_bytes(reader.array("content")?),
-            first_position: Position(reader.varint("position")?),
-            lines: reader.u32("lines")?,
+            first_position: Position(reader.mark("position")?),
+            lines: read_lines_count(reader)?,
         });
     }
     Ok(known)

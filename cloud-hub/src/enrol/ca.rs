@@ -1,0 +1,557 @@
+//! The hub's own certificate authority: made once by `cloud-hub init`, kept under `pki/` in the data folder.
+//!
+//! Promises: nothing that exists is ever overwritten; keys are born readable by their owner only; a half-made
+//! authority is never left behind, because the folder gets its name only when everything in it is on disk. All keys
+//! are ECDSA P-256. Every certificate starts a day early, for stores whose clocks are behind.
+
+use crate::identity::{HUB_URI, store_of, store_uri};
+use rcgen::string::Ia5String;
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+use sync_protocol::{StoreId, UnixMillis};
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The authority outlives the machines it runs on.
+const CA_DAYS: u32 = 3653;
+/// The hub's own certificate.
+const SERVER_DAYS: u32 = 366;
+/// Milliseconds before its end at which the hub's certificate is signed anew: a third of its life.
+const RENEW_BEFORE_END: i64 = 1000 * 60 * 60 * 24 * (SERVER_DAYS as i64) / 3;
+/// A store's certificate.
+pub const STORE_DAYS: u32 = 366;
+
+const CA_CERTIFICATE: &str = "ca.pem";
+const CA_KEY: &str = "ca.key";
+const SERVER_CERTIFICATE: &str = "server.pem";
+const SERVER_KEY: &str = "server.key";
+
+/// A folder with an authority and the hub's own certificate in it.
+#[derive(Debug)]
+pub struct Pki {
+    folder: PathBuf,
+}
+
+/// A name under which stores reach the hub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerName {
+    Dns(Ia5String),
+    Ip(IpAddr),
+}
+
+/// A certificate for a store, with its key. The key exists nowhere else.
+pub struct Issued {
+    ca_pem: String,
+    certificate_pem: String,
+    key_pem: String,
+}
+
+/// What became of the hub's own certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    NotDue { ends_at: UnixMillis },
+    Renewed { ends_at: UnixMillis },
+}
+
+/// What the hub shows and trusts when a store connects.
+pub struct ServerCertificates {
+    pub ca: CertificateDer<'static>,
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+    /// When the first certificate of the chain ends.
+    pub ends_at: UnixMillis,
+}
+
+impl Pki {
+    /// Makes an authority and the hub's certificate for `names`.
+    ///
+    /// # Errors
+    /// When `folder` already holds something, or can't be written.
+    pub fn create(folder: &Path, names: &[ServerName], now: UnixMillis) -> Result<Pki, PkiError> {
+        if folder.exists() {
+            return Err(PkiError::Exists {
+                path: folder.to_owned(),
+            });
+        }
+        let unnamed = folder.with_extension("new");
+        // An init that was interrupted left this; its keys were never used.
+        if unnamed.exists() {
+            std::fs::remove_dir_all(&unnamed).map_err(|e| PkiError::file("removing", &unnamed, e))?;
+        }
+        create_private_folder(&unnamed)?;
+        let ca = Authority::new(now)?;
+        let (server, server_key) = ca.sign(server_params(names, now)?)?;
+        write_new(&unnamed.join(CA_KEY), &ca.issuer.key().serialize_pem(), SECRET)?;
+        write_new(&unnamed.join(CA_CERTIFICATE), &ca.certificate_pem, PUBLIC)?;
+        write_new(&unnamed.join(SERVER_KEY), &server_key.serialize_pem(), SECRET)?;
+        write_new(&unnamed.join(SERVER_CERTIFICATE), &server.pem(), PUBLIC)?;
+        std::fs::rename(&unnamed, folder).map_err(|e| PkiError::file("naming", folder, e))?;
+        sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
+        Ok(Pki {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The authority that `create` made.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn open(folder: &Path) -> Result<Pki, PkiError> {
+        if !folder.join(CA_CERTIFICATE).exists() {
+            return Err(PkiError::Missing {
+                path: folder.to_owned(),
+            });
+        }
+        Ok(Pki {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// A new certificate for a store, good for `days`.
+    ///
+    /// # Errors
+    /// When the authority's files can't be read.
+    pub fn issue(&self, store: &StoreId, days: u32, now: UnixMillis) -> Result<Issued, PkiError> {
+        let ca = self.authority()?;
+        let (certificate, key) = ca.sign(store_params(store, days, now)?)?;
+        debug_assert_eq!(store_of(certificate.der()).ok().as_ref(), Some(store));
+        Ok(Issued {
+            ca_pem: ca.certificate_pem,
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+        })
+    }
+
+    /// Signs the hub's certificate anew, for the same names and key, once two thirds of its life are over. Stores
+    /// trust the authority, so none of them notices.
+    ///
+    /// # Errors
+    /// When the files are missing, hold something else or can't be written.
+    pub fn renew_server_when_due(&self, now: UnixMillis) -> Result<Renewal, PkiError> {
+        let old = self.server()?;
+        let names = old.chain.first().map(names_in).unwrap_or_default();
+        if old.ends_at.0.saturating_sub(now.0) > RENEW_BEFORE_END {
+            return Ok(Renewal::NotDue { ends_at: old.ends_at });
+        }
+        let key = KeyPair::from_pem(&self.read(SERVER_KEY)?).map_err(|source| PkiError::NotOurs {
+            path: self.folder.join(SERVER_KEY),
+            source,
+        })?;
+        let certificate = server_params(&names, now)?.signed_by(&key, &self.authority()?.issuer)?;
+        let path = self.folder.join(SERVER_CERTIFICATE);
+        let unnamed = path.with_extension("pem.new");
+        drop(std::fs::remove_file(&unnamed));
+        write_new(&unnamed, &certificate.pem(), PUBLIC)?;
+        std::fs::rename(&unnamed, &path).map_err(|e| PkiError::file("naming", &path, e))?;
+        sync_folder(&self.folder)?;
+        Ok(Renewal::Renewed {
+            ends_at: end_of(certificate.der()).unwrap_or_default(),
+        })
+    }
+
+    /// What the hub needs to listen.
+    ///
+    /// # Errors
+    /// When the files are missing or hold something else.
+    pub fn server(&self) -> Result<ServerCertificates, PkiError> {
+        let ca = CertificateDer::from_pem_slice(self.read(CA_CERTIFICATE)?.as_bytes())
+            .map_err(|source| self.no_pem(CA_CERTIFICATE, source))?;
+        let chain = CertificateDer::pem_slice_iter(self.read(SERVER_CERTIFICATE)?.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| self.no_pem(SERVER_CERTIFICATE, source))?;
+        let key = PrivateKeyDer::from_pem_slice(self.read(SERVER_KEY)?.as_bytes())
+            .map_err(|source| self.no_pem(SERVER_KEY, source))?;
+        let ends_at = chain.first().and_then(|first| end_of(first)).unwrap_or_default();
+        Ok(ServerCertificates {
+            ca,
+            chain,
+            key,
+            ends_at,
+        })
+    }
+
+    fn authority(&self) -> Result<Authority, PkiError> {
+        let certificate_pem = self.read(CA_CERTIFICATE)?;
+        let key = KeyPair::from_pem(&self.read(CA_KEY)?).map_err(|source| PkiError::NotOurs {
+            path: self.folder.join(CA_KEY),
+            source,
+        })?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|source| PkiError::NotOurs {
+            path: self.folder.join(CA_CERTIFICATE),
+            source,
+        })?;
+        Ok(Authority {
+            issuer,
+            certificate_pem,
+        })
+    }
+
+    fn read(&self, name: &str) -> Result<String, PkiError> {
+        let path = self.folder.join(name);
+        std::fs::read_to_string(&path).map_err(|e| PkiError::file("reading", &path, e))
+    }
+
+    fn no_pem(&self, name: &str, source: rustls::pki_types::pem::Error) -> PkiError {
+        PkiError::NoPem {
+            path: self.folder.join(name),
+            source,
+        }
+    }
+}
+
+impl ServerName {
+    /// The names a hub on one machine answers to.
+    #[must_use]
+    pub fn local() -> Vec<ServerName> {
+        ["localhost", "127.0.0.1", "::1"]
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .collect()
+    }
+
+    fn alternative_name(&self) -> SanType {
+        match self {
+            Self::Dns(name) => SanType::DnsName(name.clone()),
+            Self::Ip(address) => SanType::IpAddress(*address),
+        }
+    }
+}
+
+impl FromStr for ServerName {
+    type Err = NotAServerName;
+
+    fn from_str(text: &str) -> Result<Self, NotAServerName> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Ip(address));
+        }
+        let refused = || NotAServerName(text.to_owned());
+        rustls::pki_types::DnsName::try_from(text).map_err(|_| refused())?;
+        Ia5String::try_from(text).map(Self::Dns).map_err(|_| refused())
+    }
+}
+
+/// A text that no store could connect to.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{0}` is neither a DNS name nor an IP address")]
+pub struct NotAServerName(String);
+
+impl Issued {
+    /// Writes `ca.pem`, `store.pem` and `store.key` into `folder`, which is made when it is missing.
+    ///
+    /// # Errors
+    /// When one of them exists or can't be written; then none of them is left behind.
+    pub fn write_to(&self, folder: &Path) -> Result<(), PkiError> {
+        let files = [
+            (folder.join("ca.pem"), &self.ca_pem, PUBLIC),
+            (folder.join("store.pem"), &self.certificate_pem, PUBLIC),
+            (folder.join("store.key"), &self.key_pem, SECRET),
+        ];
+        if let Some((path, ..)) = files.iter().find(|(path, ..)| path.exists()) {
+            return Err(PkiError::Exists { path: path.clone() });
+        }
+        std::fs::create_dir_all(folder).map_err(|e| PkiError::file("making", folder, e))?;
+        let written = files
+            .iter()
+            .try_for_each(|(path, text, mode)| write_new(path, text, *mode));
+        if written.is_err() {
+            // What is there now is ours: nothing was there before. A file that can't be removed stays, and is named
+            // by the next attempt.
+            files
+                .iter()
+                .for_each(|(path, ..)| drop(std::fs::remove_file(path)));
+        }
+        written.and_then(|()| sync_folder(folder))
+    }
+}
+
+/// Why there is no certificate. Mostly the operator's to mend; a failing disk is the environment's.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    #[error("`{path}` already exists and is never overwritten; move it away first if you mean to replace it", path = path.display())]
+    Exists { path: PathBuf },
+    #[error("there is no certificate authority in `{path}`; make one with `cloud-hub init`", path = path.display())]
+    Missing { path: PathBuf },
+    #[error("{act} `{path}` failed", path = path.display())]
+    File {
+        act: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("`{path}` does not hold what `cloud-hub init` wrote", path = path.display())]
+    NoPem {
+        path: PathBuf,
+        source: rustls::pki_types::pem::Error,
+    },
+    #[error("`{path}` does not hold what `cloud-hub init` wrote", path = path.display())]
+    NotOurs { path: PathBuf, source: rcgen::Error },
+    #[error("can't make a certificate")]
+    Making(#[from] rcgen::Error),
+}
+
+impl PkiError {
+    fn file(act: &'static str, path: &Path, source: io::Error) -> PkiError {
+        PkiError::File {
+            act,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// The authority at work: its key, and its certificate as it is handed out.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+}
+
+impl Authority {
+    fn new(now: UnixMillis) -> Result<Authority, PkiError> {
+        let key = new_key()?;
+        let params = ca_params(now);
+        let certificate_pem = params.self_signed(&key)?.pem();
+        Ok(Authority {
+            issuer: Issuer::new(params, key),
+            certificate_pem,
+        })
+    }
+
+    fn sign(&self, params: CertificateParams) -> Result<(Certificate, KeyPair), PkiError> {
+        let key = new_key()?;
+        Ok((params.signed_by(&key, &self.issuer)?, key))
+    }
+}
+
+fn new_key() -> Result<KeyPair, rcgen::Error> {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+}
+
+fn ca_params(now: UnixMillis) -> CertificateParams {
+    let mut params = params("ShopSmart hub CA", CA_DAYS, now);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn server_params(names: &[ServerName], now: UnixMillis) -> Result<CertificateParams, PkiError> {
+    let mut params = params("ShopSmart hub", SERVER_DAYS, now);
+    params.subject_alt_names = names.iter().map(ServerName::alternative_name).collect();
+    params.subject_alt_names.push(SanType::URI(HUB_URI.try_into()?));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn store_params(store: &StoreId, days: u32, now: UnixMillis) -> Result<CertificateParams, PkiError> {
+    let mut params = params(store.as_str(), days, now);
+    params.subject_alt_names = vec![SanType::URI(store_uri(store).try_into()?)];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn params(common_name: &str, days: u32, now: UnixMillis) -> CertificateParams {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::OrganizationName, "ShopSmart");
+    name.push(DnType::CommonName, common_name);
+    let mut params = CertificateParams::default();
+    let since_1970 = Duration::from_millis(u64::try_from(now.0).unwrap_or(0));
+    let now = rcgen::date_time_ymd(1970, 1, 1) + since_1970;
+    params.not_before = now - DAY;
+    params.not_after = now + DAY * days;
+    params.distinguished_name = name;
+    params
+}
+
+fn names_in(certificate: &CertificateDer<'static>) -> Vec<ServerName> {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return Vec::new();
+    };
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|names| &names.value.general_names);
+    names.filter_map(server_name_in).collect()
+}
+
+fn server_name_in(name: &GeneralName<'_>) -> Option<ServerName> {
+    match name {
+        GeneralName::DNSName(name) => Ia5String::try_from(*name).ok().map(ServerName::Dns),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|b| ServerName::Ip(b.into())),
+            _ => <[u8; 16]>::try_from(*bytes)
+                .ok()
+                .map(|b| ServerName::Ip(b.into())),
+        },
+        _ => None,
+    }
+}
+
+fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixMillis> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(UnixMillis(
+        certificate.validity().not_after.timestamp().checked_mul(1000)?,
+    ))
+}
+
+const SECRET: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
+
+fn create_private_folder(folder: &Path) -> Result<(), PkiError> {
+    let parent = folder.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|e| PkiError::file("making", parent, e))?;
+    DirBuilder::new()
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| PkiError::file("making", folder, e))
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
+    let write = || {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|e| PkiError::file("writing", path, e))
+}
+
+fn sync_folder(folder: &Path) -> Result<(), PkiError> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .map_err(|e| PkiError::file("writing", folder, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use tempfile::TempDir;
+
+    const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+    const DAY_MS: i64 = 86_400_000;
+
+    fn pki() -> (TempDir, Pki) {
+        let folder = TempDir::new().unwrap();
+        let pki = Pki::create(&folder.path().join("pki"), &ServerName::local(), NOW).unwrap();
+        (folder, pki)
+    }
+
+    fn mode(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn keys_are_their_owners_only() {
+        let (folder, pki) = pki();
+        let pki_folder = folder.path().join("pki");
+        assert_eq!(mode(&pki_folder), 0o700);
+        assert_eq!(mode(&pki_folder.join("ca.key")), 0o600);
+        assert_eq!(mode(&pki_folder.join("server.key")), 0o600);
+        let out = folder.path().join("S0001");
+        pki.issue(&"S0001".parse().unwrap(), STORE_DAYS, NOW)
+            .unwrap()
+            .write_to(&out)
+            .unwrap();
+        assert_eq!(mode(&out.join("store.key")), 0o600);
+    }
+
+    #[test]
+    fn an_authority_is_never_made_twice() {
+        let (folder, _) = pki();
+        let path = folder.path().join("pki");
+        let before = std::fs::read(path.join("ca.key")).unwrap();
+        let error = Pki::create(&path, &ServerName::local(), NOW).unwrap_err();
+        assert!(matches!(error, PkiError::Exists { .. }), "{error}");
+        assert_eq!(std::fs::read(path.join("ca.key")).unwrap(), before);
+    }
+
+    #[test]
+    fn an_interrupted_init_is_no_obstacle() {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("pki.new")).unwrap();
+        std::fs::write(folder.path().join("pki.new/ca.key"), "half").unwrap();
+        let pki = Pki::create(&folder.path().join("pki"), &ServerName::local(), NOW).unwrap();
+        pki.server().unwrap();
+        assert!(!folder.path().join("pki.new").exists());
+    }
+
+    #[test]
+    fn issued_files_are_never_overwritten() {
+        let (folder, pki) = pki();
+        let issued = pki.issue(&"S0001".parse().unwrap(), STORE_DAYS, NOW).unwrap();
+        std::fs::write(folder.path().join("store.key"), "mine").unwrap();
+        let error = issued.write_to(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("store.key` already exists"), "{error}");
+        assert_eq!(std::fs::read(folder.path().join("store.key")).unwrap(), b"mine");
+        assert!(!folder.path().join("ca.pem").exists());
+    }
+
+    #[test]
+    fn the_hubs_certificate_carries_its_names_and_end() {
+        let folder = TempDir::new().unwrap();
+        let names = ["hub.example", "10.1.2.3", "::1"].map(|name| name.parse().unwrap());
+        let pki = Pki::create(&folder.path().join("pki"), &names, NOW).unwrap();
+        let server = pki.server().unwrap();
+        assert_eq!(names_in(&server.chain[0]), names);
+        assert_eq!(server.ends_at.0 / DAY_MS, NOW.0 / DAY_MS + i64::from(SERVER_DAYS));
+        assert!(matches!(
+            store_of(&server.chain[0]),
+            Err(crate::identity::IdentityError::NoStore)
+        ));
+    }
+
+    #[test]
+    fn the_hubs_certificate_is_renewed_in_the_last_third_of_its_life() {
+        let (_folder, pki) = pki();
+        let before = pki.server().unwrap();
+        let early = UnixMillis(NOW.0 + 200 * DAY_MS);
+        assert_eq!(
+            pki.renew_server_when_due(early).unwrap(),
+            Renewal::NotDue {
+                ends_at: before.ends_at
+            }
+        );
+        let late = UnixMillis(NOW.0 + 300 * DAY_MS);
+        assert!(matches!(
+            pki.renew_server_when_due(late).unwrap(),
+            Renewal::Renewed { .. }
+        ));
+        let after = pki.server().unwrap();
+        assert!(after.ends_at.0 >= late.0 + 365 * DAY_MS);
+        assert_eq!(names_in(&after.chain[0]), names_in(&before.chain[0]));
+        assert_eq!(after.key, before.key);
+    }
+
+    #[test]
+    fn without_init_the_way_out_is_named() {
+        let error = Pki::open(Path::new("/nowhere/pki")).unwrap_err();
+        assert!(error.to_string().contains("cloud-hub init"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_server_name_is_refused() {
+        for text in ["", "hub example", "-hub", "hub..example", "http://hub"] {
+            assert!(text.parse::<ServerName>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,478 @@
+//! One store as the hub remembers it: cells, marks, digests, and what of it has changed since the last commit.
+
+use crate::availability::{Figures, StoreInfo, Update};
+use crate::storage::{
+    AtCut, HistoryChunk, Quarantined, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor, StoredStore,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use sync_protocol::digest::{Digest, Digested};
+use sync_protocol::frame::DownBatch;
+use sync_protocol::limits::{DIGEST_BUCKETS, RECORDS_MAX};
+use sync_protocol::link::greeting::Memory;
+use sync_protocol::link::hub::HubRecords;
+use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
+use sync_protocol::stock::{Cell, HubHalf, StoreHalf};
+use sync_protocol::{Epoch, ItemNo, Position, Quantity, Seq, SourceId, UnixMillis};
+
+/// Most halves in one down batch.
+const HALVES_MAX: usize = 8_000;
+const _: () = assert!(HALVES_MAX <= RECORDS_MAX);
+
+/// A store in memory.
+#[derive(Debug)]
+pub(super) struct StoreLedger {
+    pub(super) key: StoreKey,
+    pub(super) info: StoreInfo,
+    pub(super) facts: StoreFacts,
+    /// Cell of item `n` at `n − 1`.
+    cells: Vec<Option<StoredCell>>,
+    at_cut: BTreeMap<ItemNo, AtCut>,
+    cursors: BTreeMap<SourceId, StoredCursor>,
+    pub(super) up: Digest,
+    pub(super) down: Digest,
+    down_pending: BTreeMap<Seq, ItemNo>,
+    /// The newest batch or heartbeat that said "this is all": its head and ledger position.
+    complete_at: Option<(Seq, Position)>,
+    changed: Changed,
+}
+
+/// What has changed since the last commit.
+#[derive(Debug, Default)]
+struct Changed {
+    facts: bool,
+    items: BTreeMap<ItemNo, ItemRecord>,
+    cells: BTreeSet<ItemNo>,
+    cursors: BTreeSet<SourceId>,
+    all_cursors: bool,
+    at_cut: BTreeSet<ItemNo>,
+    cut_made: bool,
+    history: Vec<HistoryChunk>,
+    quarantine: Vec<Quarantined>,
+}
+
+impl StoreLedger {
+    pub(super) fn new(key: StoreKey, info: StoreInfo, stored: StoredStore, items: &[ItemRecord]) -> StoreLedger {
+        let mut ledger = StoreLedger {
+            key,
+            info,
+            facts: stored.facts,
+            cells: Vec::new(),
+            at_cut: stored.at_cut,
+            cursors: stored.cursors,
+            up: Digest::default(),
+            down: Digest::default(),
+            down_pending: BTreeMap::new(),
+            complete_at: None,
+            changed: Changed::default(),
+        };
+        items.iter().for_each(|item| ledger.up.add(item));
+        for (source, cursor) in &ledger.cursors {
+            ledger.up.add(&CursorRecord { source: source.clone(), value: cursor.value.clone() });
+        }
+        for (item, stored) in stored.cells {
+            ledger.up.add(&StoreStock { item, half: stored.cell.store });
+            ledger.down.add(&HubStock { item, half: stored.cell.hub });
+            if stored.down_seq > Seq(0) {
+                ledger.down_pending.insert(stored.down_seq, item);
+            }
+            *ledger.place(item) = Some(stored);
+        }
+        ledger
+    }
+
+    // Questions.
+
+    pub(super) fn memory(&self, hub_life: u64) -> Memory {
+        let facts = &self.facts;
+        Memory {
+            epoch: facts.epoch,
+            boots: facts.boots.clone(),
+            boot_head: facts.boot_head,
+            granted_to: facts.granted_to,
+            state_mark: facts.state_mark,
+            history_mark: facts.history_mark,
+            down_head: facts.down_head,
+            hub_life,
+        }
+    }
+
+    pub(super) fn cell(&self, item: ItemNo) -> Option<&StoredCell> {
+        self.cells.get(index(item))?.as_ref()
+    }
+
+    pub(super) fn cells(&self) -> impl Iterator<Item = (ItemNo, &StoredCell)> {
+        (1u32..).map(ItemNo).zip(&self.cells).filter_map(|(item, cell)| Some((item, cell.as_ref()?)))
+    }
+
+    pub(super) fn cursors(&self) -> impl Iterator<Item = CursorRecord> {
+        self.cursors.iter().map(|(source, cursor)| CursorRecord { source: source.clone(), value: cursor.value.clone() })
+    }
+
+    /// Whether the store has sent everything it had when it last said so, and nothing beyond has been taken.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete_at.is_some_and(|(head, _)| self.facts.state_mark >= head && self.facts.boot_head == head)
+    }
+
+    fn place(&mut self, item: ItemNo) -> &mut Option<StoredCell> {
+        let at = index(item);
+        if self.cells.len() <= at {
+            self.cells.resize(at + 1, None);
+        }
+        &mut self.cells[at]
+    }
+
+    // Taking what the store sends.
+
+    pub(super) fn heard(&mut self, now: UnixMillis) {
+        self.facts.last_contact = self.facts.last_contact.max(now);
+    }
+
+    /// Joins a store half. Says by how much the hub's own half moved in answer, if it did.
+    pub(super) fn join(&mut self, stock: &StoreStock) -> Joined {
+        let epoch = self.facts.epoch;
+        let stored = self.place(stock.item).get_or_insert_with(|| empty(epoch));
+        let before = stored.cell;
+        let first = before.store == StoreHalf { epoch, ..StoreHalf::default() };
+        let changed = stored.cell.store.join(&stock.half);
+        if !changed && !first {
+            return Joined::Nothing;
+        }
+        let returned = stored.cell.honour_recalls();
+        let after = stored.cell;
+        if (before.store.in_, before.store.out) != (after.store.in_, after.store.out) && !self.at_cut.contains_key(&stock.item) {
+            let at_cut = AtCut { in_: before.store.in_, out: before.store.out };
+            self.at_cut.insert(stock.item, at_cut);
+            self.changed.at_cut.insert(stock.item);
+        }
+        self.refresh_up(stock.item, &before.store, &after.store);
+        if returned > Quantity::ZERO { self.hub_half_moved(stock.item, &before.hub) } else { self.touch(stock.item) }
+        if returned > Quantity::ZERO { Joined::AndReturned } else { Joined::Yes }
+    }
+
+    fn refresh_up(&mut self, item: ItemNo, before: &StoreHalf, after: &StoreHalf) {
+        self.up.remove(&StoreStock { item, half: *before });
+        self.up.add(&StoreStock { item, half: *after });
+    }
+
+    fn touch(&mut self, item: ItemNo) {
+        self.changed.cells.insert(item);
+    }
+
+    /// The hub's half of a cell has been raised: number the change for the store.
+    fn hub_half_moved(&mut self, item: ItemNo, before: &HubHalf) {
+        self.facts.down_head = self.facts.down_head.next();
+        self.changed.facts = true;
+        let down_head = self.facts.down_head;
+        let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { return };
+        self.down_pending.remove(&stored.down_seq);
+        stored.down_seq = down_head;
+        let after = stored.cell.hub;
+        self.down_pending.insert(down_head, item);
+        self.down.remove(&HubStock { item, half: *before });
+        self.down.add(&HubStock { item, half: after });
+        self.touch(item);
+    }
+
+    /// Lets `change` raise the hub's half of a cell; what it refuses has changed nothing.
+    pub(super) fn raise_hub_half<E>(
+        &mut self,
+        item: ItemNo,
+        change: impl FnOnce(&mut Cell) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let epoch = self.facts.epoch;
+        let stored = self.place(item).get_or_insert_with(|| empty(epoch));
+        let before = stored.cell.hub;
+        change(&mut stored.cell)?;
+        stored.cell.honour_recalls();
+        if stored.cell.hub != before {
+            self.hub_half_moved(item, &before);
+        }
+        Ok(())
+    }
+
+    /// Takes an item record; `before` is the one storage has.
+    pub(super) fn take_item(&mut self, record: ItemRecord, before: Option<&ItemRecord>) {
+        let before = self.changed.items.get(&record.item).or(before);
+        if before == Some(&record) {
+            return;
+        }
+        if let Some(before) = before {
+            self.up.remove(before);
+        }
+        self.up.add(&record);
+        let item = record.item;
+        self.changed.items.insert(item, record);
+        if self.cell(item).is_some() {
+            self.touch(item);
+        }
+    }
+
+    /// The record of an item that has changed since the last commit.
+    pub(super) fn changed_item(&self, item: ItemNo) -> Option<&ItemRecord> {
+        self.changed.items.get(&item)
+    }
+
+    pub(super) fn take_cursor(&mut self, record: &CursorRecord) {
+        let held = self.cursors.get(&record.source);
+        if held.is_some_and(|held| held.value == record.value) {
+            return;
+        }
+        let before = held.cloned();
+        if let Some(before) = &before {
+            self.up.remove(&CursorRecord { source: record.source.clone(), value: before.value.clone() });
+        }
+        self.up.add(record);
+        let at_cut = match before {
+            Some(StoredCursor { at_cut: Some(at_cut), .. }) => Some(at_cut),
+            Some(StoredCursor { value, at_cut: None }) => Some(Some(value)),
+            None => Some(None),
+        };
+        self.cursors.insert(record.source.clone(), StoredCursor { value: record.value.clone(), at_cut });
+        self.changed.cursors.insert(record.source.clone());
+    }
+
+    /// A state batch up to `upto` has been joined; `head` and `position` are where the store stood when it wrote it.
+    pub(super) fn state_taken(&mut self, base: Seq, upto: Seq, head: Seq, position: Position) {
+        let facts = &mut self.facts;
+        facts.boot_head = facts.boot_head.max(upto);
+        facts.position_seen = facts.position_seen.max(position);
+        if base <= facts.state_mark {
+            facts.state_mark = facts.state_mark.max(upto);
+        }
+        if upto == head {
+            self.complete(head, position);
+        }
+        self.changed.facts = true;
+    }
+
+    /// The store says that `head` and `position` are all it has.
+    pub(super) fn complete(&mut self, head: Seq, position: Position) {
+        if self.complete_at.is_none_or(|(earlier, _)| earlier <= head) {
+            self.complete_at = Some((head, position));
+        }
+    }
+
+    /// A history batch: kept if it moves the mark.
+    pub(super) fn history_taken(&mut self, base: Position, upto: Position, frame: &[u8]) {
+        let facts = &mut self.facts;
+        if base > facts.history_mark || upto <= facts.history_mark {
+            return;
+        }
+        facts.history_mark = upto;
+        facts.position_seen = facts.position_seen.max(upto);
+        self.changed.facts = true;
+        self.changed.history.push(HistoryChunk { epoch: self.facts.epoch, upto, frame: frame.to_vec() });
+    }
+
+    pub(super) fn quarantine(&mut self, record: Quarantined) {
+        self.changed.quarantine.push(record);
+    }
+
+    /// A consistent cut is there when the hub has all state up to a head the store called complete, nothing beyond it, and all
+    /// history up to the position that head stands for.
+    fn make_cut(&mut self) {
+        let Some((head, position)) = self.complete_at else { return };
+        let facts = &mut self.facts;
+        let whole = facts.state_mark == head && facts.boot_head == head && facts.history_mark >= position;
+        if !whole || facts.cut == (facts.epoch, position) && self.at_cut.is_empty() {
+            return;
+        }
+        facts.cut = (facts.epoch, position);
+        self.at_cut.clear();
+        self.changed.at_cut.clear();
+        for cursor in self.cursors.values_mut() {
+            cursor.at_cut = None;
+        }
+        self.changed.cut_made = true;
+        self.changed.facts = true;
+    }
+
+    // Epochs.
+
+    /// Grants an epoch to `boot`: the figures go back to the last cut, promises stay.
+    pub(super) fn grant(&mut self, epoch: Epoch, boot: sync_protocol::Boot) {
+        for (item, at_cut) in std::mem::take(&mut self.at_cut) {
+            let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { continue };
+            self.up.remove(&StoreStock { item, half: stored.cell.store });
+            (stored.cell.store.in_, stored.cell.store.out) = (at_cut.in_, at_cut.out);
+            self.up.add(&StoreStock { item, half: stored.cell.store });
+            self.changed.cells.insert(item);
+        }
+        for stored in self.cells.iter_mut().flatten() {
+            stored.cell.store.epoch = epoch;
+        }
+        self.cursors().collect::<Vec<_>>().iter().for_each(|cursor| self.up.remove(cursor));
+        self.cursors.retain(|_, cursor| cursor.at_cut != Some(None));
+        for cursor in self.cursors.values_mut() {
+            if let Some(Some(value)) = cursor.at_cut.take() {
+                cursor.value = value;
+            }
+        }
+        self.cursors().collect::<Vec<_>>().iter().for_each(|cursor| self.up.add(cursor));
+        self.changed.all_cursors = true;
+        self.changed.at_cut.clear();
+        self.changed.cut_made = true;
+        self.new_epoch(epoch);
+        self.facts.granted_to = Some(boot);
+    }
+
+    /// The store lives in a later epoch than the hub remembers: nothing of that epoch has been taken.
+    pub(super) fn enter_later_epoch(&mut self, epoch: Epoch) {
+        self.new_epoch(epoch);
+        self.facts.granted_to = None;
+    }
+
+    fn new_epoch(&mut self, epoch: Epoch) {
+        let facts = &mut self.facts;
+        facts.epoch = epoch;
+        facts.boots.clear();
+        facts.boot_head = Seq(0);
+        facts.state_mark = Seq(0);
+        facts.history_mark = Position(0);
+        self.complete_at = None;
+        self.changed.facts = true;
+    }
+
+    pub(super) fn facts_changed(&mut self) {
+        self.changed.facts = true;
+    }
+
+    /// Numbers the hub's halves in these digest buckets anew, so that they are sent again.
+    pub(super) fn restamp(&mut self, buckets: &[u8]) {
+        let wanted: Vec<(ItemNo, HubHalf)> = self
+            .cells()
+            .filter(|(item, stored)| {
+                let bucket = HubStock { item: *item, half: stored.cell.hub }.bucket() % DIGEST_BUCKETS;
+                u8::try_from(bucket).is_ok_and(|bucket| buckets.binary_search(&bucket).is_ok())
+            })
+            .filter(|(_, stored)| stored.cell.hub != HubHalf::default())
+            .map(|(item, stored)| (item, stored.cell.hub))
+            .collect();
+        for (item, half) in wanted {
+            self.hub_half_moved(item, &half);
+        }
+    }
+
+    // The end of a step.
+
+    /// Makes a cut where one is due, and gives out what is to be committed, numbering figures for the change feed.
+    pub(super) fn take_changes(&mut self, feed: &mut u64) -> Option<(StoreChanges, Vec<Update>)> {
+        self.make_cut();
+        let changed = std::mem::take(&mut self.changed);
+        let mut updates = self.item_updates(&changed.items);
+        let mut cells = Vec::with_capacity(changed.cells.len());
+        for item in &changed.cells {
+            let Some(stored) = self.cells.get_mut(index(*item)).and_then(Option::as_mut) else { continue };
+            *feed += 1;
+            stored.feed = *feed;
+            cells.push((*item, *stored));
+            updates.push(cell_update(&self.info, *item, stored));
+        }
+        let sources: Vec<SourceId> =
+            if changed.all_cursors { self.cursors.keys().cloned().collect() } else { changed.cursors.into_iter().collect() };
+        let cursors = sources.into_iter().filter_map(|source| Some((source.clone(), self.cursors.get(&source)?.clone())));
+        let changes = StoreChanges {
+            facts: changed.facts.then(|| self.facts.clone()),
+            items: changed.items.into_values().collect(),
+            cells,
+            cursors: cursors.collect(),
+            forget_cursors: changed.all_cursors,
+            forget_at_cut: changed.cut_made,
+            at_cut: changed.at_cut.into_iter().filter_map(|item| Some((item, *self.at_cut.get(&item)?))).collect(),
+            history: changed.history,
+            quarantine: changed.quarantine,
+        };
+        (!is_empty(&changes)).then_some((changes, updates))
+    }
+
+    fn item_updates(&self, items: &BTreeMap<ItemNo, ItemRecord>) -> Vec<Update> {
+        items.values().map(|record| item_update(&self.info, record)).collect()
+    }
+
+    pub(super) fn contact_update(&self, link_up: bool) -> Update {
+        Update::Contact {
+            store: self.info.id.clone(),
+            at: self.facts.last_contact,
+            as_of: self.facts.as_of,
+            link_up,
+            trusted: self.facts.trusted,
+        }
+    }
+}
+
+impl HubRecords for StoreLedger {
+    fn down_head(&self) -> Seq {
+        self.facts.down_head
+    }
+
+    fn down_batch(&mut self, base: Seq) -> DownBatch {
+        let mut batch = DownBatch { base, upto: base, ..DownBatch::default() };
+        let mut is_all = true;
+        for (seq, item) in self.down_pending.range(base.next()..) {
+            if batch.halves.len() >= HALVES_MAX {
+                is_all = false;
+                break;
+            }
+            batch.upto = *seq;
+            batch.halves.extend(self.cell(*item).map(|stored| HubStock { item: *item, half: stored.cell.hub }));
+        }
+        if is_all {
+            batch.upto = self.facts.down_head;
+        }
+        batch.halves.sort_unstable_by_key(|stock| stock.item);
+        batch
+    }
+}
+
+/// What joining a store half did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joined {
+    Nothing,
+    Yes,
+    /// It also gave back what the store had recalled: the hub's half moved.
+    AndReturned,
+}
+
+pub(super) fn item_update(info: &StoreInfo, record: &ItemRecord) -> Update {
+    Update::Item {
+        store: info.id.clone(),
+        item: record.item,
+        sku: record.sku.clone(),
+        gtins: record.gtins.clone(),
+        name: record.name.clone(),
+    }
+}
+
+pub(super) fn cell_update(info: &StoreInfo, item: ItemNo, stored: &StoredCell) -> Update {
+    let cell = &stored.cell;
+    let figures = Figures {
+        on_hand: cell.on_hand(),
+        claim: cell.claim(),
+        open: cell.open(),
+        free: cell.free(),
+        shortfall: cell.shortfall(),
+    };
+    Update::Cell { store: info.id.clone(), item, figures, feed: stored.feed }
+}
+
+fn empty(epoch: Epoch) -> StoredCell {
+    let mut stored = StoredCell::default();
+    stored.cell.store.epoch = epoch;
+    stored
+}
+
+fn is_empty(changes: &StoreChanges) -> bool {
+    changes.facts.is_none()
+        && changes.items.is_empty()
+        && changes.cells.is_empty()
+        && changes.cursors.is_empty()
+        && !changes.forget_cursors
+        && !changes.forget_at_cut
+        && changes.at_cut.is_empty()
+        && changes.history.is_empty()
+        && changes.quarantine.is_empty()
+}
+
+fn index(item: ItemNo) -> usize {
+    usize::try_from(item.0).unwrap_or(usize::MAX).wrapping_sub(1)
+}

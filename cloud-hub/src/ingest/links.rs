@@ -1,0 +1,162 @@
+//! The links that are up: one per store, and what they have moved over the wire.
+//!
+//! A store that connects again takes the place of its older link, which is told so and ends. The older one stays
+//! listed until its end, so that its bytes are counted to the last.
+
+use super::{Farewell, HangUp};
+use crate::hub::LinkId;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
+use quinn::{Connection, ConnectionStats, VarInt};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use sync_protocol::StoreId;
+
+/// Everything that is connected. Shared by the ingest, the supervisor and the metrics.
+#[derive(Default)]
+pub struct Links {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    last: u64,
+    live: HashMap<LinkId, Live>,
+    current: HashMap<StoreId, LinkId>,
+    gone: Wire,
+}
+
+struct Live {
+    store: StoreId,
+    connection: Connection,
+    hang_up: HangUp,
+}
+
+/// UDP payload moved, as QUIC counts it: without UDP and IP headers, with retransmissions, handshakes and acks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wire {
+    pub received_bytes: u64,
+    pub received_datagrams: u64,
+    pub sent_bytes: u64,
+    pub sent_datagrams: u64,
+}
+
+impl Links {
+    /// Lists a connection of `store`, and tells an older one of the same store to go.
+    pub(super) fn add(&self, store: &StoreId, connection: &Connection, hang_up: HangUp) -> LinkId {
+        let mut state = self.state();
+        state.last += 1;
+        let link = LinkId(state.last);
+        let live = Live {
+            store: store.clone(),
+            connection: connection.clone(),
+            hang_up,
+        };
+        state.live.insert(link, live);
+        let older = state.current.insert(store.clone(), link);
+        if let Some(older) = older.and_then(|older| state.live.get(&older)) {
+            older.hang_up.because(Farewell::Replaced);
+        }
+        link
+    }
+
+    /// Tells every link to go.
+    pub(super) fn hang_up_all(&self, why: &Farewell) {
+        self.state()
+            .live
+            .values()
+            .for_each(|live| live.hang_up.because(why.clone()));
+    }
+
+    /// Takes a connection that has ended off the list.
+    pub(super) fn remove(&self, link: LinkId) {
+        let mut state = self.state();
+        let Some(live) = state.live.remove(&link) else {
+            return;
+        };
+        state.gone.add(&live.connection.stats());
+        if state.current.get(&live.store) == Some(&link) {
+            state.current.remove(&live.store);
+        }
+    }
+
+    /// Bytes of a connection that never became a link.
+    pub(super) fn count(&self, connection: &Connection) {
+        self.state().gone.add(&connection.stats());
+    }
+
+    /// How many there are, with those that are on their way out.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.state().live.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Everything moved since the start.
+    #[must_use]
+    pub fn wire(&self) -> Wire {
+        let state = self.state();
+        let mut wire = state.gone;
+        state
+            .live
+            .values()
+            .for_each(|live| wire.add(&live.connection.stats()));
+        wire
+    }
+
+    // A panic while holding the lock can at worst leave a link listed that has ended: harmless.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a connection with the code and words of `why`.
+pub(super) fn close(connection: &Connection, why: &Farewell) {
+    connection.close(VarInt::from_u32(why.code()), why.reason().as_bytes());
+}
+
+impl Wire {
+    fn add(&mut self, stats: &ConnectionStats) {
+        self.received_bytes += stats.udp_rx.bytes;
+        self.received_datagrams += stats.udp_rx.datagrams;
+        self.sent_bytes += stats.udp_tx.bytes;
+        self.sent_datagrams += stats.udp_tx.datagrams;
+    }
+}
+
+impl fmt::Debug for Links {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Links").field("len", &self.len()).finish()
+    }
+}
+
+impl Collector for Links {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let wire = self.wire();
+        let counter = MetricType::Counter;
+        let help = "UDP payload bytes moved on links; add 28 per datagram for UDP and IPv4";
+        let bytes = encoder.encode_descriptor("quic_udp", help, Some(&Unit::Bytes), counter)?;
+        by_direction(bytes, wire.received_bytes, wire.sent_bytes)?;
+        let help = "UDP datagrams moved on links";
+        let datagrams = encoder.encode_descriptor("quic_udp_datagrams", help, None, counter)?;
+        by_direction(datagrams, wire.received_datagrams, wire.sent_datagrams)?;
+        let up = ConstGauge::new(i64::try_from(self.len()).unwrap_or(i64::MAX));
+        up.encode(encoder.encode_descriptor("links", "Links that are up", None, MetricType::Gauge)?)
+    }
+}
+
+fn by_direction(mut family: MetricEncoder, received: u64, sent: u64) -> fmt::Result {
+    for (direction, value) in [("received", received), ("sent", sent)] {
+        ConstCounter::new(value).encode(family.encode_family(&[("direction", direction)])?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! What the ingest counts.
+
+use super::{Farewell, Links};
+use crate::telemetry::{CountedByReason, Reason};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::Arc;
+
+/// Counters of all transports. Copies count together.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    frames: Counter,
+    frame_bytes: Counter,
+    handshakes_failed: CountedByReason,
+    links_up: Counter,
+    links_ended: CountedByReason,
+}
+
+impl Metrics {
+    /// Makes them visible, together with the wire bytes of `links`.
+    pub fn register(registry: &mut Registry, links: &Arc<Links>) -> Metrics {
+        let metrics = Metrics::default();
+        registry.register(
+            "frames_received",
+            "Frames received from stores",
+            metrics.frames.clone(),
+        );
+        registry.register_with_unit(
+            "frame_received",
+            "Bytes of frames received from stores, before QUIC and TLS",
+            Unit::Bytes,
+            metrics.frame_bytes.clone(),
+        );
+        registry.register(
+            "handshakes_failed",
+            "Connections that never became a link",
+            metrics.handshakes_failed.clone(),
+        );
+        registry.register("links_up", "Links that came up", metrics.links_up.clone());
+        registry.register("links_ended", "Links that ended", metrics.links_ended.clone());
+        registry.register_collector(Box::new(Arc::clone(links)));
+        metrics
+    }
+
+    pub(super) fn frame(&self, bytes: usize) {
+        self.frames.inc();
+        self.frame_bytes.inc_by(bytes as u64);
+    }
+
+    pub(super) fn handshake_failed(&self, reason: &'static str) {
+        self.handshakes_failed.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(super) fn link_up(&self) {
+        self.links_up.inc();
+    }
+
+    pub(super) fn link_ended(&self, why: &Farewell) {
+        self.links_ended
+            .get_or_create(&Reason { reason: why.name() })
+            .inc();
+    }
+}

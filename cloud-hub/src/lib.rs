@@ -1,0 +1,22 @@
+//! The cloud hub: merges every store's stock and answers the storefront what can be collected where, as of when.
+//!
+//! Floors, each importing only what stands before it: words (`config`, `health`, `identity`, `telemetry`), what can be
+//! asked (`availability`), what is kept (`storage`), what is decided (`hub`: synchronous, no clock, no network), the
+//! doors (`enrol`, `ingest`, `storefront`, side by side), and `runtime`, which puts them together.
+
+pub mod config;
+pub mod health;
+pub mod identity;
+pub mod telemetry;
+
+pub mod availability;
+
+pub mod storage;
+
+pub mod hub;
+
+pub mod enrol;
+pub mod ingest;
+pub mod storefront;
+
+pub mod runtime;

@@ -1,0 +1,261 @@
+//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store add`, `store issue`) and runs it (`run`).
+//!
+//! What a command found out goes to standard output, everything else to standard error. The exit code is 0 when the
+//! command did what it was asked, 1 when it could not (with the chain of causes), 2 when it was not understood.
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use cloud_hub::availability::StoreInfo;
+use cloud_hub::config::Config;
+use cloud_hub::enrol::ca::{Pki, STORE_DAYS, ServerName};
+use cloud_hub::runtime::clock::Clock;
+use cloud_hub::runtime::supervisor::Running;
+use cloud_hub::storage::Storage;
+use cloud_hub::storage::sqlite::Sqlite;
+use cloud_hub::telemetry;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use sync_protocol::StoreId;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+/// Merges every store's stock and answers the storefront.
+#[derive(Parser)]
+#[command(name = "cloud-hub")]
+enum Command {
+    /// Make the hub's certificate authority and its own certificate
+    Init(Init),
+    /// Run the hub until it is told to stop (SIGTERM or SIGINT)
+    Run(Run),
+    /// Stores the hub knows
+    #[command(subcommand)]
+    Store(Store),
+    /// Print the version
+    Version,
+}
+
+#[derive(Args)]
+struct Init {
+    #[command(flatten)]
+    configured: Configured,
+    /// A DNS name or IP address under which stores reach the hub; may be given several times
+    #[arg(long = "name", value_name = "DNS-OR-IP", default_values = ["localhost", "127.0.0.1", "::1"])]
+    names: Vec<ServerName>,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    configured: Configured,
+    /// The database was restored from a backup: offer nothing from a store until it has told what it knows
+    #[arg(long)]
+    restored: bool,
+}
+
+#[derive(Subcommand)]
+enum Store {
+    /// Add a store, or change what is known of it; a running hub takes notice within seconds
+    Add(Add),
+    /// Issue a store's certificate: writes ca.pem, store.pem and store.key
+    Issue(Issue),
+}
+
+#[derive(Args)]
+struct Add {
+    #[command(flatten)]
+    configured: Configured,
+    /// Letters, digits, `-` and `_`, at most 32: S0042
+    #[arg(long)]
+    id: StoreId,
+    /// As shoppers know it
+    #[arg(long)]
+    name: String,
+    /// Degrees north, -90 to 90
+    #[arg(long, allow_negative_numbers = true, value_parser = latitude)]
+    lat: f64,
+    /// Degrees east, -180 to 180
+    #[arg(long, allow_negative_numbers = true, value_parser = longitude)]
+    lon: f64,
+    /// IANA name: America/New_York
+    #[arg(long, value_parser = timezone)]
+    timezone: String,
+}
+
+#[derive(Args)]
+struct Issue {
+    #[command(flatten)]
+    configured: Configured,
+    /// A store the hub knows
+    #[arg(long)]
+    id: StoreId,
+    /// The folder to write to; it is made when missing, and nothing in it is overwritten
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct Configured {
+    /// The hub's configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    // Only the first call in a process can fail, and this is it.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    match run(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cloud-hub: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Init(init) => init.run(),
+        Command::Run(run) => run.run(),
+        Command::Store(Store::Add(add)) => add.run(),
+        Command::Store(Store::Issue(issue)) => issue.run(),
+        Command::Version => say(&format!("cloud-hub {}", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+impl Init {
+    fn run(self) -> anyhow::Result<()> {
+        let folder = self.configured.load()?.pki_folder();
+        Pki::create(&folder, &self.names, Clock::start().wall())?;
+        say(&format!(
+            "certificate authority and server certificate written to {}",
+            folder.display()
+        ))
+    }
+}
+
+impl Run {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.configured.load()?;
+        telemetry::start_logging(&config.log)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime
+            .context("can't start the async runtime")?
+            .block_on(run_hub(&config, self.restored))
+    }
+}
+
+async fn run_hub(config: &Config, restored: bool) -> anyhow::Result<()> {
+    let mut told_to_stop = signal(SignalKind::terminate()).context("can't listen for SIGTERM")?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("can't listen for SIGINT")?;
+    let mut hub = Running::start(config, restored).await?;
+    let failed = tokio::select! {
+        failed = hub.ended() => Some(failed),
+        _ = told_to_stop.recv() => None,
+        _ = interrupted.recv() => None,
+    };
+    let stopped = tokio::select! {
+        stopped = hub.stop() => stopped,
+        _ = interrupted.recv() => bail!("interrupted again before everything had stopped"),
+    };
+    if let Some(failed) = failed {
+        return Err(failed.into());
+    }
+    stopped?;
+    info!("stopped");
+    Ok(())
+}
+
+impl Add {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.configured.load()?;
+        let Add {
+            id,
+            name,
+            lat,
+            lon,
+            timezone,
+            ..
+        } = self;
+        let name = checked_name(&name)?;
+        let said = format!("store {id} is known to the hub");
+        open_storage(&config)?.put_store(&StoreInfo {
+            id,
+            name,
+            lat,
+            lon,
+            timezone,
+        })?;
+        say(&said)
+    }
+}
+
+impl Issue {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.configured.load()?;
+        let pki = Pki::open(&config.pki_folder())?;
+        let known = open_storage(&config)?.stores()?;
+        if !known.iter().any(|(_, store)| store.id == self.id) {
+            bail!(
+                "the hub knows no store `{}`; add it first with `cloud-hub store add`",
+                self.id
+            );
+        }
+        pki.issue(&self.id, STORE_DAYS, Clock::start().wall())?
+            .write_to(&self.out)?;
+        say(&format!(
+            "ca.pem, store.pem and store.key for store {} written to {}",
+            self.id,
+            self.out.display()
+        ))
+    }
+}
+
+impl Configured {
+    fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.config)?)
+    }
+}
+
+fn open_storage(config: &Config) -> anyhow::Result<Sqlite> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("can't make the data folder `{}`", config.data_dir.display()))?;
+    Ok(Sqlite::open(&config.database_file())?)
+}
+
+fn say(what: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{what}").context("can't write to standard output")
+}
+
+const NAME_CHARS_MAX: usize = 100;
+
+fn checked_name(name: &str) -> anyhow::Result<String> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
+        bail!("the name of a store has 1 to {NAME_CHARS_MAX} characters, none of them a control character");
+    }
+    Ok(name.to_owned())
+}
+
+fn latitude(text: &str) -> Result<f64, String> {
+    degrees(text, 90.0)
+}
+
+fn longitude(text: &str) -> Result<f64, String> {
+    degrees(text, 180.0)
+}
+
+fn degrees(text: &str, max: f64) -> Result<f64, String> {
+    let degrees: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if degrees.abs() <= max {
+        Ok(degrees)
+    } else {
+        Err(format!("not between -{max} and {max}"))
+    }
+}
+
+fn timezone(text: &str) -> Result<String, String> {
+    jiff::tz::TimeZone::get(text)
+        .map_err(|_| "no such time zone; write an IANA name like America/New_York")?;
+    Ok(text.to_owned())
+}

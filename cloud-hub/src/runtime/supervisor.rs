@@ -1,0 +1,441 @@
+//! Starts the hub's parts in order, watches them, and stops them in the reverse order. Every thread and task is owned
+//! here and awaited.
+//!
+//! The hub counts as started once everything listens; then, and not before, `addresses.json` appears in the data
+//! folder. When any part ends by itself, all of them are stopped and the cause is returned.
+
+use crate::availability::{self, Index};
+use crate::config::{Config, Freshness, Quic};
+use crate::enrol::ca::{Pki, PkiError, Renewal};
+use crate::health::Health;
+use crate::hub::{Hub, Settings};
+use crate::ingest::{self, Arrival, Inbox, Links, quic};
+use crate::runtime::clock::Clock;
+use crate::runtime::driver::{self, Driver, Panicked};
+use crate::runtime::metered::Metered;
+use crate::storage::sqlite::Sqlite;
+use crate::storage::{Storage, StorageError};
+use crate::storefront::{self, KeyRing, KeysError, StorefrontMetrics, StorefrontState};
+use crate::telemetry;
+use axum::Router;
+use axum::serve::ListenerExt;
+use prometheus_client::registry::Registry;
+use serde::Serialize;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::error::Error;
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use sync_protocol::link::Timing;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tracing::{debug, info, warn};
+
+/// Connections that wait to be accepted. A shop's front comes back all at once after a deploy.
+const BACKLOG: i32 = 4096;
+/// How long requests in flight get when the hub stops; change feeds never end by themselves.
+const LAST_REQUESTS_MAX: Duration = Duration::from_secs(2);
+/// How often the file of API keys is looked at.
+const KEYS_LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long the parts get to end.
+const STOP_MAX: Duration = Duration::from_secs(15);
+
+/// A hub with all its parts at work.
+pub struct Running {
+    addresses: Addresses,
+    addresses_file: PathBuf,
+    stop: watch::Sender<bool>,
+    parts: JoinSet<Ended>,
+    _lock: File,
+}
+
+/// The name of a part and how it ended.
+type Ended = (&'static str, Result<(), PartFailed>);
+
+/// Where the hub listens, as `addresses.json` says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub quic: SocketAddr,
+}
+
+/// Why the hub did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("can't use the data folder `{path}`", path = path.display())]
+    DataFolder { path: PathBuf, source: io::Error },
+    #[error("another hub is running on `{path}`; stop it first", path = path.display())]
+    Locked { path: PathBuf },
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    #[error("can't open the hub's storage")]
+    Storage(#[from] StorageError),
+    #[error("can't let the web shop in")]
+    Keys(#[from] KeysError),
+    #[error("opening the hub's storage failed")]
+    Opening(#[source] JoinError),
+    #[error(transparent)]
+    Quic(#[from] quic::ListenError),
+    #[error("can't listen on TCP {address}")]
+    Http { address: SocketAddr, source: io::Error },
+    #[error("the system gives no random numbers")]
+    Random(#[source] getrandom::Error),
+    #[error("the driver's thread can't be started")]
+    Thread(#[source] io::Error),
+}
+
+/// Why a running hub came to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum PartFailed {
+    #[error(transparent)]
+    Driver(#[from] Panicked),
+    #[error("the storefront's listener failed")]
+    Storefront(#[source] io::Error),
+    #[error("a part of the hub panicked")]
+    Panicked(#[from] JoinError),
+    #[error("{part} ended without being told to")]
+    Ended { part: &'static str },
+    #[error("the hub did not stop within {} s", STOP_MAX.as_secs())]
+    TooSlow,
+}
+
+impl Running {
+    /// Starts everything. Must be called inside a tokio runtime with several threads.
+    ///
+    /// # Errors
+    /// When a part can't start; then none is left running.
+    pub async fn start(config: &Config, restored: bool) -> Result<Running, StartError> {
+        let lock = lock(config)?;
+        let shared = Shared::new();
+        let mut registry = telemetry::registry();
+        let certificates = certificates(&config.pki_folder(), shared.clock)?;
+        let keys = Arc::new(KeyRing::load(&config.storefront.keys_file)?);
+        let core = shared.open_core(config, restored, &mut registry).await?;
+        let listener = http_listener(config.storefront.listen)?;
+        let http = address_of(&listener, config)?;
+        let (inbox, arrivals) = ingest::inbox();
+        let ingest = shared.listen_quic(config, certificates, inbox, &mut registry)?;
+        let addresses = Addresses {
+            http,
+            quic: ingest.address(),
+        };
+        let lineage = core.life;
+        let driver = shared.driver(core, arrivals, &mut registry);
+        let (stop, stopped) = watch::channel(false);
+        let state = shared.storefront(config, Arc::clone(&keys), lineage, stopped.clone(), registry);
+        let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
+        let mut parts = JoinSet::new();
+        parts.spawn(async { ("driver", driving.ended().await.map_err(PartFailed::from)) });
+        parts.spawn(serve_quic(ingest, stopped.clone()));
+        parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
+        parts.spawn(watch_keys(keys, stopped));
+        let running = Running {
+            addresses,
+            addresses_file: config.addresses_file(),
+            stop,
+            parts,
+            _lock: lock,
+        };
+        running
+            .publish_addresses()
+            .map_err(|source| data_folder(config, source))?;
+        info!(http = %addresses.http, quic = %addresses.quic, "the hub is listening");
+        Ok(running)
+    }
+
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Waits until a part ends by itself, which none should, and says why.
+    pub async fn ended(&mut self) -> PartFailed {
+        match self.parts.join_next().await {
+            Some(Ok((_, Err(failed)))) => failed,
+            Some(Ok((part, Ok(())))) => PartFailed::Ended { part },
+            Some(Err(panic)) => PartFailed::Panicked(panic),
+            None => PartFailed::Ended { part: "everything" },
+        }
+    }
+
+    /// Stops all parts: stores are told, what has arrived is committed, requests in flight are answered.
+    ///
+    /// # Errors
+    /// The first failure of a part on its way out, or that they took too long.
+    pub async fn stop(mut self) -> Result<(), PartFailed> {
+        info!("the hub is stopping");
+        self.stop.send_replace(true);
+        let last_parts = async {
+            let mut outcome = Ok(());
+            while let Some(ended) = self.parts.join_next().await {
+                let ended = ended.map_err(PartFailed::from).and_then(|(_, ended)| ended);
+                outcome = outcome.and(ended);
+            }
+            outcome
+        };
+        let outcome = tokio::time::timeout(STOP_MAX, last_parts)
+            .await
+            .unwrap_or(Err(PartFailed::TooSlow));
+        // Left behind, it would only point at nothing.
+        drop(std::fs::remove_file(&self.addresses_file));
+        outcome
+    }
+
+    fn publish_addresses(&self) -> io::Result<()> {
+        let text = serde_json::to_string(&self.addresses)?;
+        let unnamed = self.addresses_file.with_extension("json.new");
+        File::create(&unnamed)?.write_all(format!("{text}\n").as_bytes())?;
+        std::fs::rename(&unnamed, &self.addresses_file)
+    }
+}
+
+/// What the parts have in common.
+struct Shared {
+    clock: Clock,
+    health: Arc<Health>,
+    index: Arc<Index>,
+    links: Arc<Links>,
+}
+
+/// The core as it was loaded, and the name of this life of its database.
+struct Core {
+    hub: Hub,
+    life: u64,
+}
+
+impl Shared {
+    fn new() -> Shared {
+        Shared {
+            clock: Clock::start(),
+            health: Arc::default(),
+            index: Arc::default(),
+            links: Arc::default(),
+        }
+    }
+
+    /// Reads every cell into memory and makes it visible, which takes a moment, before anybody can ask.
+    async fn open_core(
+        &self,
+        config: &Config,
+        restored: bool,
+        registry: &mut Registry,
+    ) -> Result<Core, StartError> {
+        let sqlite = Sqlite::open(&config.database_file())?;
+        let mut storage = Metered::new(sqlite, self.clock, Arc::clone(&self.health), registry);
+        let index = Arc::clone(&self.index);
+        let opening = move || {
+            let fresh_life = random_life()?;
+            let known_life = storage.hub(fresh_life)?.life;
+            let settings = Settings {
+                timing: Timing::default(),
+                fresh_life,
+                restored,
+            };
+            let mut hub = Hub::open(Box::new(storage), settings)?;
+            hub.each_initial_update(|updates| index.publish(updates))?;
+            Ok(Core {
+                hub,
+                life: if restored { fresh_life } else { known_life },
+            })
+        };
+        tokio::task::spawn_blocking(opening)
+            .await
+            .map_err(StartError::Opening)?
+    }
+
+    fn listen_quic(
+        &self,
+        config: &Config,
+        certificates: quic::Certificates,
+        inbox: Inbox,
+        registry: &mut Registry,
+    ) -> Result<quic::Ingest, quic::ListenError> {
+        let Quic {
+            listen,
+            mtu_max,
+            segmentation_offload,
+        } = config.quic;
+        let settings = quic::Settings {
+            listen,
+            mtu_max,
+            segmentation_offload,
+        };
+        let metrics = ingest::Metrics::register(registry, &self.links);
+        quic::Ingest::listen(&settings, certificates, inbox, Arc::clone(&self.links), metrics)
+    }
+
+    fn driver(&self, core: Core, arrivals: mpsc::Receiver<Arrival>, registry: &mut Registry) -> Driver {
+        self.health.beat(self.clock.wall());
+        Driver {
+            hub: core.hub,
+            index: Arc::clone(&self.index),
+            arrivals,
+            clock: self.clock,
+            health: Arc::clone(&self.health),
+            metrics: driver::Metrics::register(registry),
+        }
+    }
+
+    fn storefront(
+        &self,
+        config: &Config,
+        keys: Arc<KeyRing>,
+        lineage: u64,
+        closing: watch::Receiver<bool>,
+        mut registry: Registry,
+    ) -> StorefrontState {
+        let metrics = StorefrontMetrics::register(&mut registry, Arc::clone(&self.index));
+        let (health, clock) = (Arc::clone(&self.health), self.clock);
+        StorefrontState {
+            index: Arc::clone(&self.index),
+            settings: storefront_settings(config, lineage),
+            keys,
+            clock: Arc::new(clock),
+            metrics,
+            metrics_text: Arc::new(move || telemetry::scrape(&registry)),
+            health: Arc::new(move || health.report(clock.wall()).map_err(|faults| faults.to_string())),
+            closing,
+        }
+    }
+}
+
+fn storefront_settings(config: &Config, lineage: u64) -> storefront::Settings {
+    let Freshness {
+        live_s,
+        offline_s,
+        hold_back_share_per_hour,
+        stop_after_s,
+    } = config.freshness;
+    storefront::Settings {
+        freshness: availability::Freshness {
+            live_s,
+            offline_s,
+            hold_back_share_per_hour,
+            stop_after_s,
+        },
+        requests_per_second: config.storefront.requests_per_second,
+        lineage,
+        ..storefront::Settings::default()
+    }
+}
+
+fn random_life() -> Result<u64, StartError> {
+    let mut life = [0; 8];
+    getrandom::fill(&mut life).map_err(StartError::Random)?;
+    Ok(u64::from_le_bytes(life))
+}
+
+/// Keeps the data folder to this process, and takes an earlier one's addresses away.
+fn lock(config: &Config) -> Result<File, StartError> {
+    let failed = |source| data_folder(config, source);
+    std::fs::create_dir_all(&config.data_dir).map_err(failed)?;
+    let lock = File::create(config.lock_file()).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(StartError::Locked {
+                path: config.data_dir.clone(),
+            });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    match std::fs::remove_file(config.addresses_file()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(lock),
+    }
+}
+
+fn data_folder(config: &Config, source: io::Error) -> StartError {
+    StartError::DataFolder {
+        path: config.data_dir.clone(),
+        source,
+    }
+}
+
+/// The hub's certificates, renewed where that is due.
+fn certificates(folder: &Path, clock: Clock) -> Result<quic::Certificates, PkiError> {
+    let pki = Pki::open(folder)?;
+    if let Renewal::Renewed { ends_at } = pki.renew_server_when_due(clock.wall())? {
+        info!(ends_at_ms = ends_at.0, "the hub's certificate has been renewed");
+    }
+    let server = pki.server()?;
+    if server.ends_at <= clock.wall() {
+        warn!("the hub's certificate has ended; stores will refuse it");
+    }
+    Ok(quic::Certificates {
+        ca: server.ca,
+        chain: server.chain,
+        key: server.key,
+    })
+}
+
+fn http_listener(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    listen().map_err(|source| StartError::Http { address, source })
+}
+
+fn address_of(listener: &TcpListener, config: &Config) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Http {
+        address: config.storefront.listen,
+        source,
+    })
+}
+
+async fn serve_quic(ingest: quic::Ingest, stopped: watch::Receiver<bool>) -> Ended {
+    ingest.serve(stopped).await;
+    ("ingest", Ok(()))
+}
+
+/// Keys can be added and withdrawn while the hub runs.
+async fn watch_keys(keys: Arc<KeyRing>, mut stopped: watch::Receiver<bool>) -> Ended {
+    while tokio::time::timeout(KEYS_LOOK_EVERY, stopped.wait_for(|stopped| *stopped))
+        .await
+        .is_err()
+    {
+        match keys.reload_if_changed() {
+            Ok(true) => info!(keys = keys.len(), "the storefront's keys have been read again"),
+            Ok(false) => {}
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn Error,
+                    "the storefront's keys stay as they were"
+                );
+            }
+        }
+    }
+    ("keys", Ok(()))
+}
+
+async fn serve_http(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> Ended {
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(%error, "TCP_NODELAY was not taken");
+        }
+    });
+    let mut asked_to_stop = stopped.clone();
+    let asked = async move { drop(asked_to_stop.wait_for(|stopped| *stopped).await) };
+    let serving = axum::serve(listener, router)
+        .with_graceful_shutdown(asked)
+        .into_future();
+    let late = async {
+        drop(stopped.wait_for(|stopped| *stopped).await);
+        tokio::time::sleep(LAST_REQUESTS_MAX).await;
+    };
+    let outcome = tokio::select! {
+        outcome = serving => outcome.map_err(PartFailed::Storefront),
+        () = late => Ok(()),
+    };
+    ("storefront", outcome)
+}

@@ -1,0 +1,193 @@
+//! What the hub keeps, behind a narrow seam: load everything once, then commit whole groups of changes.
+//!
+//! A commit is atomic and durable when it returns: nothing is acknowledged to a store before. The hub works from memory;
+//! storage is read again only at the start, after a failed commit, and for what memory does not hold (item records, history).
+
+pub mod sqlite;
+
+use crate::availability::StoreInfo;
+use std::collections::BTreeMap;
+use sync_protocol::frame::BootMark;
+use sync_protocol::record::{HistoryDocument, ItemRecord};
+use sync_protocol::stock::Cell;
+use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, SourceId, UnixMillis};
+
+/// Storage's own short name for a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreKey(pub i64);
+
+/// Why storage did not do what was asked. Nothing of the commit has happened.
+#[derive(Debug, thiserror::Error)]
+#[error("{act} failed")]
+pub struct StorageError {
+    pub act: &'static str,
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Facts about the hub itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HubFacts {
+    /// Names this life of the database; a restored one gets a new name.
+    pub life: u64,
+    /// The last number given out in the change feed.
+    pub feed: u64,
+}
+
+/// What is remembered of a store beside its records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreFacts {
+    pub epoch: Epoch,
+    pub boots: Vec<BootMark>,
+    pub boot_head: Seq,
+    pub granted_to: Option<Boot>,
+    pub state_mark: Seq,
+    pub history_mark: Position,
+    pub down_head: Seq,
+    /// The last consistent cut: everything up to this position of this epoch is in the figures, and nothing beyond.
+    pub cut: (Epoch, Position),
+    /// The highest ledger position the store has spoken of, in any epoch.
+    pub position_seen: Position,
+    pub last_contact: UnixMillis,
+    pub as_of: UnixMillis,
+    /// Whether promises may be made from this store; false after a restore until its hello has been joined.
+    pub trusted: bool,
+}
+
+/// A cell and its places in the sequences.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoredCell {
+    pub cell: Cell,
+    pub down_seq: Seq,
+    pub feed: u64,
+}
+
+/// The physical part of a cell as at the cut, where it has moved on since. In thousandths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtCut {
+    pub in_: u64,
+    pub out: u64,
+}
+
+/// A POS cursor, and what it was at the cut where it has moved on since (`Some(None)`: there was none).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoredCursor {
+    pub value: Vec<u8>,
+    pub at_cut: Option<Option<Vec<u8>>>,
+}
+
+/// Everything of one store that the hub keeps in memory.
+#[derive(Debug, Clone, Default)]
+pub struct StoredStore {
+    pub facts: StoreFacts,
+    pub cells: Vec<(ItemNo, StoredCell)>,
+    pub at_cut: BTreeMap<ItemNo, AtCut>,
+    pub cursors: BTreeMap<SourceId, StoredCursor>,
+}
+
+/// A history batch, kept as the frame it came in. One that was sent again may overlap the one before; reading skips what
+/// was read already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryChunk {
+    pub epoch: Epoch,
+    pub upto: Position,
+    pub frame: Vec<u8>,
+}
+
+/// Something that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    pub at: UnixMillis,
+    pub what: String,
+    pub reason: String,
+    pub bytes: Vec<u8>,
+}
+
+/// One store's part of a commit.
+#[derive(Debug, Clone, Default)]
+pub struct StoreChanges {
+    pub facts: Option<StoreFacts>,
+    pub items: Vec<ItemRecord>,
+    pub cells: Vec<(ItemNo, StoredCell)>,
+    pub cursors: Vec<(SourceId, StoredCursor)>,
+    pub forget_cursors: bool,
+    /// Forget all earlier values as at the cut (a new cut has been made) before adding these.
+    pub forget_at_cut: bool,
+    pub at_cut: Vec<(ItemNo, AtCut)>,
+    pub history: Vec<HistoryChunk>,
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// One atomic commit.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    pub hub: Option<HubFacts>,
+    pub stores: BTreeMap<StoreKey, StoreChanges>,
+}
+
+impl Changes {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hub.is_none() && self.stores.is_empty()
+    }
+}
+
+/// Where the hub keeps things.
+pub trait Storage: Send {
+    /// The hub's own facts; `fresh_life` is taken where there are none yet.
+    ///
+    /// # Errors
+    /// Storage can't be read or written.
+    fn hub(&mut self, fresh_life: u64) -> Result<HubFacts, StorageError>;
+
+    /// Every store that has been added.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn stores(&mut self) -> Result<Vec<(StoreKey, StoreInfo)>, StorageError>;
+
+    /// Adds a store, or changes what is said of it.
+    ///
+    /// # Errors
+    /// Storage can't be written.
+    fn put_store(&mut self, store: &StoreInfo) -> Result<StoreKey, StorageError>;
+
+    /// What memory holds of one store.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn load(&mut self, store: StoreKey) -> Result<StoredStore, StorageError>;
+
+    /// Every item record of one store, by item.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn items(&mut self, store: StoreKey) -> Result<Vec<ItemRecord>, StorageError>;
+
+    /// One item record.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn item(&mut self, store: StoreKey, item: ItemNo) -> Result<Option<ItemRecord>, StorageError>;
+
+    /// Every document of one store's history, epoch by epoch, in order.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn history(
+        &mut self,
+        store: StoreKey,
+        each: &mut dyn FnMut(Epoch, HistoryDocument),
+    ) -> Result<(), StorageError>;
+
+    /// Makes all of it durable, or none.
+    ///
+    /// # Errors
+    /// Storage did not take it; nothing of it has happened.
+    fn commit(&mut self, changes: &Changes) -> Result<(), StorageError>;
+
+    /// How many records are quarantined, and since when the oldest.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError>;
+}

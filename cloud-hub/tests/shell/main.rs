@@ -1,0 +1,10 @@
+//! The hub's shell from outside: certificates, commands, listening, stopping, and what a peer can do to it.
+//!
+//! Real sockets, real TLS, real processes; temporary folders and free ports; waits are for states, never for times.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod commands;
+mod ingest;
+mod peer;
+mod process;

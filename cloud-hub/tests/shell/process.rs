@@ -1,0 +1,316 @@
+//! A whole hub process: how it starts, serves and stops.
+
+use crate::commands::Site;
+use crate::peer::{PATIENCE, Peer, Shown, farewell, framed, open, received};
+use cloud_hub::enrol::ca::{Pki, STORE_DAYS};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::{Child, ExitStatus, Stdio};
+use std::time::Duration;
+use sync_protocol::frame::{self, Body, BootMark, Frame, Hello, Stream, VERSION_MAX, VERSION_MIN};
+use sync_protocol::{Boot, Epoch, Position, Seq, UnixMillis};
+
+/// A running hub; killed when the test ends otherwise.
+struct Running {
+    site: Site,
+    process: Child,
+}
+
+impl Running {
+    fn on(site: Site) -> Running {
+        Running::started(site, &["run"])
+    }
+
+    fn started(site: Site, arguments: &[&str]) -> Running {
+        let process = site.command(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut running = Running { site, process };
+        running.wait(|running| running.site.path("hub/addresses.json").exists());
+        running
+    }
+
+    /// Until `reached`, for at most as long as a test is patient.
+    fn wait(&mut self, reached: impl Fn(&Running) -> bool) {
+        let mut patience = PATIENCE.as_millis() / 10;
+        while !reached(self) {
+            assert!(patience > 0, "waited too long");
+            patience -= 1;
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("the hub ended with {status}: {}", self.said());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn address(&self, of: &str) -> SocketAddr {
+        let text = std::fs::read_to_string(self.site.path("hub/addresses.json")).unwrap();
+        let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
+        addresses[of].as_str().unwrap().parse().unwrap()
+    }
+
+    fn tell(&mut self, signal: &str) -> ExitStatus {
+        let pid = self.process.id().to_string();
+        assert!(
+            std::process::Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.process.wait().unwrap()
+    }
+
+    fn said(&mut self) -> String {
+        let mut text = String::new();
+        self.process
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
+        text
+    }
+
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address("http")).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// A peer with a certificate that `store issue` wrote.
+    fn store(&self, id: &str) -> Peer {
+        let out = self.site.path(id);
+        if !out.exists() {
+            self.site
+                .does(&["store", "issue", "--id", id, "--out", out.to_str().unwrap()]);
+        }
+        let ca = CertificateDer::from_pem_file(out.join("ca.pem")).unwrap();
+        Peer::new(ca, Some(Shown::from_folder(&out)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+#[test]
+fn a_hub_starts_answers_and_stops_when_told() {
+    for signal in ["-TERM", "-INT"] {
+        let mut hub = Running::on(Site::with_a_store());
+        let metrics = hub.get("/metrics");
+        assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+        assert!(metrics.contains("shopsmart_hub_build_info"), "{metrics}");
+        assert!(hub.get("/healthz").starts_with("HTTP/1.1 200"));
+        assert!(hub.tell(signal).success(), "{}", hub.said());
+        assert!(
+            !hub.site.path("hub/addresses.json").exists(),
+            "addresses of nothing were left behind"
+        );
+        assert!(hub.said().contains("stopped"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_connects_hears_when_the_hub_stops() {
+    let mut hub = Running::on(Site::with_a_store());
+    let connection = hub.store("S0001").connect(hub.address("quic")).await;
+    let _state = open(&connection, Stream::State).await;
+    hub.wait(|hub| hub.get("/metrics").contains("shopsmart_hub_links 1"));
+    assert!(hub.tell("-TERM").success());
+    assert_eq!(farewell(connection.closed().await).0, 1);
+}
+
+/// The first thing an agent with an empty disk says.
+fn hello_of(store: &str) -> Vec<u8> {
+    let hello = Hello {
+        version_min: VERSION_MIN,
+        version_max: VERSION_MAX,
+        boots: vec![BootMark {
+            boot: Boot(7),
+            first_seq: Seq(1),
+        }],
+        state_head: Seq(0),
+        history_head: Position(0),
+        state_acked: Seq(0),
+        history_acked: Position(0),
+        down_mark: Seq(0),
+        hub_life: 0,
+        clock: UnixMillis(0),
+        software: "test".to_owned(),
+    };
+    let store = store.parse().unwrap();
+    framed(&frame::encode(&Frame {
+        store,
+        epoch: Epoch(0),
+        boot: Boot(7),
+        body: Body::Hello(hello),
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hello_is_answered_after_its_commit() {
+    let hub = Running::on(Site::with_a_store());
+    let connection = hub.store("S0001").connect(hub.address("quic")).await;
+    let (mut state, mut answers) = open(&connection, Stream::State).await;
+    state.write_all(&hello_of("S0001")).await.unwrap();
+    let answer = frame::decode(&received(&mut answers).await).unwrap();
+    assert_eq!(
+        answer.body.kind(),
+        "handover",
+        "an empty disk starts from the hub's copy"
+    );
+    let metrics = hub.get("/metrics");
+    assert!(
+        metrics.contains("shopsmart_hub_epochs_granted_total{reason=\"first_contact\"} 1"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("shopsmart_hub_commits_total 1"), "{metrics}");
+    assert!(
+        metrics.contains("shopsmart_hub_commit_seconds_count 1"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("shopsmart_hub_stores_linked 1"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_ends_the_link_it_came_on_and_no_other() {
+    let site = Site::with_a_store();
+    site.add_store("S0002");
+    let hub = Running::on(site);
+    let good = hub.store("S0001").connect(hub.address("quic")).await;
+    let bad = hub.store("S0002").connect(hub.address("quic")).await;
+    let (mut good_state, mut answers) = open(&good, Stream::State).await;
+    let (mut bad_state, _) = open(&bad, Stream::State).await;
+    bad_state.write_all(&framed(b"\xffgarbage")).await.unwrap();
+    let (code, reason) = farewell(bad.closed().await);
+    assert_eq!(code, 7);
+    assert!(
+        reason.contains("S0002") && reason.contains("can't be read"),
+        "{reason}"
+    );
+    good_state.write_all(&hello_of("S0001")).await.unwrap();
+    received(&mut answers).await;
+    let metrics = hub.get("/metrics");
+    assert!(
+        metrics.contains("shopsmart_hub_frames_dropped_total{reason=\"unreadable\"} 1"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("shopsmart_hub_links_ended_total{reason=\"refused\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_speaks_for_itself_only_and_hears_so() {
+    let site = Site::with_a_store();
+    site.add_store("S0002");
+    let hub = Running::on(site);
+    let connection = hub.store("S0001").connect(hub.address("quic")).await;
+    let (mut state, mut answers) = open(&connection, Stream::State).await;
+    state.write_all(&hello_of("S0002")).await.unwrap();
+    let refused = frame::decode(&received(&mut answers).await).unwrap();
+    assert_eq!(refused.body.kind(), "refused");
+    let (code, reason) = farewell(connection.closed().await);
+    assert_eq!(code, 7);
+    assert!(reason.contains("speaks for store `S0001` only"), "{reason}");
+    let metrics = hub.get("/metrics");
+    assert!(
+        metrics.contains("shopsmart_hub_frames_dropped_total{reason=\"other_store\"} 1"),
+        "{metrics}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_added_meanwhile_gets_in() {
+    let hub = Running::on(Site::with_a_store());
+    let shown = Shown::issued(
+        &Pki::open(&hub.site.path("hub/pki")).unwrap(),
+        "S0009",
+        STORE_DAYS,
+    );
+    let ca = CertificateDer::from_pem_file(hub.site.path("hub/pki/ca.pem")).unwrap();
+    let peer = Peer::new(ca, Some(shown));
+    let (code, reason) = farewell(peer.refusal(hub.address("quic")).await);
+    assert_eq!(code, 7);
+    assert!(reason.contains("no store `S0009`"), "{reason}");
+    hub.site.add_store("S0009");
+    let connection = peer.connect(hub.address("quic")).await;
+    let (mut state, mut answers) = open(&connection, Stream::State).await;
+    state.write_all(&hello_of("S0009")).await.unwrap();
+    received(&mut answers).await;
+}
+
+#[test]
+fn a_restored_hub_says_so() {
+    let mut hub = Running::started(Site::with_a_store(), &["run", "--restored"]);
+    assert!(hub.tell("-TERM").success());
+    assert!(hub.said().contains("restored"));
+}
+
+#[test]
+fn two_hubs_never_share_a_data_folder() {
+    let hub = Running::on(Site::with_a_store());
+    let said = hub.site.fails(1, &["run"]);
+    assert!(said.contains("another hub is running"), "{said}");
+    assert!(
+        hub.get("/metrics").starts_with("HTTP/1.1 200"),
+        "the first one goes on"
+    );
+}
+
+#[test]
+fn without_init_a_hub_says_what_to_do() {
+    let said = Site::new().fails(1, &["run"]);
+    assert!(said.contains("make one with `cloud-hub init`"), "{said}");
+}
+
+#[test]
+fn a_taken_address_is_named_with_its_cause() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let site = Site::with_a_store();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(
+        site.config(),
+        text.replacen("127.0.0.1:0", &address.to_string(), 1),
+    )
+    .unwrap();
+    let said = site.fails(1, &["run"]);
+    assert!(
+        said.contains(&format!("can't listen on UDP {address}: Address already in use")),
+        "{said}"
+    );
+    assert!(!site.path("hub/addresses.json").exists());
+}
+
+#[test]
+fn json_logs_are_json() {
+    let site = Site::with_a_store();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text + "[log]\nformat = \"json\"\n").unwrap();
+    let mut hub = Running::on(site);
+    assert!(hub.tell("-TERM").success());
+    let said = hub.said();
+    let lines: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["message"] == "the hub is listening" && line["http"].is_string()),
+        "{said}"
+    );
+}

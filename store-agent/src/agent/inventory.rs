@@ -1,0 +1,353 @@
+//! What the core keeps in memory: every item's cell, what of it the hub has not confirmed yet, and the digests.
+//!
+//! It mirrors the database: after a failed commit it is thrown away and loaded again. One transaction's changes are collected
+//! (`touched`) and written once at its end, so fifty sales of one item in one commit are one row and one record.
+//!
+//! **Invariant:** `pending` holds exactly the records whose `change_seq` is above the hub's mark, each under its latest one.
+
+use crate::store::ledger::{self, StockRow};
+use rusqlite::{Connection, Result};
+use std::collections::{BTreeMap, HashMap};
+use sync_protocol::digest::Digest;
+use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
+use sync_protocol::stock::{Cell, HubHalf, ReservePolicy, SalesRate, StoreHalf, target_claim, walk_in_reserve};
+use sync_protocol::{Epoch, Gtin, ItemNo, Quantity, Seq, Sku, SourceId, UnixMillis};
+
+/// What a pending record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Item(ItemNo),
+    Stock(ItemNo),
+    Cursor(i64),
+}
+
+/// One item in memory.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slot {
+    pub(super) cell: Cell,
+    rate: SalesRate,
+    stock_seq: Seq,
+    item_seq: Seq,
+}
+
+/// A POS source and how far it has been read.
+#[derive(Debug, Clone)]
+struct Source {
+    name: SourceId,
+    cursor: Option<(Vec<u8>, Seq)>,
+}
+
+/// Halves as they were before the current transaction touched them.
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    store: StoreHalf,
+    hub: HubHalf,
+    rate: SalesRate,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Inventory {
+    /// Slot of item `n` at `n − 1`; numbers are given out without gaps.
+    slots: Vec<Option<Slot>>,
+    by_sku: HashMap<Sku, ItemNo>,
+    by_gtin: HashMap<Gtin, ItemNo>,
+    sources: BTreeMap<i64, Source>,
+    source_rows: HashMap<SourceId, i64>,
+    pub(super) change_seq: Seq,
+    pending: BTreeMap<Seq, Key>,
+    touched: BTreeMap<ItemNo, Before>,
+    pub(super) up: Digest,
+    pub(super) down: Digest,
+}
+
+impl Inventory {
+    /// Reads everything from the database.
+    pub(super) fn load(db: &Connection, epoch: Epoch, change_seq: Seq, acked: Seq) -> Result<Inventory> {
+        let mut inventory = Inventory { change_seq, ..Inventory::default() };
+        ledger::each_item(db, |record, seq| inventory.place_item(&record, seq))?;
+        ledger::each_stock(db, epoch, |row| inventory.place_stock(&row))?;
+        for (row, name) in ledger::sources(db)? {
+            inventory.place_source(row, &name);
+        }
+        for (row, value, seq) in ledger::cursors(db)? {
+            inventory.place_cursor(row, value, seq);
+        }
+        inventory.collect_pending(acked);
+        Ok(inventory)
+    }
+
+    fn place_item(&mut self, record: &ItemRecord, seq: Seq) {
+        let item = record.item;
+        self.by_sku.insert(record.sku.clone(), item);
+        for gtin in &record.gtins {
+            self.by_gtin.insert(*gtin, item);
+        }
+        self.up.add(record);
+        self.slot_mut(item).item_seq = seq;
+    }
+
+    fn place_stock(&mut self, row: &StockRow) {
+        self.up.add(&StoreStock { item: row.item, half: row.cell.store });
+        self.down.add(&HubStock { item: row.item, half: row.cell.hub });
+        let slot = self.slot_mut(row.item);
+        slot.cell = row.cell;
+        slot.rate = row.rate;
+        slot.stock_seq = row.seq;
+    }
+
+    fn place_source(&mut self, row: i64, name: &str) {
+        if let Ok(name) = name.parse::<SourceId>() {
+            self.source_rows.insert(name.clone(), row);
+            self.sources.insert(row, Source { name, cursor: None });
+        }
+    }
+
+    fn place_cursor(&mut self, row: i64, value: Vec<u8>, seq: Seq) {
+        if let Some(source) = self.sources.get_mut(&row) {
+            self.up.add(&CursorRecord { source: source.name.clone(), value: value.clone() });
+            source.cursor = Some((value, seq));
+        }
+    }
+
+    fn slot_mut(&mut self, item: ItemNo) -> &mut Slot {
+        let at = index(item);
+        if self.slots.len() <= at {
+            self.slots.resize(at + 1, None);
+        }
+        self.slots[at].get_or_insert_with(Slot::default)
+    }
+
+    pub(super) fn slot(&self, item: ItemNo) -> Option<&Slot> {
+        self.slots.get(index(item))?.as_ref()
+    }
+
+    fn slots(&self) -> impl Iterator<Item = (ItemNo, &Slot)> {
+        (1u32..).map(ItemNo).zip(&self.slots).filter_map(|(item, slot)| Some((item, slot.as_ref()?)))
+    }
+
+    pub(super) fn items(&self) -> usize {
+        self.by_sku.len()
+    }
+
+    // Finding items and sources.
+
+    pub(super) fn by_sku(&self, sku: &Sku) -> Option<ItemNo> {
+        self.by_sku.get(sku).copied()
+    }
+
+    pub(super) fn by_gtin(&self, gtin: Gtin) -> Option<ItemNo> {
+        self.by_gtin.get(&gtin).copied()
+    }
+
+    /// The row of a source, made when it is new.
+    pub(super) fn source_row(&mut self, db: &Connection, name: &SourceId) -> Result<i64> {
+        if let Some(row) = self.source_rows.get(name) {
+            return Ok(*row);
+        }
+        let row = ledger::add_source(db, name.as_str())?;
+        self.place_source(row, name.as_str());
+        Ok(row)
+    }
+
+    // Changing, within one transaction.
+
+    fn next_seq(&mut self) -> Seq {
+        self.change_seq = self.change_seq.next();
+        self.change_seq
+    }
+
+    /// Writes an item record over the one it had before, and makes it known to the hub.
+    pub(super) fn save_item(&mut self, db: &Connection, before: &ItemRecord, record: &ItemRecord) -> Result<()> {
+        let seq = self.next_seq();
+        ledger::save_item(db, record, seq)?;
+        self.up.remove(before);
+        for gtin in &before.gtins {
+            self.by_gtin.remove(gtin);
+        }
+        let item_seq = self.slot_mut(record.item).item_seq;
+        self.pending.remove(&item_seq);
+        self.place_item(record, seq);
+        self.pending.insert(seq, Key::Item(record.item));
+        Ok(())
+    }
+
+    /// Writes the record of a new item.
+    pub(super) fn add_item(&mut self, db: &Connection, record: &ItemRecord) -> Result<()> {
+        let seq = self.next_seq();
+        ledger::save_item(db, record, seq)?;
+        self.place_item(record, seq);
+        self.touch(record.item);
+        self.pending.insert(seq, Key::Item(record.item));
+        Ok(())
+    }
+
+    /// The cell of `item`, to be changed; it is settled and written at the end of the transaction.
+    pub(super) fn touch(&mut self, item: ItemNo) -> &mut Slot {
+        let slot = self.slot_mut(item);
+        let before = Before { store: slot.cell.store, hub: slot.cell.hub, rate: slot.rate };
+        self.touched.entry(item).or_insert(before);
+        self.slot_mut(item)
+    }
+
+    pub(super) fn observe_sale(&mut self, item: ItemNo, quantity: Quantity, now: UnixMillis) {
+        self.slot_mut(item).rate.observe(quantity, now);
+    }
+
+    pub(super) fn save_cursor(&mut self, db: &Connection, source: i64, value: &[u8]) -> Result<()> {
+        let seq = self.next_seq();
+        ledger::save_cursor(db, source, value, seq)?;
+        let Some(held) = self.sources.get_mut(&source) else { return Ok(()) };
+        let name = held.name.clone();
+        if let Some((before, before_seq)) = held.cursor.replace((value.to_vec(), seq)) {
+            self.up.remove(&CursorRecord { source: name.clone(), value: before });
+            self.pending.remove(&before_seq);
+        }
+        self.up.add(&CursorRecord { source: name, value: value.to_vec() });
+        self.pending.insert(seq, Key::Cursor(source));
+        Ok(())
+    }
+
+    /// The end of a transaction: sets aside or recalls for the web (S1, S2), and writes each touched cell once.
+    pub(super) fn flush(&mut self, db: &Connection, policy: &ReservePolicy, now: UnixMillis) -> Result<()> {
+        for (item, before) in std::mem::take(&mut self.touched) {
+            let seq = self.change_seq.next();
+            let Some(slot) = self.slots.get_mut(index(item)).and_then(Option::as_mut) else { continue };
+            slot.cell.settle(target(policy, slot, now));
+            let first = slot.stock_seq == Seq(0);
+            let changed = slot.cell.store != before.store || first;
+            if !changed && slot.cell.hub == before.hub && slot.rate == before.rate {
+                continue;
+            }
+            if changed {
+                self.change_seq = seq;
+                if !first {
+                    self.up.remove(&StoreStock { item, half: before.store });
+                    self.pending.remove(&slot.stock_seq);
+                }
+                self.up.add(&StoreStock { item, half: slot.cell.store });
+                slot.stock_seq = seq;
+                self.pending.insert(seq, Key::Stock(item));
+            }
+            self.down.remove(&HubStock { item, half: before.hub });
+            self.down.add(&HubStock { item, half: slot.cell.hub });
+            ledger::save_stock(db, &StockRow { item, cell: slot.cell, rate: slot.rate, seq: slot.stock_seq })?;
+        }
+        Ok(())
+    }
+
+    /// Touches the items whose set-aside amount no longer fits their recent sales by at least one unit.
+    pub(super) fn touch_stale_reserves(&mut self, policy: &ReservePolicy, now: UnixMillis) {
+        let one = Quantity::from_units(1).thousandths();
+        let stale: Vec<ItemNo> = self
+            .slots()
+            .filter(|(_, slot)| {
+                let store = &slot.cell.store;
+                let net = store.granted.saturating_sub(store.recalled).saturating_sub(store.fulfilled).cast_signed();
+                (target(policy, slot, now).thousandths() - net).abs() >= one
+            })
+            .map(|(item, _)| item)
+            .collect();
+        for item in stale {
+            self.touch(item);
+        }
+    }
+
+    /// Gives the records of these digest buckets a new `change_seq`, so that they are sent again.
+    pub(super) fn restamp(&mut self, db: &Connection, buckets: &[u8]) -> Result<()> {
+        let wanted = |bucket: usize| u8::try_from(bucket).is_ok_and(|bucket| buckets.binary_search(&bucket).is_ok());
+        let items: Vec<ItemNo> =
+            self.slots().map(|(item, _)| item).filter(|item| wanted(sync_protocol::digest::item_bucket(*item))).collect();
+        for item in items {
+            self.restamp_item(db, item)?;
+        }
+        let cursors: Vec<(i64, Vec<u8>)> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| wanted(sync_protocol::digest::source_bucket(&source.name)))
+            .filter_map(|(row, source)| Some((*row, source.cursor.as_ref()?.0.clone())))
+            .collect();
+        for (row, value) in cursors {
+            self.save_cursor(db, row, &value)?;
+        }
+        Ok(())
+    }
+
+    fn restamp_item(&mut self, db: &Connection, item: ItemNo) -> Result<()> {
+        let (item_seq, stock_seq) = (self.next_seq(), self.next_seq());
+        let Some(slot) = self.slots.get_mut(index(item)).and_then(Option::as_mut) else { return Ok(()) };
+        self.pending.remove(&slot.item_seq);
+        self.pending.remove(&slot.stock_seq);
+        (slot.item_seq, slot.stock_seq) = (item_seq, stock_seq);
+        self.pending.insert(item_seq, Key::Item(item));
+        self.pending.insert(stock_seq, Key::Stock(item));
+        ledger::save_stock(db, &StockRow { item, cell: slot.cell, rate: slot.rate, seq: stock_seq })?;
+        ledger::save_item(db, &ledger::item(db, item)?, item_seq)
+    }
+
+    // What the hub has and has not.
+
+    /// The hub holds everything up to `mark`.
+    pub(super) fn confirmed(&mut self, mark: Seq) {
+        self.pending = self.pending.split_off(&mark.next());
+    }
+
+    /// Starts over from what the hub says it holds, which may be less than it once confirmed.
+    pub(super) fn collect_pending(&mut self, mark: Seq) {
+        let mut pending = BTreeMap::new();
+        for (item, slot) in self.slots() {
+            pending.insert(slot.item_seq, Key::Item(item));
+            pending.insert(slot.stock_seq, Key::Stock(item));
+        }
+        for (row, source) in &self.sources {
+            if let Some((_, seq)) = &source.cursor {
+                pending.insert(*seq, Key::Cursor(*row));
+            }
+        }
+        self.pending = pending.split_off(&mark.next());
+    }
+
+    pub(super) fn pending_records(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Pending records after `base` in order.
+    pub(super) fn pending_after(&self, base: Seq) -> impl Iterator<Item = (Seq, Key)> {
+        self.pending.range(base.next()..).map(|(seq, key)| (*seq, *key))
+    }
+
+    /// Whether the hub may not know this item yet.
+    pub(super) fn is_item_pending(&self, item: ItemNo) -> bool {
+        self.slot(item).is_some_and(|slot| self.pending.contains_key(&slot.item_seq))
+    }
+
+    pub(super) fn store_stock(&self, item: ItemNo) -> Option<StoreStock> {
+        self.slot(item).map(|slot| StoreStock { item, half: slot.cell.store })
+    }
+
+    pub(super) fn cursor(&self, row: i64) -> Option<CursorRecord> {
+        let source = self.sources.get(&row)?;
+        Some(CursorRecord { source: source.name.clone(), value: source.cursor.as_ref()?.0.clone() })
+    }
+
+    /// The hub's halves that are not all zeros, of items above `after`.
+    pub(super) fn hub_halves(&self, after: ItemNo) -> impl Iterator<Item = HubStock> {
+        self.slots()
+            .filter(move |(item, slot)| *item > after && slot.cell.hub != HubHalf::default())
+            .map(|(item, slot)| HubStock { item, half: slot.cell.hub })
+    }
+}
+
+/// How much of this item should be set aside for the web now. Where the item goes by the piece, the walk-in reserve is rounded up to
+/// whole pieces: a third of a tin can't be promised.
+fn target(policy: &ReservePolicy, slot: &Slot, now: UnixMillis) -> Quantity {
+    let cell = &slot.cell;
+    let mut reserve = walk_in_reserve(policy, slot.rate.per_second(now));
+    if cell.store.in_ % 1000 == 0 && cell.store.out % 1000 == 0 {
+        reserve = reserve.up_to_whole_units();
+    }
+    target_claim(cell.open(), cell.on_hand(), reserve)
+}
+
+fn index(item: ItemNo) -> usize {
+    usize::try_from(item.0).unwrap_or(usize::MAX).wrapping_sub(1)
+}

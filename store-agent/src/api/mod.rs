@@ -1,0 +1,49 @@
+//! The store's side of the local API: items, stock, the ledger, the state of the sync, health and metrics.
+//!
+//! Reads come from the database as committed, never through the core, so that looking never slows selling. What tills report
+//! enters beside this, in `pos::http`.
+
+mod explain;
+mod items;
+mod movements;
+mod query;
+mod status;
+mod stock;
+
+use crate::http::Clocks;
+use crate::http::body::BodyLimits;
+use crate::inbox::{Bulletin, Inbox};
+use crate::store::reader::Reader;
+use crate::telemetry::Metrics;
+use axum::Router;
+use axum::routing::{get, put};
+use std::sync::Arc;
+use sync_protocol::StoreId;
+use sync_protocol::stock::ReservePolicy;
+use tokio::sync::watch;
+
+/// What the store's side needs.
+#[derive(Debug, Clone)]
+pub struct StoreDesk {
+    pub store: StoreId,
+    pub inbox: Inbox,
+    pub reader: Arc<Reader>,
+    pub limits: BodyLimits,
+    pub reserve: ReservePolicy,
+    pub has_hub: bool,
+    pub bulletin: watch::Receiver<Bulletin>,
+    pub metrics: Arc<Metrics>,
+    pub clocks: Clocks,
+}
+
+pub fn routes(desk: StoreDesk) -> Router {
+    Router::new()
+        .route("/v1/items", put(items::put))
+        .route("/v1/items/{sku}", get(items::show))
+        .route("/v1/stock", get(stock::list))
+        .route("/v1/movements", get(movements::list))
+        .route("/v1/sync", get(status::sync))
+        .route("/healthz", get(status::health))
+        .route("/metrics", get(status::metrics))
+        .with_state(desk)
+}

@@ -1,0 +1,95 @@
+//! The program: `store-agent run`, `check-config`, `version`.
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use store_agent::config::Config;
+use store_agent::http::tokens::Tokens;
+use store_agent::runtime::supervisor::Running;
+use store_agent::telemetry;
+use store_agent::transport::quic;
+use tracing::Instrument;
+
+/// Requests are short and the core has a thread of its own.
+const WORKERS: usize = 2;
+/// Threads that wait for the database or for a name to be looked up.
+const BLOCKING_MAX: usize = 4;
+
+#[derive(Parser)]
+#[command(
+    name = "store-agent",
+    about = "Keeps a store's inventory, takes stock changes from its tills, and syncs with the hub."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs until SIGTERM or SIGINT; SIGHUP reads the tokens again.
+    Run(Given),
+    /// Says whether the configuration and the files it names can be used.
+    CheckConfig(Given),
+    /// Prints the version.
+    Version,
+}
+
+#[derive(Args)]
+struct Given {
+    /// The configuration file; agent.example.toml shows every key.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+fn main() -> ExitCode {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("nothing was installed before");
+    let done = match Cli::parse().command {
+        Command::Run(given) => run(&given),
+        Command::CheckConfig(given) => check_config(&given),
+        Command::Version => say(&format!("store-agent {}", env!("CARGO_PKG_VERSION"))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without stderr there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "store-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(given: &Given) -> anyhow::Result<()> {
+    let config = Config::load(&given.config)?;
+    telemetry::start_logging(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_MAX)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let span = tracing::info_span!("agent", store = %config.store);
+    runtime.block_on(async { Running::start(config).await?.until_signalled().await }.instrument(span))
+}
+
+fn check_config(given: &Given) -> anyhow::Result<()> {
+    let config = Config::load(&given.config)?;
+    Tokens::load(&config.http.tokens_file)?;
+    if let Some(hub) = &config.hub {
+        quic::check(hub)?;
+    }
+    say(&format!(
+        "{} can be used: store {}, tills at {}",
+        given.config.display(),
+        config.store,
+        config.http.listen
+    ))
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}

@@ -1,0 +1,5 @@
+//! Puts the agent together and runs it: the driver's thread around the core, and the tasks that do input and output.
+
+pub mod clock;
+pub mod driver;
+pub mod supervisor;

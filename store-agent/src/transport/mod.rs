@@ -1,0 +1,3 @@
+//! The ways to the hub. Each carries the same frames between the inbox and a socket, and knows nothing of what they mean.
+
+pub mod quic;

@@ -1,0 +1,12 @@
+//! The agent's local API over real sockets: one agent per test in a folder of its own, on a free port, spoken to byte by byte.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod batches;
+mod bounds;
+mod client;
+mod doors;
+mod movements;
+mod process;
+mod shop;
+mod views;

@@ -1,0 +1,203 @@
+//! A hub for tests: an authority, an endpoint that asks for certificates, and the two streams of a caller.
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Connection, Endpoint, RecvStream, SendStream, VarInt};
+use rcgen::string::Ia5String;
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use store_agent::config::HubConfig;
+use store_agent::transport::quic::ALPN;
+use tempfile::TempDir;
+
+/// An authority with the files of one store.
+pub struct Authority {
+    folder: Arc<TempDir>,
+    ca_pem: String,
+    ca_key: String,
+}
+
+impl Authority {
+    pub fn new() -> Authority {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let authority = Authority {
+            folder,
+            ca_pem: certificate.pem(),
+            ca_key: key.serialize_pem(),
+        };
+        authority.issue_store();
+        authority
+    }
+
+    /// The same authority again, for another task.
+    pub fn from(other: &Authority) -> Authority {
+        Authority {
+            folder: Arc::clone(&other.folder),
+            ca_pem: other.ca_pem.clone(),
+            ca_key: other.ca_key.clone(),
+        }
+    }
+
+    pub fn store(&self, hub: &Hub) -> HubConfig {
+        self.store_at(hub.0.local_addr().unwrap())
+    }
+
+    pub fn store_at(&self, hub: SocketAddr) -> HubConfig {
+        HubConfig {
+            address: hub.to_string(),
+            server_name: "localhost".to_owned(),
+            ca_file: self.folder.path().join("ca.pem"),
+            certificate_file: self.folder.path().join("store.pem"),
+            key_file: self.folder.path().join("store.key"),
+            disable_gso: false,
+            mtu_max: 1452,
+        }
+    }
+
+    fn issue_store(&self) {
+        let name = SanType::URI(Ia5String::try_from("shopsmart:store:S0001").unwrap());
+        let (certificate, key) = self.issue(name, ExtendedKeyUsagePurpose::ClientAuth);
+        let folder = self.folder.path();
+        std::fs::write(folder.join("ca.pem"), &self.ca_pem).unwrap();
+        std::fs::write(folder.join("store.pem"), certificate).unwrap();
+        write_key(&folder.join("store.key"), &key);
+    }
+
+    fn issue(&self, name: SanType, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+        let issuer =
+            Issuer::from_ca_cert_pem(&self.ca_pem, KeyPair::from_pem(&self.ca_key).unwrap()).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = vec![name];
+        params.extended_key_usages = vec![usage];
+        let certificate = params.signed_by(&key, &issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn server(&self) -> quinn::ServerConfig {
+        let name = SanType::DnsName(Ia5String::try_from("localhost").unwrap());
+        let (certificate, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .unwrap();
+        let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()))
+    }
+}
+
+fn write_key(path: &Path, key: &str) {
+    std::fs::write(path, key).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A listening hub.
+pub struct Hub(Endpoint);
+
+impl Hub {
+    pub fn listen(authority: &Authority) -> Hub {
+        Hub::listen_at(authority, "127.0.0.1:0".parse().unwrap())
+    }
+
+    pub fn listen_at(authority: &Authority, address: SocketAddr) -> Hub {
+        Hub(Endpoint::server(authority.server(), address).unwrap())
+    }
+
+    /// Shakes hands with whoever calls, however that ends.
+    pub async fn shake_hands(&self) {
+        while let Some(incoming) = self.0.accept().await {
+            let _ = incoming.await;
+        }
+    }
+
+    /// The next caller whose two streams are open.
+    pub async fn accept(&self) -> Caller {
+        let connection = self.0.accept().await.unwrap().await.unwrap();
+        let (mut state, mut history) = (None, None);
+        for _ in 0..2 {
+            let (send, mut receive) = connection.accept_bi().await.unwrap();
+            let mut code = [0];
+            receive.read_exact(&mut code).await.unwrap();
+            let streams = Some(Streams { send, receive });
+            match code {
+                [0] => state = streams,
+                [1] => history = streams,
+                other => panic!("stream {other:?}"),
+            }
+        }
+        Caller {
+            connection,
+            state: state.unwrap(),
+            history: history.unwrap(),
+        }
+    }
+}
+
+/// An agent that called.
+pub struct Caller {
+    connection: Connection,
+    pub state: Streams,
+    pub history: Streams,
+}
+
+impl Caller {
+    pub fn close(&self, reason: &str) {
+        self.connection.close(VarInt::from_u32(1), reason.as_bytes());
+    }
+
+    pub async fn closed(&self) -> String {
+        self.connection.closed().await.to_string()
+    }
+
+    pub fn packets_received(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
+    }
+}
+
+/// Both directions of one stream.
+pub struct Streams {
+    send: SendStream,
+    receive: RecvStream,
+}
+
+impl Streams {
+    pub async fn frame(&mut self) -> Vec<u8> {
+        let mut length = [0; 4];
+        self.receive.read_exact(&mut length).await.unwrap();
+        let mut frame = vec![0; usize::try_from(u32::from_le_bytes(length)).unwrap()];
+        self.receive.read_exact(&mut frame).await.unwrap();
+        frame
+    }
+
+    pub async fn say(&mut self, frame: &[u8]) {
+        let length = u32::try_from(frame.len()).unwrap();
+        self.say_raw(&length.to_le_bytes()).await;
+        self.say_raw(frame).await;
+    }
+
+    pub async fn say_raw(&mut self, bytes: &[u8]) {
+        self.send.write_all(bytes).await.unwrap();
+    }
+}

@@ -1,0 +1,63 @@
+//! A test's own folder: gone when the test passes, kept with all logs when it fails.
+
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// The folder of one test. Declare it first, so that it goes last.
+pub struct Scene {
+    folder: Option<TempDir>,
+}
+
+impl Scene {
+    pub fn new(name: &str) -> Scene {
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("shopsmart-{name}-"))
+            .tempdir();
+        Scene {
+            folder: Some(folder.expect("a temporary folder can be made")),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder
+            .as_ref()
+            .expect("the folder is there until the scene goes")
+            .path()
+    }
+
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            eprintln!("the scene is kept, with every log: {}", folder.keep().display());
+        }
+    }
+}
+
+/// Copies a folder with everything in it, as a backup of a stopped daemon is made.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder can be made");
+    for entry in std::fs::read_dir(from).expect("the folder can be listed") {
+        let entry = entry.expect("the folder can be listed");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).expect("a file can be copied");
+        }
+    }
+}
+
+/// Puts a backup in the place of what is there.
+pub fn replace_folder(backup: &Path, place: &Path) {
+    if place.exists() {
+        std::fs::remove_dir_all(place).expect("the old folder can go");
+    }
+    copy_folder(backup, place);
+}

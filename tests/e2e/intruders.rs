@@ -1,0 +1,149 @@
+//! Who comes with the wrong key, and who talks nonsense: P7, and that nobody else is disturbed by it.
+
+use crate::harness::{Hub, Identity, RawLink, Scene, Store, expired, of_another_authority};
+use sync_protocol::frame::{self, Body, BootMark, Frame, Hello, Refusal, Refused, StateBatch};
+use sync_protocol::limits::FRAME_BYTES_MAX;
+use sync_protocol::record::StoreStock;
+use sync_protocol::stock::StoreHalf;
+use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, UnixMillis};
+
+#[test]
+fn a_certificate_opens_its_own_store_only() {
+    let scene = Scene::new("wrong-store");
+    let hub = Hub::open(&scene);
+    let intruder = Store::open(&scene, &hub, "S0001");
+    let victim = Store::open(&scene, &hub, "S0002");
+    victim.receive("4011", "10");
+    hub.shows("S0002", "4011", "10");
+    victim.is_synced();
+
+    let address = hub.quic_address();
+    for body in [hello(), a_thousand_units()] {
+        let frame = Frame {
+            store: "S0002".parse().unwrap(),
+            epoch: Epoch(1),
+            boot: Boot(7),
+            body,
+        };
+        let mut link = RawLink::open(address, &intruder.authority(), Some(intruder.identity())).unwrap();
+        link.send_frame(&frame::encode(&frame)).unwrap();
+        // The hub may say why before it hangs up; it must say nothing else.
+        while let Ok(bytes) = link.next_frame() {
+            let said = frame::decode(&bytes).unwrap().body;
+            assert!(
+                matches!(
+                    &said,
+                    Body::Refused(Refused {
+                        why: Refusal::WrongStore,
+                        ..
+                    })
+                ),
+                "the hub said {said:?}"
+            );
+        }
+        link.until_closed();
+    }
+
+    victim.sell("4011", "1");
+    hub.shows("S0002", "4011", "9");
+    victim.has("4011", "9");
+}
+
+fn hello() -> Body {
+    Body::Hello(Hello {
+        version_min: 1,
+        version_max: 1,
+        boots: vec![BootMark {
+            boot: Boot(7),
+            first_seq: Seq(1),
+        }],
+        state_head: Seq(1_000),
+        history_head: Position(1_000),
+        state_acked: Seq(0),
+        history_acked: Position(0),
+        down_mark: Seq(0),
+        hub_life: 0,
+        clock: UnixMillis(0),
+        software: "intruder".to_owned(),
+    })
+}
+
+fn a_thousand_units() -> Body {
+    let half = StoreHalf {
+        epoch: Epoch(1),
+        in_: 1_000_000,
+        granted: 1_000_000,
+        ..StoreHalf::default()
+    };
+    let stock = vec![StoreStock {
+        item: ItemNo(1),
+        half,
+    }];
+    Body::State(StateBatch {
+        base: Seq(0),
+        upto: Seq(1_000),
+        head: Seq(1_000),
+        stock,
+        ..StateBatch::default()
+    })
+}
+
+#[test]
+fn without_a_certificate_of_the_hub_nobody_gets_in() {
+    let scene = Scene::new("strangers");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    let pki = hub.data().join("pki");
+    let strangers: [(&str, Option<Identity>); 3] = [
+        ("no certificate", None),
+        (
+            "a certificate of somebody else",
+            Some(of_another_authority("S0001")),
+        ),
+        (
+            "an expired certificate",
+            Some(expired("S0001", &store.authority(), &pki.join("ca.key"))),
+        ),
+    ];
+    for (who, identity) in strangers {
+        refused(&hub, &store, who, identity);
+    }
+    store.receive("4011", "10");
+    hub.shows("S0001", "4011", "10");
+}
+
+fn refused(hub: &Hub, store: &Store, who: &str, identity: Option<Identity>) {
+    let address = hub.quic_address();
+    // With TLS 1.3 the client's side of the handshake ends before the hub has seen the certificate.
+    let Ok(mut link) = RawLink::open(address, &store.authority(), identity) else {
+        return;
+    };
+    let heard = link.next_frame();
+    assert!(heard.is_err(), "with {who} the hub said {heard:?}");
+    link.until_closed();
+}
+
+#[test]
+fn garbage_ends_only_its_own_link() {
+    let scene = Scene::new("garbage");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    let noisy = Store::open(&scene, &hub, "S0002");
+    let address = hub.quic_address();
+    let oversized = u32::try_from(FRAME_BYTES_MAX + 1).unwrap().to_le_bytes();
+    let noises: [&[u8]; 4] = [
+        &[0xFF; 64],
+        &oversized,
+        &[8, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8],
+        b"GET / HTTP/1.1\r\n\r\n",
+    ];
+    for noise in noises {
+        let mut link = RawLink::open(address, &noisy.authority(), Some(noisy.identity())).unwrap();
+        link.send(noise).unwrap();
+        link.until_closed();
+    }
+    store.receive("4011", "10");
+    hub.shows("S0001", "4011", "10");
+    noisy.receive("4011", "3");
+    hub.shows("S0002", "4011", "3");
+}

@@ -1,0 +1,69 @@
+//! The tasks that start other programs.
+
+use crate::{place, tidy};
+use anyhow::{Context, bail};
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Everything the demo and the benchmarks start.
+const RELEASE_PACKAGES: [&str; 6] = ["-p", "store-agent", "-p", "cloud-hub", "-p", "simulators"];
+
+/// Builds for release, then becomes the binary: its exit code and its signals are its own.
+pub fn run_release(binary: &str, args: &[OsString]) -> anyhow::Result<()> {
+    let mut build = cargo("build")?;
+    build.args(["--release", "--bins"]).args(RELEASE_PACKAGES);
+    run(build)?;
+    let program = place::release_binary(binary)?;
+    let error = Command::new(&program).args(args).exec();
+    Err(error).with_context(|| format!("cannot start `{}`", program.display()))
+}
+
+/// What must hold before anything is merged, apart from the tests.
+pub fn check() -> anyhow::Result<()> {
+    let mut format = cargo("fmt")?;
+    format.args(["--all", "--check"]);
+    run(format)?;
+    let mut clippy = cargo("clippy")?;
+    clippy.args(["--workspace", "--all-targets", "--", "-D", "warnings"]);
+    run(clippy)?;
+    tidy::run()
+}
+
+/// The end-to-end tests start the real binaries, so those are built first.
+pub fn test(args: &[OsString]) -> anyhow::Result<()> {
+    let mut build = cargo("build")?;
+    build.args(["--workspace", "--bins"]);
+    run(build)?;
+    let mut test = cargo("test")?;
+    test.arg("--workspace").args(args);
+    run(test)
+}
+
+/// The document is generated from the handlers; the test that guards it writes it when told to.
+pub fn openapi() -> anyhow::Result<()> {
+    let mut test = cargo("test")?;
+    test.args(["-p", "cloud-hub", "openapi"])
+        .env("UPDATE_OPENAPI", "1");
+    run(test)
+}
+
+fn cargo(subcommand: &str) -> anyhow::Result<Command> {
+    let root = place::root()?;
+    let mut command = Command::new(place::cargo());
+    command
+        .arg(subcommand)
+        .arg("--manifest-path")
+        .arg(root.join("Cargo.toml"));
+    Ok(command)
+}
+
+fn run(mut command: Command) -> anyhow::Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} failed with {status}");
+    }
+    Ok(())
+}
