@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::config::Config;
 use cloud_hub::enrol::ca::{Pki, STORE_DAYS, ServerName};
+use cloud_hub::enrol::key;
 use cloud_hub::runtime::clock::Clock;
 use cloud_hub::runtime::supervisor::Running;
 use cloud_hub::storage::Storage;
@@ -24,7 +25,7 @@ use tracing::info;
 #[derive(Parser)]
 #[command(name = "cloud-hub")]
 enum Command {
-    /// Make the hub's certificate authority and its own certificate
+    /// Make the hub's certificate authority, its own certificate and a first API key
     Init(Init),
     /// Run the hub until it is told to stop (SIGTERM or SIGINT)
     Run(Run),
@@ -125,12 +126,20 @@ fn run(command: Command) -> anyhow::Result<()> {
 
 impl Init {
     fn run(self) -> anyhow::Result<()> {
-        let folder = self.configured.load()?.pki_folder();
+        let config = self.configured.load()?;
+        let (folder, keys) = (config.pki_folder(), &config.storefront.keys_file);
         Pki::create(&folder, &self.names, Clock::start().wall())?;
         say(&format!(
             "certificate authority and server certificate written to {}",
             folder.display()
-        ))
+        ))?;
+        if key::write_first(keys)? {
+            say(&format!(
+                "a first API key for the web shop written to {}",
+                keys.display()
+            ))?;
+        }
+        Ok(())
     }
 }
 

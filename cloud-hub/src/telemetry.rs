@@ -5,9 +5,10 @@
 
 use crate::config::{Log, LogFormat};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::encoding::text::{encode, encode_registry};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::filter::Targets;
@@ -53,12 +54,40 @@ pub fn registry() -> Registry {
     registry
 }
 
-/// Everything registered, as Prometheus reads it.
+/// Everything registered and the process's own figures, as Prometheus reads them.
 #[must_use]
 pub fn scrape(registry: &Registry) -> String {
+    let mut process = Registry::default();
+    if let Some(bytes) = resident_bytes() {
+        let help = "Memory held in RAM";
+        process.register("process_resident_memory_bytes", help, ConstGauge::new(bytes));
+    }
+    if let Some(seconds) = cpu_seconds() {
+        let help = "Processor time used, user and system";
+        process.register("process_cpu_seconds", help, ConstCounter::new(seconds));
+    }
     let mut text = String::new();
+    encode_registry(&mut text, &process).expect("writing to a string does not fail");
     encode(&mut text, registry).expect("writing to a string does not fail");
     text
+}
+
+fn resident_bytes() -> Option<i64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+fn cpu_seconds() -> Option<f64> {
+    /// The kernel's USER_HZ, 100 wherever Linux runs.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The program's name in brackets may hold blanks; what follows it does not.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let user: f64 = fields.get(11)?.parse().ok()?;
+    let system: f64 = fields.get(12)?.parse().ok()?;
+    Some((user + system) / TICKS_PER_SECOND)
 }
 
 /// A label that says why.
@@ -89,6 +118,9 @@ mod tests {
             "shopsmart_hub_build_info{version=\"",
             env!("CARGO_PKG_VERSION")
         )));
-        assert!(text.ends_with("# EOF\n"));
+        assert!(
+            text.contains("process_resident_memory_bytes ") && text.contains("process_cpu_seconds_total ")
+        );
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
     }
 }

@@ -24,7 +24,11 @@ pub fn start_logging(log: &LogConfig) -> anyhow::Result<()> {
         .with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => logs.with_ansi(false).try_init(),
-        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).try_init(),
+        LogFormat::Json => logs
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
 }

@@ -22,7 +22,7 @@ fn without_unreadable(mut frame: Frame) -> Frame {
         Body::History(batch) => batch.unreadable.clear(),
         Body::Down(batch) => batch.unreadable.clear(),
         Body::Hello(_) | Body::Welcome(_) | Body::Ack(_) | Body::Heartbeat(_) | Body::Pulse(_) => {}
-        Body::Buckets(_) | Body::Resend(_) | Body::Refused(_) => {}
+        Body::Buckets(_) | Body::Resend(_) | Body::Refused(_) | Body::Marks(_) => {}
     }
     frame
 }

@@ -1,8 +1,8 @@
-//! One valid frame of each kind: where damage starts from.
+//! One valid frame of each kind: where damage starts from, and what is kept of the released protocol.
 
 use sync_protocol::frame::{
-    Ack, Body, BootMark, Buckets, Direction, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Offer, Pulse, Refusal,
-    Refused, Resend, StateBatch, Stream, Welcome, encode,
+    Ack, Body, BootMark, Buckets, Direction, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Marks, Offer, Pulse,
+    Refusal, Refused, Resend, StateBatch, Stream, Welcome, encode,
 };
 use sync_protocol::limits::DIGEST_BUCKETS;
 use sync_protocol::record::{
@@ -83,22 +83,23 @@ fn batches() -> Vec<Body> {
             stock: stock(),
             cursors: cursors(),
             traces: vec![TraceId([0xAB; 16])],
+            history: Some(history()),
             unreadable: Vec::new(),
         }),
-        Body::History(HistoryBatch {
-            base: Position(8_990),
-            upto: Position(9_000),
-            documents: documents(),
-            items: items(),
-            unreadable: Vec::new(),
-        }),
+        Body::History(history()),
         Body::Down(DownBatch { base: Seq(70), upto: Seq(77), halves: halves(), unreadable: Vec::new() }),
     ]
 }
 
+fn history() -> HistoryBatch {
+    let (base, upto) = (Position(8_990), Position(9_000));
+    HistoryBatch { base, upto, documents: documents(), items: items(), unreadable: Vec::new() }
+}
+
 fn control() -> Vec<Body> {
     vec![
-        Body::Ack(Ack { stream: Stream::History, upto: 9_000 }),
+        Body::Ack(Ack { stream: Stream::State, upto: 77 }),
+        Body::Marks(Marks { state: Some(Seq(512)), history: Some(Position(9_000)) }),
         Body::Heartbeat(Heartbeat {
             state_head: Seq(512),
             history_head: Position(9_000),

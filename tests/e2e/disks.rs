@@ -65,9 +65,11 @@ fn a_full_disk_at_the_hub_costs_time_only() {
     for _ in 0..200 {
         store.sell("4011", "1");
     }
+    hub.is_healthy(false);
     hub.ground().disk().free();
     hub.shows("S0001", "4011", "800");
     store.is_synced();
+    hub.is_healthy(true);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Who comes with the wrong key, and who talks nonsense: P7, and that nobody else is disturbed by it.
 
 use crate::harness::{Hub, Identity, RawLink, Scene, Store, expired, of_another_authority};
-use sync_protocol::frame::{self, Body, BootMark, Frame, Hello, Refusal, Refused, StateBatch};
+use serde_json::Value;
+use sync_protocol::frame::{
+    self, Body, BootMark, Frame, Handover, Hello, Refusal, Refused, StateBatch, Welcome,
+};
 use sync_protocol::limits::FRAME_BYTES_MAX;
-use sync_protocol::record::StoreStock;
+use sync_protocol::record::{ItemRecord, StoreStock};
 use sync_protocol::stock::StoreHalf;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, UnixMillis};
 
@@ -146,4 +149,111 @@ fn garbage_ends_only_its_own_link() {
     hub.shows("S0001", "4011", "10");
     noisy.receive("4011", "3");
     hub.shows("S0002", "4011", "3");
+}
+
+#[test]
+fn what_cannot_be_understood_is_set_aside_and_the_rest_counts() {
+    let scene = Scene::new("from-the-future");
+    let hub = Hub::open(&scene);
+    let mut store = Store::open(&scene, &hub, "S0001");
+    store.stop();
+    let mut agent = NewerAgent::greet(&hub, &store);
+
+    let mut frame = frame::encode(&agent.frame(seven_units_of_tea(agent.epoch)));
+    // A section with a tag that nobody has given out yet.
+    frame.extend_from_slice(&[99, 3, b'n', b'e', b'w']);
+    agent.link.send_frame(&frame).unwrap();
+
+    hub.shows("S0001", "tea", "7");
+    let metrics = hub.client().get("/metrics").unwrap().expect(200).body;
+    assert!(
+        metrics.contains("shopsmart_hub_records_quarantined_total 1"),
+        "{metrics}"
+    );
+    let health: Value = hub.client().get("/healthz").unwrap().expect(200).json();
+    assert_eq!(health["status"], "ok");
+}
+
+/// An agent of a later release, on a new disk: just enough of one.
+struct NewerAgent {
+    link: RawLink,
+    epoch: Epoch,
+}
+
+impl NewerAgent {
+    /// Is handed the next epoch, takes it, and is welcome.
+    fn greet(hub: &Hub, store: &Store) -> NewerAgent {
+        let link =
+            RawLink::open(hub.quic_address(), &store.authority(), Some(store.identity())).expect("a link");
+        let mut agent = NewerAgent {
+            link,
+            epoch: Epoch(0),
+        };
+        let Body::Handover(Handover {
+            granted, last: true, ..
+        }) = agent.say(fresh_hello())
+        else {
+            panic!("a new disk is handed over to, in one part as there is next to nothing");
+        };
+        agent.epoch = granted;
+        let Body::Welcome(Welcome { .. }) = agent.say(fresh_hello()) else {
+            panic!("the granted epoch is welcome")
+        };
+        agent
+    }
+
+    fn say(&mut self, body: Body) -> Body {
+        let bytes = frame::encode(&self.frame(body));
+        self.link.send_frame(&bytes).expect("the link carries it");
+        frame::decode(&self.link.next_frame().expect("an answer"))
+            .expect("a frame")
+            .body
+    }
+
+    fn frame(&self, body: Body) -> Frame {
+        Frame {
+            store: "S0001".parse().expect("a store id"),
+            epoch: self.epoch,
+            boot: Boot(7),
+            body,
+        }
+    }
+}
+
+fn fresh_hello() -> Body {
+    let Body::Hello(hello) = hello() else {
+        unreachable!("a hello is one")
+    };
+    Body::Hello(Hello {
+        state_head: Seq(0),
+        history_head: Position(0),
+        ..hello
+    })
+}
+
+fn seven_units_of_tea(epoch: Epoch) -> Body {
+    let half = StoreHalf {
+        epoch,
+        in_: 7_000,
+        granted: 7_000,
+        ..StoreHalf::default()
+    };
+    let item = ItemNo(1);
+    let tea = ItemRecord {
+        item,
+        sku: "tea".parse().expect("a sku"),
+        gtins: Vec::new(),
+        name: "Tea".to_owned(),
+        unit: "each".to_owned(),
+        unnamed: false,
+    };
+    let (items, stock) = (vec![tea], vec![StoreStock { item, half }]);
+    Body::State(StateBatch {
+        base: Seq(0),
+        upto: Seq(2),
+        head: Seq(2),
+        items,
+        stock,
+        ..StateBatch::default()
+    })
 }

@@ -31,17 +31,36 @@ fn nothing_answered_is_lost_when_the_hub_is_killed() {
 
     let tills = under_load(&mut store, 2, |store| {
         let enough = Deadline::within(Duration::from_secs(90));
-        let mut kills = 0;
+        let (mut kills, mut confirmed) = (0, 0);
         while kills < 20 && (kills < 3 || !enough.has_passed()) {
             // Only a hub that is being talked to can be hit in mid-merge.
-            store.is_connected();
+            store.is_heard_beyond(confirmed);
             pause(20 + kills * 29 % 150);
             hub.kill();
+            confirmed = store.confirmed();
             hub.start();
             kills += 1;
         }
     });
-    settle(&hub, &store, &tills);
+    let left = settle(&hub, &store, &tills);
+
+    // What the hub itself remembers of it all: the tills send everything again to a new disk.
+    store.stop();
+    store.lose_disk();
+    store.start();
+    for (sku, units) in &left {
+        store.has(sku, units);
+    }
+    for till in &tills {
+        till.is_remembered();
+    }
+    for (sku, units) in &left {
+        assert_eq!(
+            &store.on_hand(sku).to_string(),
+            units,
+            "{sku} after everything was sent again"
+        );
+    }
 }
 
 #[test]
@@ -51,10 +70,12 @@ fn nothing_answered_is_lost_when_both_are_killed_and_the_line_is_cut() {
     let mut store = opened_store(&scene, &hub);
 
     let tills = under_load(&mut store, 2, |store| {
+        let mut confirmed = 0;
         for round in 0..16 {
-            store.is_connected();
+            store.is_heard_beyond(confirmed);
             pause(20 + round * 41 % 130);
             hub.kill();
+            confirmed = store.confirmed();
             store.kill();
             store.line.cut();
             store.start();
@@ -93,8 +114,8 @@ fn under_load(store: &mut Store, tills: u32, disaster: impl FnOnce(&mut Store)) 
     })
 }
 
-/// The ledger agrees with every till, on hand with the ledger, and the hub with on hand.
-fn settle(hub: &Hub, store: &Store, tills: &[Till]) {
+/// The ledger agrees with every till, on hand with the ledger, and the hub with on hand. Gives what is left of each item.
+fn settle(hub: &Hub, store: &Store, tills: &[Till]) -> Vec<(String, String)> {
     let answered: usize = tills.iter().map(Till::answered).sum();
     assert!(
         answered > 100,
@@ -105,10 +126,15 @@ fn settle(hub: &Hub, store: &Store, tills: &[Till]) {
         ledger.agrees_with(till);
     }
     let sources: Vec<&str> = tills.iter().map(Till::source).collect();
-    for sku in skus() {
-        let left = (OPENING - ledger.sold(&sku, &sources)).to_string();
-        assert_eq!(store.on_hand(&sku).to_string(), left, "{sku} at the store");
-        hub.shows("S0001", &sku, &left);
+    let left = |sku: String| {
+        let units = OPENING - ledger.sold(&sku, &sources);
+        (sku, units.to_string())
+    };
+    let left: Vec<(String, String)> = skus().map(left).collect();
+    for (sku, units) in &left {
+        assert_eq!(&store.on_hand(sku).to_string(), units, "{sku} at the store");
+        hub.shows("S0001", sku, units);
     }
     store.is_synced();
+    left
 }

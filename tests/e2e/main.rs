@@ -6,5 +6,6 @@ mod disks;
 mod harness;
 mod intruders;
 mod kills;
+mod metrics;
 mod restores;
 mod sales;

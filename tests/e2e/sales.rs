@@ -76,7 +76,7 @@ fn ten_thousand_lines_in_one_batch_are_answered_one_by_one() {
         .map(|(n, _)| n)
         .collect();
     assert_eq!(bad, [17, 4711]);
-    store.has("bulk-7", "1000");
+    store.has("bulk-0", "1000");
     store.has("bulk-1", "999");
     hub.shows("S0001", "bulk-7", "999");
 
@@ -87,6 +87,23 @@ fn ten_thousand_lines_in_one_batch_are_answered_one_by_one() {
         .count();
     assert_eq!(doubled, DOCUMENTS - 2);
     store.has("bulk-7", "999");
+}
+
+#[test]
+fn a_count_keeps_what_was_sold_between_counting_and_typing() {
+    let scene = Scene::new("count");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    store.receive("4011", "10");
+    let sheet = store.client().get("/v1/items/4011").unwrap().expect(200).json();
+    store.sell("4011", "2");
+    let count = json!({
+        "source": "handheld-1", "reference": "count/1", "kind": "count", "occurred_at": "2026-10-31T17:10:00-04:00",
+        "counted_position": sheet["position"], "lines": [{ "sku": "4011", "quantity": 9 }],
+    });
+    store.client().post("/v1/movements", &count).unwrap().expect(201);
+    assert_eq!(store.on_hand("4011").to_string(), "7");
+    hub.shows("S0001", "4011", "7");
 }
 
 #[test]

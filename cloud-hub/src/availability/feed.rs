@@ -56,6 +56,10 @@ impl Feed {
         Cursor(self.settled)
     }
 
+    pub(super) fn highest(&self) -> Cursor {
+        Cursor(self.highest)
+    }
+
     /// Opens what was published so far to readers.
     pub(super) fn settle(&mut self) -> Cursor {
         self.settled = self.highest;

@@ -77,6 +77,8 @@ struct Shared {
     items: Vec<Item>,
     by_sku: HashMap<Arc<str>, ItemIx>,
     waiting: HashMap<(StoreIx, ItemNo), (Level, u64)>,
+    /// Cells that could be read only after readers of the feed had passed their numbers.
+    late: Vec<CellKey>,
     feed: Feed,
     cells: usize,
     refused: u64,
@@ -132,7 +134,7 @@ impl Index {
                 shared.apply(update);
             }
         }
-        let reached = self.write().feed.settle();
+        let reached = self.write().settle();
         for listener in &*self.listeners.read().unwrap_or_else(PoisonError::into_inner) {
             listener(reached);
         }
@@ -253,6 +255,7 @@ impl Shared {
             items: Vec::new(),
             by_sku: HashMap::new(),
             waiting: HashMap::new(),
+            late: Vec::new(),
             feed: Feed::new(feed_kept_max),
             cells: 0,
             refused: 0,
@@ -331,7 +334,7 @@ impl Shared {
             self.move_cell(store, before, item);
         }
         if let Some((level, feed)) = self.waiting.remove(&(store, no)) {
-            self.put_level(CellKey { item, store }, level, feed);
+            self.put_late(CellKey { item, store }, level, feed);
         }
         Some(())
     }
@@ -396,7 +399,26 @@ impl Shared {
         column.remove(store);
         self.cells -= 1;
         self.feed.forget(CellKey { item: from, store }, low);
-        self.put_level(CellKey { item: to, store }, level, self.feed.settled().0);
+        self.put_late(CellKey { item: to, store }, level, self.feed.settled().0);
+    }
+
+    /// Puts a cell that readers of the feed would miss, for they may be past its number: it comes again with the next
+    /// number there is.
+    fn put_late(&mut self, cell: CellKey, level: Level, feed: u64) {
+        self.put_level(cell, level, feed);
+        self.late.push(cell);
+    }
+
+    fn settle(&mut self) -> Cursor {
+        let next = self.feed.highest();
+        if next > self.feed.settled() {
+            for cell in std::mem::take(&mut self.late) {
+                if let Some(level) = self.items[cell.item.at()].column.get(cell.store) {
+                    self.put_level(cell, level, next.0);
+                }
+            }
+        }
+        self.feed.settle()
     }
 }
 
@@ -480,6 +502,25 @@ mod tests {
         index.publish([item("S1", 3, "tea")]);
         assert_eq!(free(&index, "S1", "tea"), Some(5));
         assert_eq!(index.read().counts().waiting, 0);
+    }
+
+    #[test]
+    fn a_cell_that_had_to_wait_still_comes_to_readers_of_the_feed() {
+        let index = Index::new();
+        index.publish([
+            store("S1"),
+            item("S1", 1, "milk"),
+            cell("S1", 3, 5, 1),
+            cell("S1", 1, 1, 2),
+        ]);
+        let cursor = index.read().cursor();
+        index.publish([item("S1", 3, "tea")]);
+        index.publish([cell("S1", 1, 2, 3)]);
+        assert_eq!(
+            changes(&index, cursor.0),
+            [("milk".to_owned(), 2), ("tea".to_owned(), 5)]
+        );
+        assert_eq!(changes(&index, 3), []);
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub enum Update {
         /// nothing of it is offered.
         trusted: bool,
     },
-    /// What a store's item number means. A cell that comes before its item waits for it.
+    /// What a store's item number means. A cell that comes before its item waits for it; figures go with the number
+    /// should it ever mean another item.
     Item {
         store: StoreId,
         item: ItemNo,
@@ -50,7 +51,7 @@ pub enum Update {
         gtins: Vec<Gtin>,
         name: String,
     },
-    /// New figures of a cell. `feed` only grows, from one publishing to the next and over restarts.
+    /// New figures of a cell. `feed` starts at 1 and only grows, from one publishing to the next and over restarts.
     Cell {
         store: StoreId,
         item: ItemNo,

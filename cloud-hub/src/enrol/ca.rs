@@ -4,6 +4,7 @@
 //! authority is never left behind, because the folder gets its name only when everything in it is on disk. All keys
 //! are ECDSA P-256. Every certificate starts a day early, for stores whose clocks are behind.
 
+use super::secret::{FileError, PUBLIC, SECRET, create_private_folder, sync_folder, write_new};
 use crate::identity::{HUB_URI, store_of, store_uri};
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -12,10 +13,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -88,7 +86,7 @@ impl Pki {
         let unnamed = folder.with_extension("new");
         // An init that was interrupted left this; its keys were never used.
         if unnamed.exists() {
-            std::fs::remove_dir_all(&unnamed).map_err(|e| PkiError::file("removing", &unnamed, e))?;
+            std::fs::remove_dir_all(&unnamed).map_err(|e| FileError::new("removing", &unnamed, e))?;
         }
         create_private_folder(&unnamed)?;
         let ca = Authority::new(now)?;
@@ -97,7 +95,7 @@ impl Pki {
         write_new(&unnamed.join(CA_CERTIFICATE), &ca.certificate_pem, PUBLIC)?;
         write_new(&unnamed.join(SERVER_KEY), &server_key.serialize_pem(), SECRET)?;
         write_new(&unnamed.join(SERVER_CERTIFICATE), &server.pem(), PUBLIC)?;
-        std::fs::rename(&unnamed, folder).map_err(|e| PkiError::file("naming", folder, e))?;
+        std::fs::rename(&unnamed, folder).map_err(|e| FileError::new("naming", folder, e))?;
         sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
         Ok(Pki {
             folder: folder.to_owned(),
@@ -154,7 +152,7 @@ impl Pki {
         let unnamed = path.with_extension("pem.new");
         drop(std::fs::remove_file(&unnamed));
         write_new(&unnamed, &certificate.pem(), PUBLIC)?;
-        std::fs::rename(&unnamed, &path).map_err(|e| PkiError::file("naming", &path, e))?;
+        std::fs::rename(&unnamed, &path).map_err(|e| FileError::new("naming", &path, e))?;
         sync_folder(&self.folder)?;
         Ok(Renewal::Renewed {
             ends_at: end_of(certificate.der()).unwrap_or_default(),
@@ -200,7 +198,7 @@ impl Pki {
 
     fn read(&self, name: &str) -> Result<String, PkiError> {
         let path = self.folder.join(name);
-        std::fs::read_to_string(&path).map_err(|e| PkiError::file("reading", &path, e))
+        Ok(std::fs::read_to_string(&path).map_err(|e| FileError::new("reading", &path, e))?)
     }
 
     fn no_pem(&self, name: &str, source: rustls::pki_types::pem::Error) -> PkiError {
@@ -261,7 +259,7 @@ impl Issued {
         if let Some((path, ..)) = files.iter().find(|(path, ..)| path.exists()) {
             return Err(PkiError::Exists { path: path.clone() });
         }
-        std::fs::create_dir_all(folder).map_err(|e| PkiError::file("making", folder, e))?;
+        std::fs::create_dir_all(folder).map_err(|e| FileError::new("making", folder, e))?;
         let written = files
             .iter()
             .try_for_each(|(path, text, mode)| write_new(path, text, *mode));
@@ -272,7 +270,8 @@ impl Issued {
                 .iter()
                 .for_each(|(path, ..)| drop(std::fs::remove_file(path)));
         }
-        written.and_then(|()| sync_folder(folder))
+        written?;
+        Ok(sync_folder(folder)?)
     }
 }
 
@@ -283,12 +282,8 @@ pub enum PkiError {
     Exists { path: PathBuf },
     #[error("there is no certificate authority in `{path}`; make one with `cloud-hub init`", path = path.display())]
     Missing { path: PathBuf },
-    #[error("{act} `{path}` failed", path = path.display())]
-    File {
-        act: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("`{path}` does not hold what `cloud-hub init` wrote", path = path.display())]
     NoPem {
         path: PathBuf,
@@ -298,16 +293,6 @@ pub enum PkiError {
     NotOurs { path: PathBuf, source: rcgen::Error },
     #[error("can't make a certificate")]
     Making(#[from] rcgen::Error),
-}
-
-impl PkiError {
-    fn file(act: &'static str, path: &Path, source: io::Error) -> PkiError {
-        PkiError::File {
-            act,
-            path: path.to_owned(),
-            source,
-        }
-    }
 }
 
 /// The authority at work: its key, and its certificate as it is handed out.
@@ -403,42 +388,6 @@ fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixMillis> {
     Some(UnixMillis(
         certificate.validity().not_after.timestamp().checked_mul(1000)?,
     ))
-}
-
-const SECRET: u32 = 0o600;
-const PUBLIC: u32 = 0o644;
-
-fn create_private_folder(folder: &Path) -> Result<(), PkiError> {
-    let parent = folder.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent).map_err(|e| PkiError::file("making", parent, e))?;
-    DirBuilder::new()
-        .mode(0o700)
-        .create(folder)
-        .map_err(|e| PkiError::file("making", folder, e))
-}
-
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
-    let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(|e| PkiError::file("writing", path, e))
-}
-
-fn sync_folder(folder: &Path) -> Result<(), PkiError> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| PkiError::file("writing", folder, e))
 }
 
 #[cfg(test)]

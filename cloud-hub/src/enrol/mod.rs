@@ -1,3 +1,5 @@
-//! Who may speak to the hub: its own certificate authority and the certificates it gives out.
+//! Who may speak to the hub: its own certificate authority, the certificates it gives out, the web shop's first key.
 
 pub mod ca;
+pub mod key;
+mod secret;

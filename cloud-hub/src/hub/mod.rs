@@ -15,7 +15,7 @@ use crate::storage::{Changes, HubFacts, Quarantined, Storage, StorageError, Stor
 use ledger::{Joined, StoreLedger, cell_update, item_update};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sync_protocol::frame::{
-    self, Ack, Body, Buckets, Direction, Frame, Heartbeat, Hello, HistoryBatch, Offer, Pulse, Refusal, Refused, Resend,
+    self, Ack, Body, Buckets, Direction, Frame, Heartbeat, Hello, HistoryBatch, Marks, Offer, Pulse, Refusal, Refused, Resend,
     StateBatch, Stream, VERSION_MAX, Welcome,
 };
 use sync_protocol::link::Timing;
@@ -24,7 +24,7 @@ use sync_protocol::link::hub::HubLink;
 use sync_protocol::record::{ItemRecord, Unreadable};
 use sync_protocol::stock::EscrowError;
 use sync_protocol::time::Now;
-use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, StoreId, Ticks, UnixMillis};
+use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, StoreId, Ticks, TraceId, UnixMillis};
 
 /// After how long a digest mismatch of one store is looked into again.
 const DIGEST_PAUSE_MS: u64 = 60_000;
@@ -113,6 +113,10 @@ pub struct Hub {
     heard: BTreeSet<StoreId>,
     handovers_due: Vec<(LinkId, StoreId, Epoch, Boot)>,
     answers: Vec<Output>,
+    /// How far batches of this step have been taken, by link; the agent that sent them.
+    marks_due: BTreeMap<LinkId, (Epoch, Boot, Marks)>,
+    /// Traces of this step's batches, and the store and mark they came with.
+    traces_due: Vec<(StoreId, TraceId, Seq)>,
     facts_changed: bool,
     digest_checked_at: HashMap<StoreId, Ticks>,
 }
@@ -135,6 +139,8 @@ impl Hub {
             heard: BTreeSet::new(),
             handovers_due: Vec::new(),
             answers: Vec::new(),
+            marks_due: BTreeMap::new(),
+            traces_due: Vec::new(),
             facts_changed: false,
             digest_checked_at: HashMap::new(),
         };
@@ -175,8 +181,12 @@ impl Hub {
                 return self.give_back(&changes, &error);
             }
         }
+        self.log_traces();
         self.note_contacts();
         let mut outputs = std::mem::take(&mut self.answers);
+        for (link, (epoch, boot, marks)) in std::mem::take(&mut self.marks_due) {
+            self.answer(link, epoch, boot, Body::Marks(marks));
+        }
         self.hand_over_due();
         self.send(now, &mut outputs);
         outputs
@@ -534,14 +544,22 @@ impl Hub {
         if returned {
             self.down_changed(store, false, now);
         }
-        self.answer(link, epoch, boot, Body::Ack(Ack { stream: Stream::State, upto: mark.0 }));
+        self.acknowledge(link, epoch, boot, Marks { state: Some(mark), history: None });
+        if let Some(history) = batch.history {
+            self.riding_history(link, store, epoch, boot, history, now);
+        }
     }
 
-    fn trace_merge(&self, store: &StoreId, batch: &StateBatch) {
-        for trace in &batch.traces {
-            tracing::info!(trace_id = %trace, %store, upto = %batch.upto, cells = batch.stock.len(), "merged at the hub");
-        }
+    fn trace_merge(&mut self, store: &StoreId, batch: &StateBatch) {
+        self.traces_due.extend(batch.traces.iter().map(|trace| (store.clone(), *trace, batch.upto)));
         tracing::debug!(%store, base = %batch.base, upto = %batch.upto, cells = batch.stock.len(), "state batch");
+    }
+
+    /// Whoever follows a till's trace finds here that its sale is durable at the hub.
+    fn log_traces(&mut self) {
+        for (store, trace, upto) in std::mem::take(&mut self.traces_due) {
+            tracing::info!(trace_id = %trace, %store, %upto, "merged at the hub");
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "one caller; the arguments are the frame's own parts")]
@@ -568,7 +586,28 @@ impl Hub {
         ledger.history_taken(batch.base, batch.upto, bytes);
         let mark = ledger.facts.history_mark;
         self.quarantine_all(store, &batch.unreadable, now.wall);
-        self.answer(link, epoch, boot, Body::Ack(Ack { stream: Stream::History, upto: mark.0 }));
+        self.acknowledge(link, epoch, boot, Marks { state: None, history: Some(mark) });
+    }
+
+    /// History that came with a state batch is kept like history that came by itself.
+    fn riding_history(
+        &mut self,
+        link: LinkId,
+        store: &StoreId,
+        epoch: Epoch,
+        boot: Boot,
+        history: HistoryBatch,
+        now: Now,
+    ) {
+        let frame = Frame { store: store.clone(), epoch, boot, body: Body::History(history.clone()) };
+        self.history(link, store, epoch, boot, history, &frame::encode(&frame), now);
+    }
+
+    /// One answer for all of a step's batches on a link; it leaves after the commit.
+    fn acknowledge(&mut self, link: LinkId, epoch: Epoch, boot: Boot, marks: Marks) {
+        let (_, _, due) = self.marks_due.entry(link).or_insert((epoch, boot, Marks::default()));
+        due.state = marks.state.or(due.state);
+        due.history = marks.history.or(due.history);
     }
 
     fn acknowledged(&mut self, link: LinkId, store: &StoreId, ack: Ack, now: Now) {
@@ -682,6 +721,8 @@ impl Hub {
         self.counters.failed_commits += 1;
         self.updates.clear();
         self.handovers_due.clear();
+        self.marks_due.clear();
+        self.traces_due.clear();
         let mut outputs: Vec<Output> = std::mem::take(&mut self.answers)
             .into_iter()
             .map(|output| match output {

@@ -3,6 +3,8 @@
 //! A commit is atomic and durable when it returns: nothing is acknowledged to a store before. The hub works from memory;
 //! storage is read again only at the start, after a failed commit, and for what memory does not hold (item records, history).
 
+#[cfg(test)]
+pub mod conformance;
 pub mod sqlite;
 
 use crate::availability::StoreInfo;
@@ -92,6 +94,9 @@ pub struct HistoryChunk {
     pub upto: Position,
     pub frame: Vec<u8>,
 }
+
+/// Most quarantined records kept for one store; beyond it the oldest go.
+pub const QUARANTINE_MAX: usize = 10_000;
 
 /// Something that could not be understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -85,6 +85,8 @@ pub(super) async fn get_availability(
             content_type = "application/problem+json"),
         (status = 401, description = "No key, or an unknown one.", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 408, description = "The body did not arrive within 30 seconds.", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 413, description = "The body is larger than 128 KiB.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 429, description = "More requests than the key allows.", body = ProblemBody,
@@ -294,7 +296,7 @@ impl Figure {
 
 /// Who is on the page, and how they stand.
 fn gist_of_page(survey: &Survey) -> Gist {
-    let mut gist = Gist::default();
+    let mut gist = Gist::with_room(64 * (survey.stores.len() + 1) * survey.names.len());
     for seen in &survey.stores {
         gist.number(survey.listed(seen).fingerprint);
         gist.standing(&seen.standing);

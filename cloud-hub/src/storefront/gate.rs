@@ -19,7 +19,7 @@ pub(super) async fn gate(State(site): State<Arc<Site>>, request: Request, next: 
     let route = Route::of(request.uri().path());
     let mut response = match admitted(&site, route, request.headers()) {
         Admission::Granted(allowance) => {
-            let mut response = next.run(request).await;
+            let mut response = answered_in_time(&site, request, next).await;
             if let Some(allowance) = allowance {
                 allowance.write(response.headers_mut());
             }
@@ -45,6 +45,18 @@ pub(super) async fn gate(State(site): State<Arc<Site>>, request: Request, next: 
     );
     site.state.metrics.answered(route, response.status(), took);
     response
+}
+
+/// Bounds how long a body may take to arrive; an answer that streams has begun by then.
+async fn answered_in_time(site: &Site, request: Request, next: Next) -> Response {
+    let time_max = site.settings().request_time_max;
+    match tokio::time::timeout(time_max, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("the request was not complete after {} s", time_max.as_secs());
+            Problem::new(Kind::TooSlow, detail).into_response()
+        }
+    }
 }
 
 enum Admission {

@@ -73,6 +73,8 @@ pub struct Settings {
     pub streams_max: usize,
     /// Most snapshots under way at once.
     pub snapshots_max: usize,
+    /// How long a request may take to arrive.
+    pub request_time_max: Duration,
     /// Stands in every cursor of the change feed. A hub that draws a new number whenever it was restored from a backup
     /// makes the cursors it gave out before be refused instead of misread.
     pub lineage: u64,
@@ -86,6 +88,8 @@ impl Default for Settings {
             // An event stream costs about as much as an idle connection.
             streams_max: 256,
             snapshots_max: 4,
+            // A body of 128 KiB takes this long at 35 kbit/s.
+            request_time_max: Duration::from_secs(30),
             lineage: 0,
         }
     }

@@ -30,6 +30,7 @@ pub(super) enum Kind {
     UnknownParameter,
     InvalidBody,
     BodyTooLarge,
+    TooSlow,
     Unauthorized,
     RateLimited,
     NoSuchPath,
@@ -43,11 +44,12 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 13] = [
+    pub(super) const ALL: [Kind; 14] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
         Kind::BodyTooLarge,
+        Kind::TooSlow,
         Kind::Unauthorized,
         Kind::RateLimited,
         Kind::NoSuchPath,
@@ -76,6 +78,11 @@ impl Kind {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body-too-large",
                 "The body is too large",
+            ),
+            Kind::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "too-slow",
+                "The request took too long to arrive",
             ),
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "An API key is needed"),
             Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
@@ -115,7 +122,7 @@ impl Kind {
 #[schema(as = Problem)]
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
-    /// `unknown-parameter`, `invalid-body`, `body-too-large`, `unauthorized`, `rate-limited`, `no-such-path`,
+    /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
     /// `unknown-store`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,

@@ -22,6 +22,11 @@ use twox_hash::XxHash3_64;
 pub(super) struct Gist(Vec<u8>);
 
 impl Gist {
+    /// `room`: about how many bytes it will take.
+    pub(super) fn with_room(room: usize) -> Gist {
+        Gist(Vec::with_capacity(room))
+    }
+
     pub(super) fn number(&mut self, number: u64) {
         self.0.extend_from_slice(&number.to_le_bytes());
     }

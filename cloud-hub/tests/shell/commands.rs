@@ -91,6 +91,19 @@ fn init_makes_an_authority_once() {
 }
 
 #[test]
+fn init_writes_a_first_key_but_leaves_keys_alone() {
+    let site = Site::new();
+    std::fs::remove_file(site.path("keys")).unwrap();
+    let said = site.does(&["init"]);
+    assert!(said.contains("first API key"), "{said}");
+    assert_eq!(mode(&site.path("keys")), 0o600);
+    let site = Site::new();
+    let before = std::fs::read(site.path("keys")).unwrap();
+    assert!(!site.does(&["init"]).contains("API key"));
+    assert_eq!(std::fs::read(site.path("keys")).unwrap(), before);
+}
+
+#[test]
 fn init_wants_names_that_stores_can_connect_to() {
     let said = Site::new().fails(2, &["init", "--name", "https://hub.example"]);
     assert!(said.contains("neither a DNS name nor an IP address"), "{said}");

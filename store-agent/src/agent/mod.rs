@@ -389,13 +389,13 @@ impl Work<'_> {
     fn event(&mut self, event: StoreEvent) -> rusqlite::Result<()> {
         match event {
             StoreEvent::Welcomed(welcome) => self.welcomed(welcome),
-            StoreEvent::Acknowledged(ack) => match ack.stream {
-                Stream::State => {
-                    self.mind.state_acked = Seq(ack.upto);
-                    self.mind.inventory.confirmed(Seq(ack.upto));
+            StoreEvent::Acknowledged(marks) => {
+                if let Some(mark) = marks.state {
+                    self.mind.state_acked = mark;
+                    self.mind.inventory.confirmed(mark);
                 }
-                Stream::History => self.mind.history_acked = Position(ack.upto),
-            },
+                self.mind.history_acked = marks.history.unwrap_or(self.mind.history_acked);
+            }
             StoreEvent::Apply(batch) => return self.apply(&batch),
             StoreEvent::Adopt(parts) => return self.adopt(&parts),
             StoreEvent::Compare(buckets) => return self.compare(&buckets),

@@ -149,13 +149,15 @@ impl Driver {
                 .observe(self.clock.seconds() - started);
             self.metrics.batch_documents.observe(count(documents));
         }
-        let storage = self.carry_out(outputs);
+        // Made known before anyone is answered: who has an answer finds it in the state of the sync.
+        let storage = storage_seen(&outputs);
         self.bulletin.send_modify(|bulletin| {
             bulletin.sync = self.agent.status();
             if let Some(storage) = storage {
                 bulletin.storage = storage;
             }
         });
+        self.carry_out(outputs);
     }
 
     fn input(&mut self, work: Work) -> Option<Input> {
@@ -196,14 +198,13 @@ impl Driver {
         ticket
     }
 
-    /// Answers first, then all frames of the go together. Says what was learned about the disk, if anything.
-    fn carry_out(&mut self, outputs: Vec<Output>) -> Option<Storage> {
+    /// Answers first, then all frames of the go together.
+    fn carry_out(&mut self, outputs: Vec<Output>) {
         let mut frames = Vec::new();
-        let mut storage = None;
         let mut hang_up = None;
         for output in outputs {
             match output {
-                Output::Answer { ticket, answer } => storage = self.answer(ticket, answer).or(storage),
+                Output::Answer { ticket, answer } => self.answer(ticket, answer),
                 Output::Send { stream, bytes } => frames.push((stream, bytes)),
                 Output::HangUp { reason } => hang_up = Some(reason),
             }
@@ -212,49 +213,33 @@ impl Driver {
         if let Some(reason) = hang_up {
             self.hang_up(reason);
         }
-        storage
     }
 
     /// Whoever asked may have gone; what was recorded stays recorded.
-    fn answer(&mut self, ticket: Ticket, answer: Answer) -> Option<Storage> {
+    fn answer(&mut self, ticket: Ticket, answer: Answer) {
         match (self.waiting.remove(&ticket), answer) {
             (Some(Waiting::Record { reply, reported }), Answer::Recorded(answers)) => {
-                let storage = self.count_documents(&reported, &answers);
+                self.count_documents(&reported, &answers);
                 let _ = reply.send(answers);
-                storage
             }
             (Some(Waiting::Items { reply }), Answer::Items(answers)) => {
                 for answer in &answers {
                     self.metrics
                         .item(if answer.is_ok() { "taken" } else { "refused" });
                 }
-                let storage = answers
-                    .iter()
-                    .find_map(|answer| storage_seen(answer, *answer != Ok(ItemPut::Unchanged)));
                 let _ = reply.send(answers);
-                storage
             }
-            (waiting, answer) => {
-                tracing::error!(?waiting, ?answer, "an answer does not fit what was asked");
-                None
-            }
+            (waiting, answer) => tracing::error!(?waiting, ?answer, "an answer does not fit what was asked"),
         }
     }
 
-    fn count_documents(
-        &self,
-        reported: &[Reported],
-        answers: &[Result<Recorded, RecordError>],
-    ) -> Option<Storage> {
-        let mut storage = None;
+    fn count_documents(&self, reported: &[Reported], answers: &[Result<Recorded, RecordError>]) {
         for (reported, answer) in reported.iter().zip(answers) {
             self.metrics.document(outcome(answer));
             if let Ok(Recorded::New { .. }) = answer {
                 self.metrics.movements(reported.kind, reported.lines as u64);
             }
-            storage = storage_seen(answer, matches!(answer, Ok(Recorded::New { .. }))).or(storage);
         }
-        storage
     }
 
     fn send(&mut self, frames: Vec<(Stream, Vec<u8>)>) {
@@ -295,8 +280,26 @@ fn outcome(answer: &Result<Recorded, RecordError>) -> Outcome {
     }
 }
 
-/// What an answer says about the disk; nothing where nothing had to be written.
-fn storage_seen<T>(answer: &Result<T, RecordError>, wrote: bool) -> Option<Storage> {
+/// What the answers say about the disk; nothing where nothing had to be written.
+fn storage_seen(outputs: &[Output]) -> Option<Storage> {
+    outputs.iter().find_map(|output| match output {
+        Output::Answer {
+            answer: Answer::Recorded(answers),
+            ..
+        } => answers
+            .iter()
+            .find_map(|answer| seen(answer, matches!(answer, Ok(Recorded::New { .. })))),
+        Output::Answer {
+            answer: Answer::Items(answers),
+            ..
+        } => answers
+            .iter()
+            .find_map(|answer| seen(answer, *answer != Ok(ItemPut::Unchanged))),
+        _ => None,
+    })
+}
+
+fn seen<T>(answer: &Result<T, RecordError>, wrote: bool) -> Option<Storage> {
     match answer {
         Ok(_) => wrote.then_some(Storage::Takes),
         Err(RecordError::Storage { reason, .. }) => Some(Storage::Refuses {
@@ -312,4 +315,104 @@ fn storage_seen<T>(answer: &Result<T, RecordError>, wrote: bool) -> Option<Stora
 )]
 fn count(documents: usize) -> f64 {
     documents as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::{Document, ItemKey, Line, Settings};
+    use crate::inbox::Inbox;
+    use crate::store;
+    use sync_protocol::link::Timing;
+    use sync_protocol::stock::ReservePolicy;
+    use sync_protocol::{Boot, Quantity, UnixMillis};
+
+    fn driver() -> (Driver, Inbox) {
+        let settings = Settings {
+            store: "S0001".parse().unwrap(),
+            reserve: ReservePolicy::default(),
+            timing: Timing::default(),
+        };
+        let clock = Clock::start();
+        let agent = Agent::open(store::open_in_memory().unwrap(), settings, Boot(7), clock.now()).unwrap();
+        let (inbox, work) = Inbox::new();
+        let (driver, _news) = Driver::new(agent, clock, Arc::new(Metrics::new("S0001")), work);
+        (driver, inbox)
+    }
+
+    fn sale(number: usize) -> Document {
+        Document {
+            source: "till-3".parse().unwrap(),
+            reference: number.to_string().parse().unwrap(),
+            kind: Kind::Sale,
+            reason: None,
+            occurred_at: UnixMillis(0),
+            counted: None,
+            cursor: None,
+            lines: vec![Line {
+                item: ItemKey::Sku("4011".parse().unwrap()),
+                quantity: Quantity::ONE,
+            }],
+            trace: None,
+        }
+    }
+
+    async fn run(driver: Driver) {
+        let runtime = Handle::current();
+        tokio::task::spawn_blocking(move || driver.run(&runtime))
+            .await
+            .unwrap()
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_the_end_is_answered_and_the_end_is_clean() {
+        let (driver, inbox) = driver();
+        let mut replies = Vec::new();
+        for number in 0..600 {
+            let (reply, answer) = oneshot::channel();
+            assert!(
+                inbox
+                    .tell(Work::Record {
+                        documents: vec![sale(number)],
+                        reply
+                    })
+                    .await
+            );
+            replies.push(answer);
+        }
+        drop(inbox);
+        run(driver).await;
+        for answer in replies {
+            assert!(matches!(answer.await.unwrap()[..], [Ok(Recorded::New { .. })]));
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_made_for_one_link_never_reach_the_next() {
+        let (driver, inbox) = driver();
+        let (first, mut on_first) = mpsc::channel(8);
+        let (second, mut on_second) = mpsc::channel(8);
+        inbox.tell(Work::LinkUp { outgoing: first }).await;
+        inbox
+            .tell(Work::LinkDown {
+                reason: "cut".to_owned(),
+            })
+            .await;
+        inbox.tell(Work::LinkUp { outgoing: second }).await;
+        inbox.tell(Work::Frame(vec![0xff; 9])).await;
+        drop(inbox);
+        run(driver).await;
+        // One hello each; the garbage on the second link ends that one.
+        assert!(matches!(on_first.recv().await, Some(Flight::Frames(frames)) if frames.len() == 1));
+        assert!(on_first.recv().await.is_none());
+        let mut frames = 0;
+        while let Some(flight) = on_second.recv().await {
+            match flight {
+                Flight::Frames(more) => frames += more.len(),
+                Flight::HangUp { reason } => assert!(reason.contains("can't be read"), "{reason}"),
+            }
+        }
+        assert!(frames <= 1, "{frames}");
+    }
 }

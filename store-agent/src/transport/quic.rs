@@ -7,19 +7,17 @@
 //! Nothing here blocks the core: what it wants sent is queued within bounds, and a link that cannot keep up is dropped. The
 //! core's own acknowledgements, not this file, decide what counts as delivered.
 
+use super::identity::{self, IdentityError};
+use super::wire::Wire;
+use super::writer::Writer;
 use crate::config::HubConfig;
-use crate::inbox::{FLIGHTS_MAX, Flight, Inbox, Work};
+use crate::inbox::{FLIGHTS_MAX, Inbox, Work};
 use crate::telemetry::{Direction, Metrics};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream, VarInt};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use sync_protocol::frame::Stream;
 use sync_protocol::limits::FRAME_BYTES_MAX;
@@ -33,18 +31,19 @@ pub const ALPN: &[u8] = b"shopsmart/1";
 /// A line that is silent for so long is dead. Three keep-alives fit, so two may be lost.
 const IDLE_MAX: Duration = Duration::from_secs(45);
 const KEEP_ALIVE: Duration = Duration::from_secs(14);
-const DIAL_WITHIN: Duration = Duration::from_secs(8);
+const DIAL_WITHIN: Duration = Duration::from_secs(6);
 /// What the hub may send unread: a frame at its bound on each stream, and again as much.
 const RECEIVE_WINDOW: u32 = 1 << 20;
 const STREAM_WINDOW: u32 = 512 << 10;
 /// What may be sent and unconfirmed.
 const SEND_WINDOW: u64 = 1 << 20;
-/// What may wait to be sent on one stream before the link is dropped.
-const LANE_BYTES_MAX: usize = 8 << 20;
 /// The hub's frames answer most of ours, so it need not send a packet of its own for every second one.
 const PACKETS_PER_ACK: u32 = 8;
-/// How often the wire's counters are brought up to date.
-const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// How often the wire is looked at, and after how many looks without any answer the hub counts as gone. A hub that was
+/// killed and started again does not know the connection, and says nothing; waiting for the silence of a whole idle time would
+/// leave fresh stock lying.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOKS_UNANSWERED_MAX: u32 = 10;
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Keeps a link to the hub until `stop` turns true.
@@ -85,7 +84,7 @@ pub async fn run(config: HubConfig, inbox: Inbox, metrics: Arc<Metrics>, mut sto
 
 /// Checks what the configuration names, without dialling: for `check-config`.
 pub fn check(config: &HubConfig) -> Result<(), IdentityError> {
-    tls(config).map(drop)
+    identity::client(config).map(drop)
 }
 
 /// How long to wait before the next dial: soon at first, then ever longer, and never in step with other stores.
@@ -119,84 +118,6 @@ fn random_share() -> f64 {
     // Without randomness all stores wait alike, which is slower, not wrong.
     let _ = getrandom::fill(&mut bytes);
     f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX)
-}
-
-/// Why this store cannot prove who it is.
-#[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
-    #[error("cannot read {what} {path}: {source}", path = path.display())]
-    Read {
-        what: &'static str,
-        path: PathBuf,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error("the private key {path} can be read by everyone on this machine; run `chmod 600 {path}`", path = path.display())]
-    Exposed { path: PathBuf },
-    #[error("{what} {path} holds no certificate", path = path.display())]
-    Empty { what: &'static str, path: PathBuf },
-    #[error("certificate and key do not go together or are of a kind not supported: {0}")]
-    Unusable(#[from] rustls::Error),
-    #[error("the TLS settings cannot be used for QUIC")]
-    NoInitialCipher,
-}
-
-fn tls(config: &HubConfig) -> Result<QuicClientConfig, IdentityError> {
-    let mut roots = rustls::RootCertStore::empty();
-    for root in certificates("the hub's certificate authority", &config.ca_file)? {
-        roots.add(root)?;
-    }
-    let chain = certificates("this store's certificate", &config.certificate_file)?;
-    let key = private_key(&config.key_file)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(chain, key)?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    QuicClientConfig::try_from(tls).map_err(|_| IdentityError::NoInitialCipher)
-}
-
-fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityError> {
-    let read = |source: rustls::pki_types::pem::Error| IdentityError::Read {
-        what,
-        path: path.to_owned(),
-        source: Box::new(source),
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(read)?
-        .collect::<Result<_, _>>()
-        .map_err(read)?;
-    if chain.is_empty() {
-        Err(IdentityError::Empty {
-            what,
-            path: path.to_owned(),
-        })
-    } else {
-        Ok(chain)
-    }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
-    use std::os::unix::fs::PermissionsExt;
-    let what = "this store's private key";
-    let mode = std::fs::metadata(path)
-        .map_err(|source| IdentityError::Read {
-            what,
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?
-        .permissions()
-        .mode();
-    if mode & 0o004 != 0 {
-        return Err(IdentityError::Exposed {
-            path: path.to_owned(),
-        });
-    }
-    PrivateKeyDer::from_pem_file(path).map_err(|source| IdentityError::Read {
-        what,
-        path: path.to_owned(),
-        source: Box::new(source),
-    })
 }
 
 fn transport(config: &HubConfig) -> quinn::TransportConfig {
@@ -264,7 +185,10 @@ impl Dialler<'_> {
     /// Tries each address the hub's name stands for. A fresh socket each time: after a change of line the old one may be
     /// bound to a way that is gone.
     async fn dial(&self) -> Result<(Endpoint, Connection), String> {
-        let tls = tls(self.config).map_err(|error| error.to_string())?;
+        let mut tls = identity::client(self.config).map_err(|error| error.to_string())?;
+        tls.alpn_protocols = vec![ALPN.to_vec()];
+        let tls =
+            QuicClientConfig::try_from(tls).map_err(|error| format!("no TLS cipher for QUIC: {error}"))?;
         let mut client = quinn::ClientConfig::new(Arc::new(tls));
         client.transport_config(Arc::new(transport(self.config)));
         let address = &self.config.address;
@@ -395,17 +319,13 @@ impl Link<'_> {
         if !self.inbox.tell(Work::LinkUp { outgoing }).await {
             return "the agent is stopping".to_owned();
         }
-        let mut writer = Writer {
-            flights,
-            state: Lane::new(state.0),
-            history: Lane::new(history.0),
-        };
+        let mut writer = Writer::new(flights, state.0, history.0);
         let reason = tokio::select! {
             reason = std::future::poll_fn(|cx| writer.poll(cx)) => reason,
             reason = self.read(state.1, Stream::State) => reason,
             reason = self.read(history.1, Stream::History) => reason,
             error = self.connection.closed() => in_words(&error),
-            () = self.count_wire() => "the wire is not counted any more".to_owned(),
+            reason = self.watch_wire() => reason,
             _ = stop.wait_for(|stop| *stop) => "the agent is stopping".to_owned(),
         };
         // A broken stream is a symptom; why the connection closed is the cause.
@@ -453,135 +373,17 @@ impl Link<'_> {
         }
     }
 
-    /// Adds what went over the wire to the metrics, every second and once more at the end.
-    async fn count_wire(&self) {
-        let mut counted = Counted {
-            metrics: self.metrics,
-            connection: self.connection,
-            last: [0; 4],
-        };
+    /// Keeps the wire's counters up to date; comes back when the hub leaves what was sent without any acknowledgement.
+    async fn watch_wire(&self) -> String {
+        let mut wire = Wire::new(self.connection, self.metrics);
         loop {
-            tokio::time::sleep(COUNT_EVERY).await;
-            counted.update();
-        }
-    }
-}
-
-/// The wire's counters as last seen; brought up to date a last time when dropped.
-struct Counted<'a> {
-    metrics: &'a Metrics,
-    connection: &'a Connection,
-    last: [u64; 4],
-}
-
-impl Counted<'_> {
-    fn update(&mut self) {
-        let stats = self.connection.stats();
-        let now = [
-            stats.udp_tx.datagrams,
-            stats.udp_tx.bytes,
-            stats.udp_rx.datagrams,
-            stats.udp_rx.bytes,
-        ];
-        let more = |at: usize| now[at].saturating_sub(self.last[at]);
-        self.metrics.udp(Direction::Sent, more(0), more(1));
-        self.metrics.udp(Direction::Received, more(2), more(3));
-        self.metrics.round_trip_seconds.set(stats.path.rtt.as_secs_f64());
-        self.last = now;
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.update();
-    }
-}
-
-/// Writes what the core wants sent; ends with the reason when the link is to be dropped.
-struct Writer {
-    flights: mpsc::Receiver<Flight>,
-    state: Lane,
-    history: Lane,
-}
-
-impl Writer {
-    /// Takes everything that has been handed over, then writes state and history without a pause between, so that what
-    /// belongs together shares a packet.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<String> {
-        while let Poll::Ready(flight) = self.flights.poll_recv(cx) {
-            match flight {
-                Some(Flight::Frames(frames)) => {
-                    for (stream, bytes) in frames {
-                        self.lane(stream).add(&bytes);
-                    }
-                }
-                Some(Flight::HangUp { reason }) => return Poll::Ready(reason),
-                None => return Poll::Ready("the core gave the link up: it could not keep pace".to_owned()),
+            tokio::time::sleep(LOOK_EVERY).await;
+            if wire.look() >= LOOKS_UNANSWERED_MAX {
+                return "the hub leaves everything unanswered".to_owned();
             }
         }
-        for lane in [&mut self.state, &mut self.history] {
-            if let Poll::Ready(Err(error)) = lane.poll_flush(cx) {
-                return Poll::Ready(format!("cannot send: {error}"));
-            }
-            if lane.waiting() > LANE_BYTES_MAX {
-                return Poll::Ready("the hub takes too little of what is sent".to_owned());
-            }
-        }
-        Poll::Pending
-    }
-
-    fn lane(&mut self, stream: Stream) -> &mut Lane {
-        match stream {
-            Stream::State => &mut self.state,
-            Stream::History => &mut self.history,
-        }
     }
 }
-
-/// One stream with what waits to be written to it.
-struct Lane {
-    stream: SendStream,
-    bytes: Vec<u8>,
-    written: usize,
-}
-
-impl Lane {
-    /// An empty lane gives back a buffer larger than this.
-    const KEPT_BYTES: usize = 64 << 10;
-
-    fn new(stream: SendStream) -> Lane {
-        Lane {
-            stream,
-            bytes: Vec::new(),
-            written: 0,
-        }
-    }
-
-    fn add(&mut self, frame: &[u8]) {
-        let length = u32::try_from(frame.len()).expect("frames are at most FRAME_BYTES_MAX");
-        self.bytes.extend_from_slice(&length.to_le_bytes());
-        self.bytes.extend_from_slice(frame);
-    }
-
-    fn waiting(&self) -> usize {
-        self.bytes.len() - self.written
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), quinn::WriteError>> {
-        while self.waiting() > 0 {
-            self.written += ready!(Pin::new(&mut self.stream).poll_write(cx, &self.bytes[self.written..]))?;
-        }
-        self.written = 0;
-        self.bytes.clear();
-        if self.bytes.capacity() > Self::KEPT_BYTES {
-            self.bytes = Vec::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-// A length prefix is a u32.
-const _: () = assert!(FRAME_BYTES_MAX <= u32::MAX as usize);
 
 #[cfg(test)]
 mod tests {
@@ -596,17 +398,6 @@ mod tests {
         assert_eq!(later, Duration::from_secs(30));
         pauses.reset();
         assert_eq!(pauses.next(0.0), Duration::from_millis(100));
-    }
-
-    #[test]
-    fn a_key_that_everyone_can_read_is_refused_with_what_to_do() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store.key");
-        std::fs::write(&path, "key").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let said = private_key(&path).unwrap_err().to_string();
-        assert!(said.contains("chmod 600"), "{said}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use store_agent::config::HubConfig;
 use store_agent::transport::quic::ALPN;
 use tempfile::TempDir;
+use tokio::net::UdpSocket;
 
 /// An authority with the files of one store.
 pub struct Authority {
@@ -199,5 +200,50 @@ impl Streams {
 
     pub async fn say_raw(&mut self, bytes: &[u8]) {
         self.send.write_all(bytes).await.unwrap();
+    }
+}
+
+/// A line between an agent and a hub that can be cut without either hearing of it.
+pub struct Line {
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Line {
+    pub async fn to(hub: &Hub) -> Line {
+        let here = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let there = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        there.connect(hub.0.local_addr().unwrap()).await.unwrap();
+        let address = here.local_addr().unwrap();
+        Line {
+            address,
+            task: tokio::spawn(carry(here, there)),
+        }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn cut(&self) {
+        self.task.abort();
+    }
+}
+
+async fn carry(here: UdpSocket, there: UdpSocket) {
+    let (mut up, mut down) = ([0; 2048], [0; 2048]);
+    let mut agent = None;
+    loop {
+        tokio::select! {
+            Ok((bytes, from)) = here.recv_from(&mut up) => {
+                agent = Some(from);
+                let _ = there.send(&up[..bytes]).await;
+            }
+            Ok(bytes) = there.recv(&mut down) => {
+                if let Some(agent) = agent {
+                    let _ = here.send_to(&down[..bytes], agent).await;
+                }
+            }
+        }
     }
 }

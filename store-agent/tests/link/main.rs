@@ -281,3 +281,22 @@ async fn a_hub_that_is_not_there_is_dialled_until_it_is() {
     let _caller = hub.await.unwrap();
     agent.stop().await;
 }
+
+#[tokio::test]
+async fn a_hub_that_fell_silent_is_given_up_long_before_the_idle_time() {
+    let authority = Authority::new();
+    let hub = Hub::listen(&authority);
+    let line = hub::Line::to(&hub).await;
+    let mut agent = Agent::dial(authority.store_at(line.address()));
+    let (outgoing, mut caller) = tokio::join!(agent.is_up(), hub.accept());
+    caller.state.say(&[1]).await;
+    agent.frame().await;
+    line.cut();
+    outgoing
+        .send(Flight::Frames(vec![(Stream::State, vec![2])]))
+        .await
+        .unwrap();
+    // `is_down` waits for 20 seconds, less than half the idle time.
+    assert!(agent.is_down().await.contains("unanswered"));
+    agent.stop().await;
+}

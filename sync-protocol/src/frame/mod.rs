@@ -88,7 +88,7 @@ pub enum Body {
     History(HistoryBatch),
     /// Hub: its halves, stream `state` in the other direction.
     Down(DownBatch),
-    /// Either: everything up to `upto` is durable here.
+    /// Agent: the hub's records up to `upto` are durable here.
     Ack(Ack),
     /// Agent: still here; heads and digest.
     Heartbeat(Heartbeat),
@@ -100,6 +100,8 @@ pub enum Body {
     Resend(Resend),
     /// Hub: this frame can't be taken, and why.
     Refused(Refused),
+    /// Hub: everything up to these marks is durable here.
+    Marks(Marks),
 }
 
 impl Body {
@@ -119,6 +121,7 @@ impl Body {
             Body::Buckets(_) => "buckets",
             Body::Resend(_) => "resend",
             Body::Refused(_) => "refused",
+            Body::Marks(_) => "marks",
         }
     }
 
@@ -126,7 +129,9 @@ impl Body {
     #[must_use]
     pub fn stream(&self) -> Stream {
         match self {
-            Body::History(_) | Body::Ack(Ack { stream: Stream::History, .. }) => Stream::History,
+            Body::History(_)
+            | Body::Ack(Ack { stream: Stream::History, .. })
+            | Body::Marks(Marks { state: None, .. }) => Stream::History,
             _ => Stream::State,
         }
     }
@@ -146,6 +151,7 @@ impl Body {
             Body::Buckets(_) => 11,
             Body::Resend(_) => 12,
             Body::Refused(_) => 13,
+            Body::Marks(_) => 14,
         }
     }
 }
@@ -231,6 +237,8 @@ pub struct StateBatch {
     pub stock: Vec<StoreStock>,
     pub cursors: Vec<CursorRecord>,
     pub traces: Vec<TraceId>,
+    /// The documents behind these records, where they are few enough to ride along; otherwise history goes its own way.
+    pub history: Option<HistoryBatch>,
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -259,6 +267,13 @@ pub struct Ack {
     pub stream: Stream,
     /// A `Seq` for state, a `Position` for history.
     pub upto: u64,
+}
+
+/// The hub's answer to batches: how far it holds each stream, durably. `None` where nothing of that stream is answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    pub state: Option<Seq>,
+    pub history: Option<Position>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -437,6 +452,7 @@ fn write_body(out: &mut Writer, body: &Body) {
             out.u8(refused.why.code());
             out.text(clipped(&refused.detail, DETAIL_BYTES_MAX));
         }
+        Body::Marks(marks) => write_marks(out, *marks),
     }
 }
 
@@ -460,6 +476,7 @@ fn read_body(reader: &mut Reader<'_>, code: u8, epoch: Epoch) -> Result<Body, De
         11 => Body::Buckets(read_buckets(reader)?),
         12 => Body::Resend(read_resend(reader)?),
         13 => Body::Refused(read_refused(reader)?),
+        14 => Body::Marks(read_marks(reader)?),
         found => return Err(DecodeError::Kind { found }),
     })
 }
@@ -564,6 +581,23 @@ fn read_ack(reader: &mut Reader<'_>) -> Result<Ack, DecodeError> {
     Ok(Ack { stream, upto: reader.mark("upto")? })
 }
 
+/// Which marks follow: 1 state, 2 history; then those.
+fn write_marks(out: &mut Writer, marks: Marks) {
+    out.u8(u8::from(marks.state.is_some()) | u8::from(marks.history.is_some()) << 1);
+    marks.state.iter().for_each(|mark| out.varint(mark.0));
+    marks.history.iter().for_each(|mark| out.varint(mark.0));
+}
+
+fn read_marks(reader: &mut Reader<'_>) -> Result<Marks, DecodeError> {
+    let which = reader.u8("which marks")?;
+    if which == 0 || which > 3 {
+        return Err(DecodeError::invalid("which marks", which));
+    }
+    let state = if which & 1 == 1 { Some(Seq(reader.mark("state mark")?)) } else { None };
+    let history = if which & 2 == 2 { Some(Position(reader.mark("history mark")?)) } else { None };
+    Ok(Marks { state, history })
+}
+
 fn write_direction(out: &mut Writer, direction: Direction) {
     out.u8(match direction {
         Direction::Up => 0,
@@ -590,6 +624,9 @@ fn read_resend(reader: &mut Reader<'_>) -> Result<Resend, DecodeError> {
     let direction = read_direction(reader)?;
     let head = Seq(reader.mark("head")?);
     let buckets = reader.blob("buckets", DIGEST_BUCKETS)?.to_vec();
+    if !buckets.is_sorted_by(|a, b| a < b) {
+        return Err(DecodeError::invalid("buckets", "their numbers must grow"));
+    }
     Ok(Resend { direction, head, buckets })
 }
 

@@ -24,6 +24,7 @@ const TRACES: u8 = 4;
 const HALVES: u8 = 5;
 const DOCUMENTS: u8 = 6;
 const KNOWN: u8 = 7;
+const HISTORY: u8 = 8;
 
 pub(super) fn write_state(out: &mut Writer, batch: &StateBatch) {
     debug_assert!(batch.base <= batch.upto && batch.upto <= batch.head, "a batch's range lies below its head");
@@ -35,6 +36,7 @@ pub(super) fn write_state(out: &mut Writer, batch: &StateBatch) {
     out.section(STOCK, |out| columns::write_store(out, &batch.stock));
     out.section(CURSORS, |out| write_cursors(out, &batch.cursors));
     out.section(TRACES, |out| batch.traces.iter().for_each(|trace| out.fixed(&trace.0)));
+    out.section(HISTORY, |out| batch.history.iter().for_each(|history| write_history(out, history)));
 }
 
 pub(super) fn read_state(reader: &mut Reader<'_>, epoch: Epoch) -> Result<StateBatch, DecodeError> {
@@ -50,6 +52,7 @@ pub(super) fn read_state(reader: &mut Reader<'_>, epoch: Epoch) -> Result<StateB
             STOCK => batch.stock = columns::read_store(section, epoch, unreadable)?,
             CURSORS => batch.cursors = read_cursors(section, unreadable)?,
             TRACES => batch.traces = read_traces(section)?,
+            HISTORY => batch.history = Some(read_riding_history(section, unreadable)?),
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -80,6 +83,15 @@ pub(super) fn read_history(reader: &mut Reader<'_>) -> Result<HistoryBatch, Deco
         Ok(Known::Yes)
     })
     .map(|unreadable| batch.unreadable = unreadable)?;
+    Ok(batch)
+}
+
+/// History that rides along with state; what of it can't be read counts among the state batch's.
+fn read_riding_history(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<HistoryBatch, DecodeError> {
+    let mut batch = read_history(reader)?;
+    for piece in std::mem::take(&mut batch.unreadable) {
+        unreadable.put(piece.what, &piece.reason, &piece.bytes);
+    }
     Ok(batch)
 }
 
@@ -281,16 +293,19 @@ fn read_each<T>(
 }
 
 fn write_items(out: &mut Writer, items: &[ItemRecord]) {
-    write_each(out, items, |out, item| {
-        out.varint(item.item.0.into());
-        out.text(item.sku.as_str());
-        out.text(&item.name);
-        out.text(&item.unit);
-        out.u8(item.unnamed.into());
-        for gtin in &item.gtins {
-            out.varint(gtin.number());
-        }
-    });
+    debug_assert!(items.windows(2).all(|pair| pair[0].item < pair[1].item), "items sorted, no item twice");
+    items.iter().for_each(|item| write_item(out, item));
+}
+
+pub(super) fn write_item(out: &mut Writer, record: &ItemRecord) {
+    let mut inner = Writer::default();
+    inner.varint(record.item.0.into());
+    inner.text(record.sku.as_str());
+    inner.text(&record.name);
+    inner.text(&record.unit);
+    inner.u8(record.unnamed.into());
+    record.gtins.iter().for_each(|gtin| inner.varint(gtin.number()));
+    out.blob(&inner.bytes);
 }
 
 fn read_items(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<ItemRecord>, DecodeError> {

@@ -94,11 +94,9 @@ pub fn judge(memory: &Memory, epoch: Epoch, boot: Boot, hello: &Hello) -> Verdic
     if epoch > memory.epoch {
         return Verdict::ContinueLaterEpoch;
     }
-    if hub_was_restored(memory, hello) {
-        return Verdict::Continue { hub_restored: true };
-    }
+    // A hub that was restored knows less of the caller, never more: what it does know must fit all the same.
     match line_of(memory, boot, hello) {
-        Line::Same => Verdict::Continue { hub_restored: false },
+        Line::Same => Verdict::Continue { hub_restored: hub_was_restored(memory, hello) },
         Line::Behind => grant(Fence::RolledBack),
         Line::Other => grant(Fence::AnotherCopy),
     }
@@ -241,6 +239,17 @@ mod tests {
         assert_eq!(judge(&memory, Epoch(1), Boot(1), &newer_halves), restored);
         let later = judge(&memory, Epoch(2), Boot(1), &hello(&[(1, 1)], 60));
         assert_eq!(later, Verdict::ContinueLaterEpoch);
+    }
+
+    /// Both were restored: an agent's backup is noticed although the hub has a new life since. Going on, it would have given
+    /// out numbers anew that the hub holds already.
+    #[test]
+    fn a_restored_backup_is_noticed_by_a_restored_hub() {
+        let memory = memory(1, &[(1, 1), (2, 31)], 50);
+        let older = Hello { hub_life: 8, ..hello(&[(1, 1), (3, 31)], 40) };
+        assert_eq!(judge(&memory, Epoch(1), Boot(3), &older), fenced(2, Fence::AnotherCopy));
+        let behind = Hello { hub_life: 8, ..hello(&[(1, 1), (2, 31), (3, 41)], 45) };
+        assert_eq!(judge(&memory, Epoch(1), Boot(3), &behind), fenced(2, Fence::RolledBack));
     }
 
     #[test]

@@ -50,10 +50,10 @@ pub enum PeerMisbehaved {
     Unexpected { state: &'static str, frame: &'static str },
     #[error("peer acknowledged {found} on stream {stream}, but only {head} was ever sent")]
     AckBeyondHead { stream: &'static str, found: u64, head: u64 },
-    #[error("peer sent part {found} of a hand-over where part {expected} was due")]
-    PartOutOfOrder { expected: u32, found: u32 },
-    #[error("peer's hand-over has more than {max} parts")]
-    HandoverTooLong { max: u32 },
+    #[error("peer's welcome says it holds {found} on stream {stream}, but there is only {head}")]
+    WelcomeBeyondHead { stream: &'static str, found: u64, head: u64 },
+    #[error("peer sent part {found} of a hand-over; {max} are the most there can be")]
+    HandoverTooLong { found: u32, max: u32 },
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub struct Sender {
     resend_at: Option<Ticks>,
     resend_after: u64,
     stalls: u32,
+    /// Acknowledgements of what was sent twice do not move either: until the mark has moved, only time rewinds again.
+    rewound: bool,
 }
 
 impl Sender {
@@ -41,6 +43,7 @@ impl Sender {
             resend_at: None,
             resend_after: timing.resend_after,
             stalls: 0,
+            rewound: false,
         }
     }
 
@@ -72,13 +75,14 @@ impl Sender {
         self.sent = self.sent.max(upto);
         self.on_the_way.retain(|on_the_way| *on_the_way > upto);
         self.stalls = 0;
+        self.rewound = false;
         self.resend_after = self.timing.resend_after;
         self.resend_at = (!self.on_the_way.is_empty()).then(|| now.plus(self.resend_after));
         Acked::Upto(upto)
     }
 
     fn stalled(&mut self, upto: u64) {
-        if upto == self.acked && !self.on_the_way.is_empty() {
+        if upto == self.acked && !self.on_the_way.is_empty() && !self.rewound {
             self.stalls += 1;
             if self.stalls >= STALLS_TO_REWIND {
                 self.rewind();
@@ -99,6 +103,13 @@ impl Sender {
         self.on_the_way.clear();
         self.resend_at = None;
         self.stalls = 0;
+        self.rewound = true;
+    }
+
+    /// Whether nothing is on its way unacknowledged.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.on_the_way.is_empty()
     }
 
     #[must_use]
@@ -152,6 +163,29 @@ mod tests {
             assert_eq!(sender.acknowledged(0, Ticks(1)), Acked::Stale);
         }
         assert_eq!(sender.next_base(40), Some(0));
+    }
+
+    /// Sixteen batches, the first lost: fifteen answers do not move. Rewinding for every third of them sent everything five times.
+    #[test]
+    fn one_lost_batch_is_one_rewind() {
+        let mut sender = Sender::new(Timing::default());
+        let mut sent = 0;
+        let mut send_all = |sender: &mut Sender| {
+            while let Some(base) = sender.next_base(1_000) {
+                sender.sent(base + 10, Ticks(0));
+                sent += 1;
+            }
+            sent
+        };
+        send_all(&mut sender);
+        for _ in 1..WINDOW {
+            sender.acknowledged(0, Ticks(1));
+            send_all(&mut sender);
+        }
+        assert_eq!(send_all(&mut sender), 2 * WINDOW);
+        let deadline = sender.deadline().unwrap();
+        sender.overdue(deadline);
+        assert_eq!(sender.next_base(1_000), Some(0), "time still rewinds");
     }
 
     #[test]

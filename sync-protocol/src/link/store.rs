@@ -6,14 +6,16 @@
 use super::sender::{Acked, Sender};
 use super::{PeerMisbehaved, Timing};
 use crate::frame::{
-    Ack, Body, Buckets, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Offer, Refused, Resend, StateBatch,
+    Ack, Body, Buckets, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Marks, Offer, Refused, Resend, StateBatch,
     Stream, Welcome,
 };
 use crate::ids::{Boot, Epoch, ItemNo, Position, Seq, StoreId};
 use crate::record::HubStock;
 use crate::time::Ticks;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+/// Most ledger positions of history that ride along with a state batch: a large basket or a few small ones.
+const RIDING_LINES_MAX: u64 = 64;
 /// Most parts of one hand-over.
 const PARTS_MAX: u32 = 4_096;
 
@@ -38,8 +40,8 @@ pub trait StoreRecords {
 pub enum StoreEvent {
     /// The link is up; the hub stands at these marks.
     Welcomed(Welcome),
-    /// The other side holds everything of this stream up to here, durably.
-    Acknowledged(Ack),
+    /// The hub holds everything up to these marks, durably; only marks that have moved.
+    Acknowledged(Marks),
     /// Apply these records of the hub in one transaction, then call [`StoreLink::applied`] once it is on disk.
     Apply(DownBatch),
     /// Start over from this, in one transaction, then call [`StoreLink::adopted`] once it is on disk.
@@ -77,7 +79,8 @@ impl LinkState {
 enum State {
     Down,
     Greeting { answer_by: Ticks },
-    Adopting { parts: Vec<Handover>, answer_by: Ticks },
+    /// No parts: all have been handed on, to be adopted.
+    Adopting { parts: BTreeMap<u32, Handover>, answer_by: Ticks },
     Streaming { heartbeat_at: Ticks, heard_at: Ticks, offering: Option<Offering> },
 }
 
@@ -100,6 +103,8 @@ pub struct StoreLink {
     control: VecDeque<Body>,
     state_sender: Sender,
     history_sender: Sender,
+    /// Which stream history travels on. The two streams overtake each other, so it changes only while none is on its way.
+    history_lane: Stream,
 }
 
 impl StoreLink {
@@ -115,6 +120,7 @@ impl StoreLink {
             control: VecDeque::new(),
             state_sender: Sender::new(timing),
             history_sender: Sender::new(timing),
+            history_lane: Stream::State,
         }
     }
 
@@ -122,7 +128,6 @@ impl StoreLink {
 
     /// The transport is open in both directions.
     pub fn connected(&mut self, now: Ticks) {
-        self.control.clear();
         self.greet(now);
     }
 
@@ -151,7 +156,9 @@ impl StoreLink {
         self.control.push_back(Body::Resend(resend));
     }
 
+    /// Whatever was to be said before is said by the hello, or stale.
     fn greet(&mut self, now: Ticks) {
+        self.control.clear();
         self.say_hello = true;
         self.state = State::Greeting { answer_by: now.plus(self.timing.answer_within) };
     }
@@ -175,25 +182,40 @@ impl StoreLink {
         if let State::Streaming { heard_at, .. } = &mut self.state {
             *heard_at = now;
         }
+        // Meant for who this agent was before it took over: an acknowledgement of that one's records is none of these.
+        if (frame.epoch, frame.boot) != (self.epoch, self.boot) {
+            return Ok(None);
+        }
         match (&self.state, frame.body) {
             (State::Down, _) => Ok(None),
             (_, Body::Refused(refused)) => Ok(self.refused(refused, now)),
-            (State::Greeting { .. }, Body::Welcome(welcome)) => Ok(Some(self.welcomed(welcome, now))),
+            (State::Greeting { .. }, Body::Welcome(welcome)) => self.welcomed(welcome, now, records).map(Some),
             (State::Greeting { .. } | State::Adopting { .. }, Body::Handover(part)) => self.handed_over(part, now),
-            (State::Streaming { .. }, Body::Ack(ack)) => self.acknowledged(ack, now, records),
+            (State::Streaming { .. }, Body::Marks(marks)) => self.acknowledged(marks, now, records),
             (State::Streaming { .. }, Body::Down(batch)) => Ok(Some(StoreEvent::Apply(batch))),
             (State::Streaming { .. }, Body::Pulse(pulse)) => Ok(Some(StoreEvent::Pulse(pulse))),
             (State::Streaming { .. }, Body::Buckets(buckets)) => Ok(Some(StoreEvent::Compare(buckets))),
             // Left over from before one of the two ends started this conversation anew.
             (
                 _,
-                Body::Ack(_) | Body::Down(_) | Body::Pulse(_) | Body::Buckets(_) | Body::Welcome(_) | Body::Handover(_),
+                Body::Marks(_) | Body::Down(_) | Body::Pulse(_) | Body::Buckets(_) | Body::Welcome(_) | Body::Handover(_),
             ) => Ok(None),
             (_, body) => Err(PeerMisbehaved::Unexpected { state: self.state().name(), frame: body.kind() }),
         }
     }
 
-    fn welcomed(&mut self, welcome: Welcome, now: Ticks) -> StoreEvent {
+    fn welcomed<R: StoreRecords>(
+        &mut self,
+        welcome: Welcome,
+        now: Ticks,
+        records: &R,
+    ) -> Result<StoreEvent, PeerMisbehaved> {
+        let heads = [(Stream::State, records.state_head().0), (Stream::History, records.history_head().0)];
+        for ((stream, head), found) in heads.into_iter().zip([welcome.state_mark.0, welcome.history_mark.0]) {
+            if found > head {
+                return Err(PeerMisbehaved::WelcomeBeyondHead { stream: stream.name(), found, head });
+            }
+        }
         self.state_sender.resume(welcome.state_mark.0);
         self.history_sender.resume(welcome.history_mark.0);
         self.state = State::Streaming {
@@ -202,31 +224,34 @@ impl StoreLink {
             heard_at: now,
             offering: welcome.wants_offer.then_some(Offering { part: 0, after: ItemNo(0) }),
         };
-        StoreEvent::Welcomed(welcome)
+        Ok(StoreEvent::Welcomed(welcome))
     }
 
+    /// Collects the parts, in whatever order and however often they come.
     fn handed_over(&mut self, part: Handover, now: Ticks) -> Result<Option<StoreEvent>, PeerMisbehaved> {
+        let answer_by = now.plus(self.timing.answer_within);
         let mut parts = match std::mem::replace(&mut self.state, State::Down) {
+            // All of it is being adopted; this is one of them once more.
+            State::Adopting { parts, answer_by } if parts.is_empty() => {
+                self.state = State::Adopting { parts, answer_by };
+                return Ok(None);
+            }
             State::Adopting { parts, .. } => parts,
-            _ => Vec::new(),
+            _ => BTreeMap::new(),
         };
-        if part.part == 0 {
+        if part.part >= PARTS_MAX {
+            return Err(PeerMisbehaved::HandoverTooLong { found: part.part, max: PARTS_MAX });
+        }
+        // The hub starts over, with a later grant or a newer copy: nothing of the earlier one counts.
+        let is_of_another = |held: &Handover| held.granted != part.granted || held.part == part.part && *held != part;
+        if parts.values().any(is_of_another) {
             parts.clear();
         }
-        let expected = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        if expected >= PARTS_MAX {
-            return Err(PeerMisbehaved::HandoverTooLong { max: PARTS_MAX });
-        }
-        let same = parts.first().is_none_or(|first| first.granted == part.granted);
-        if part.part != expected || !same {
-            return Err(PeerMisbehaved::PartOutOfOrder { expected, found: part.part });
-        }
-        let last = part.last;
-        parts.push(part);
-        let answer_by = now.plus(self.timing.answer_within);
-        if last {
-            self.state = State::Adopting { parts: Vec::new(), answer_by };
-            return Ok(Some(StoreEvent::Adopt(parts)));
+        parts.insert(part.part, part);
+        let all = parts.last_key_value().is_some_and(|(number, last)| last.last && parts.len() as u64 > u64::from(*number));
+        if all {
+            self.state = State::Adopting { parts: BTreeMap::new(), answer_by };
+            return Ok(Some(StoreEvent::Adopt(parts.into_values().collect())));
         }
         self.state = State::Adopting { parts, answer_by };
         Ok(None)
@@ -234,21 +259,16 @@ impl StoreLink {
 
     fn acknowledged<R: StoreRecords>(
         &mut self,
-        ack: Ack,
+        marks: Marks,
         now: Ticks,
         records: &R,
     ) -> Result<Option<StoreEvent>, PeerMisbehaved> {
-        let (sender, head) = match ack.stream {
-            Stream::State => (&mut self.state_sender, records.state_head().0),
-            Stream::History => (&mut self.history_sender, records.history_head().0),
-        };
-        if ack.upto > head {
-            return Err(PeerMisbehaved::AckBeyondHead { stream: ack.stream.name(), found: ack.upto, head });
-        }
-        Ok(match sender.acknowledged(ack.upto, now) {
-            Acked::Upto(_) => Some(StoreEvent::Acknowledged(ack)),
-            Acked::Stale => None,
-        })
+        let (state_head, history_head) = (records.state_head().0, records.history_head().0);
+        let state = advanced(&mut self.state_sender, Stream::State, marks.state.map(|mark| mark.0), state_head, now)?;
+        let history = marks.history.map(|mark| mark.0);
+        let history = advanced(&mut self.history_sender, Stream::History, history, history_head, now)?;
+        let moved = Marks { state: state.map(Seq), history: history.map(Position) };
+        Ok((moved != Marks::default()).then_some(StoreEvent::Acknowledged(moved)))
     }
 
     fn refused(&mut self, refused: Refused, now: Ticks) -> Option<StoreEvent> {
@@ -283,13 +303,16 @@ impl StoreLink {
         if !matches!(self.state, State::Streaming { .. }) {
             return Ok(None);
         }
-        let body = match self.next_offer(records).or_else(|| self.next_state(now, records)) {
-            Some(body) => Some(body),
-            None => match self.next_history(now, records)? {
-                Some(body) => Some(body),
-                None => self.next_heartbeat(now, records),
-            },
-        };
+        let mut body = self.next_offer(records);
+        if body.is_none() {
+            body = self.next_state(now, records)?;
+        }
+        if body.is_none() {
+            body = self.next_history(now, records)?;
+        }
+        if body.is_none() {
+            body = self.next_heartbeat(now, records);
+        }
         Ok(body.map(|body| self.frame(body)))
     }
 
@@ -303,19 +326,46 @@ impl StoreLink {
         Some(Body::Offer(Offer { part, last, halves, unreadable: Vec::new() }))
     }
 
-    fn next_state<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Option<Body> {
+    fn next_state<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Body>, R::Error> {
         self.state_sender.overdue(now);
-        let base = self.state_sender.next_base(records.state_head().0)?;
-        let batch = records.state_batch(Seq(base));
+        self.history_sender.overdue(now);
+        let Some(base) = self.state_sender.next_base(records.state_head().0) else { return Ok(None) };
+        let mut batch = records.state_batch(Seq(base));
         debug_assert!(batch.upto.0 > base, "there was something to send above {base}");
         self.state_sender.sent(batch.upto.0, now);
+        if batch.upto == batch.head {
+            batch.history = self.riding_history(now, records)?;
+        }
         self.put_off_heartbeat(now);
-        Some(Body::State(batch))
+        Ok(Some(Body::State(batch)))
+    }
+
+    /// History that is short enough rides along: one frame tells what was sold and what is left.
+    fn riding_history<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<HistoryBatch>, R::Error> {
+        let head = records.history_head().0;
+        match self.history_sender.next_base(head) {
+            Some(base) if head - base <= RIDING_LINES_MAX && self.take_lane(Stream::State) => {
+                let batch = records.history_batch(Position(base))?;
+                self.history_sender.sent(batch.upto.0, now);
+                Ok(Some(batch))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn take_lane(&mut self, lane: Stream) -> bool {
+        if self.history_sender.is_idle() {
+            self.history_lane = lane;
+        }
+        self.history_lane == lane
     }
 
     fn next_history<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Body>, R::Error> {
         self.history_sender.overdue(now);
         let Some(base) = self.history_sender.next_base(records.history_head().0) else { return Ok(None) };
+        if !self.take_lane(Stream::History) {
+            return Ok(None);
+        }
         let batch = records.history_batch(Position(base))?;
         debug_assert!(batch.upto.0 > base, "there was something to send above {base}");
         self.history_sender.sent(batch.upto.0, now);
@@ -383,4 +433,22 @@ impl StoreLink {
             State::Streaming { .. } => LinkState::Streaming,
         }
     }
+}
+
+/// Where an acknowledgement moves a sender to, if it does.
+fn advanced(
+    sender: &mut Sender,
+    stream: Stream,
+    mark: Option<u64>,
+    head: u64,
+    now: Ticks,
+) -> Result<Option<u64>, PeerMisbehaved> {
+    let Some(mark) = mark else { return Ok(None) };
+    if mark > head {
+        return Err(PeerMisbehaved::AckBeyondHead { stream: stream.name(), found: mark, head });
+    }
+    Ok(match sender.acknowledged(mark, now) {
+        Acked::Upto(upto) => Some(upto),
+        Acked::Stale => None,
+    })
 }

@@ -140,6 +140,19 @@ impl Hub {
             .ok_or_else(|| answer.to_string())
     }
 
+    /// Waits until the hub calls itself healthy, or ill.
+    #[track_caller]
+    pub fn is_healthy(&self, wanted: bool) {
+        eventually(&format!("the hub's health to be {wanted}"), || {
+            let reply = self.client().get("/healthz").map_err(|error| error.to_string())?;
+            if (reply.status == 200) == wanted {
+                Ok(())
+            } else {
+                Err(reply.body)
+            }
+        });
+    }
+
     pub fn client(&self) -> Client {
         let file = self.ground.seen(&self.data().join("addresses.json"));
         let text = fs::read_to_string(file).expect("a running hub has said where it listens");

@@ -204,21 +204,26 @@ impl Store {
         });
     }
 
-    /// Waits until the hub answers on the link.
+    /// How far the hub has confirmed this store's changes, as far as the agent has heard.
+    pub fn confirmed(&self) -> u64 {
+        let sync = self.client().get("/v1/sync").expect("the agent answers").json();
+        sync["marks"]["state_acked"].as_u64().expect("a mark is a number")
+    }
+
+    /// Waits until the hub has confirmed more than `before`: it is there, and it listens.
     #[track_caller]
-    pub fn is_connected(&self) {
-        eventually(&format!("{} to be connected", self.id), || {
-            let sync = self
-                .client()
-                .get("/v1/sync")
-                .map_err(|error| error.to_string())?
-                .json();
-            if is_connected(&sync) {
-                Ok(())
-            } else {
-                Err(sync.to_string())
-            }
-        });
+    pub fn is_heard_beyond(&self, before: u64) {
+        eventually(
+            &format!("the hub to confirm something new of {}", self.id),
+            || {
+                let confirmed = self.confirmed();
+                if confirmed > before {
+                    Ok(())
+                } else {
+                    Err(confirmed)
+                }
+            },
+        );
     }
 
     pub fn client(&self) -> Client {

@@ -79,6 +79,19 @@ impl Till {
             .count()
     }
 
+    /// Sends everything that was answered again; each must be known, at the positions it got then.
+    #[track_caller]
+    pub fn is_remembered(&self) {
+        for (basket, outcome) in self.outcomes() {
+            let Outcome::Recorded(positions_then) = outcome else {
+                continue;
+            };
+            let answer = self.send(basket).expect("the agent answers").expect(200).json();
+            assert_eq!(answer["duplicate"], true, "{basket:?}");
+            assert_eq!(&positions(&answer), positions_then, "{basket:?}");
+        }
+    }
+
     fn ring_up(&mut self, basket: &Basket) -> Outcome {
         loop {
             match self.send(basket) {

@@ -5,7 +5,7 @@ use super::source::code;
 use super::tree::Tree;
 
 /// Code lines of a file; tests are not counted.
-const FILE_LINES_MAX: usize = 600;
+const FILE_LINES_MAX: usize = 700;
 /// Lines of one function, signature and braces included. Most have under 30.
 const FUNCTION_LINES_MAX: usize = 80;
 /// Names that say nothing about what is inside.
@@ -122,7 +122,7 @@ mod tests {
         let long = format!("//! Why.\n{}", "use a;\n".repeat(FILE_LINES_MAX));
         assert_eq!(
             faults("a.rs", &long),
-            ["a.rs: 601 lines of code, more than 600: find the part with a name of its own"]
+            ["a.rs: 701 lines of code, more than 700: find the part with a name of its own"]
         );
         let tests = format!(
             "//! Why.\n#[cfg(test)]\nmod tests {{\n{}}}\n",

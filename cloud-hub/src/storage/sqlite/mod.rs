@@ -2,7 +2,7 @@
 
 mod rows;
 
-use super::{Changes, HubFacts, Storage, StorageError, StoreChanges, StoreKey, StoredStore};
+use super::{Changes, HubFacts, QUARANTINE_MAX, Storage, StorageError, StoreChanges, StoreKey, StoredStore};
 use crate::availability::StoreInfo;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
@@ -11,8 +11,6 @@ use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, UnixMillis};
 
 const MIGRATIONS: &[&str] = &[include_str!("schema/0001_start.sql")];
-/// Most quarantined records kept for one store; beyond it the oldest go.
-const QUARANTINE_MAX: i64 = 10_000;
 
 /// The hub's database.
 #[derive(Debug)]
@@ -178,4 +176,56 @@ fn write_store(db: &Connection, store: StoreKey, changes: &StoreChanges) -> rusq
         rows::save_quarantine(db, store, &changes.quarantine, QUARANTINE_MAX)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::conformance;
+    use std::cell::RefCell;
+
+    #[test]
+    fn in_memory_it_keeps_what_a_storage_promises() {
+        conformance::check(|| Box::new(Sqlite::open_in_memory().unwrap()), |storage| storage);
+    }
+
+    #[test]
+    fn in_a_file_it_keeps_what_a_storage_promises() {
+        let folder = RefCell::new(tempfile::tempdir().unwrap());
+        let open = || -> Box<dyn Storage> { Box::new(Sqlite::open(&folder.borrow().path().join("hub.db")).unwrap()) };
+        let fresh = || {
+            folder.replace(tempfile::tempdir().unwrap());
+            open()
+        };
+        conformance::check(fresh, |storage| {
+            drop(storage);
+            open()
+        });
+    }
+
+    #[test]
+    fn commits_are_durable_by_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage = Sqlite::open(&folder.path().join("hub.db")).unwrap();
+        let level: i64 = storage.db.query_row("PRAGMA synchronous", [], |row| row.get(0)).unwrap();
+        let mode: String = storage.db.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!((level, mode.as_str()), (2, "wal"), "FULL, and a log that readers do not wait for");
+    }
+
+    #[test]
+    fn a_newer_hubs_database_is_refused_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        Sqlite::open(&path).unwrap().db.pragma_update(None, "user_version", 99).unwrap();
+        let error = Sqlite::open(&path).unwrap_err();
+        assert!(error.source.to_string().contains("run the newer hub"), "{}", error.source);
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.db");
+        std::fs::write(&path, vec![7; 8192]).unwrap();
+        assert!(Sqlite::open(&path).is_err());
+    }
 }

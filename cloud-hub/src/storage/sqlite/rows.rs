@@ -229,7 +229,7 @@ pub(super) fn history(
     Ok(())
 }
 
-pub(super) fn save_quarantine(db: &Connection, store: StoreKey, records: &[Quarantined], max: i64) -> Result<()> {
+pub(super) fn save_quarantine(db: &Connection, store: StoreKey, records: &[Quarantined], max: usize) -> Result<()> {
     let mut statement =
         db.prepare_cached("INSERT INTO quarantine (store, at, what, reason, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for record in records {

@@ -1,8 +1,13 @@
 //! `POST /v1/availability:query`.
 
-use super::{Reply, Shop};
+use super::{KEY, Reply, Shop};
+use crate::availability::Index;
+use crate::storefront::Settings;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 const QUERY: &str = "/v1/availability:query";
 
@@ -161,6 +166,22 @@ async fn a_basket_that_is_none_is_refused_by_field() {
     for (body, kind, parameter) in cases {
         shop.post(QUERY, body).await.is_problem(400, kind, parameter);
     }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let settings = Settings {
+        request_time_max: Duration::from_millis(20),
+        ..Settings::default()
+    };
+    let shop = Shop::open_with(settings, Index::new()).await;
+    let mut stream = TcpStream::connect(shop.address).await.unwrap();
+    let head =
+        format!("POST {QUERY} HTTP/1.1\r\nhost: hub\r\nx-api-key: {KEY}\r\ncontent-length: 9\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }
 
 #[tokio::test]
