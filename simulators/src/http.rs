@@ -218,7 +218,8 @@ pub mod testing {
                 while let Some(body) = read_request(&mut socket).await {
                     bodies.send(body).await.unwrap();
                     let Some(Act::Answer(status, text)) = acts.next() else { break };
-                    let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+                    let answer =
+                        format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{text}", text.len());
                     socket.write_all(answer.as_bytes()).await.unwrap();
                 }
             }
@@ -249,9 +250,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_kept_and_opened_again_when_it_broke() {
-        let (address, _bodies) =
-            serve(vec![Act::Answer(200, "one"), Act::Answer(404, "two"), Act::Die, Act::Answer(200, "three")])
-                .await;
+        let (address, _bodies) = serve(vec![
+            Act::Answer(200, "one"),
+            Act::Answer(404, "two"),
+            Act::Die,
+            Act::Answer(200, "three"),
+        ])
+        .await;
         let mut client = Client::new(address, "secret");
         assert_eq!(client.get("/").await.unwrap().success().unwrap().text(), "one");
         assert!(client.get("/").await.unwrap().success().unwrap_err().to_string().contains("two"));
@@ -264,7 +269,8 @@ mod tests {
         let (address, _bodies) = serve(vec![Act::Answer(200, "one\r\ntwo\nthree")]).await;
         let mut stream = Client::new(address, "secret").open("/", "text/plain").await.unwrap();
         let mut lines = Vec::new();
-        while stream.read_lines(|line| lines.push(String::from_utf8(line.to_vec()).unwrap())).await.unwrap() {}
+        while stream.read_lines(|line| lines.push(String::from_utf8(line.to_vec()).unwrap())).await.unwrap() {
+        }
         assert_eq!(lines, ["one", "two", "three"]);
     }
 }

@@ -57,4 +57,6 @@ const _: () = assert!(BATCH_BODY_TARGET + DOCUMENT_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(BATCH_BODY_TARGET + ITEM_BYTES_MAX <= BODY_BYTES_MAX);
 // A body at the target fits a frame even where compression gains nothing.
 const _: () = assert!(BATCH_BODY_TARGET * 2 <= FRAME_BYTES_MAX);
+// So does one document by itself, outline included.
+const _: () = assert!(DOCUMENT_BYTES_MAX + 2_048 <= FRAME_BYTES_MAX);
 const _: () = assert!(RECORDS_MAX <= ITEMS_MAX as usize);

@@ -32,15 +32,8 @@ fn a_full_disk_is_said_and_got_over() {
         assert!(recorded < 10_000, "the disk never fills");
     };
     assert_eq!(refusal.status, 503, "{refusal:?}");
-    assert!(
-        refusal.body.contains("disk is full"),
-        "the answer says what is wrong: {refusal:?}"
-    );
-    assert_eq!(
-        store.client().get("/healthz").unwrap().status,
-        503,
-        "a full disk is not healthy"
-    );
+    assert!(refusal.body.contains("disk is full"), "the answer says what is wrong: {refusal:?}");
+    assert_eq!(store.client().get("/healthz").unwrap().status, 503, "a full disk is not healthy");
     store.has("4011", &(100 - recorded).to_string());
 
     store.ground().disk().free();
@@ -80,17 +73,10 @@ fn an_unclean_stop_is_followed_by_a_check() {
     store.receive("4011", "10");
     store.stop();
     store.start();
-    assert!(
-        !store.process().log().contains(UNCLEAN),
-        "a clean stop needs no check"
-    );
+    assert!(!store.process().log().contains(UNCLEAN), "a clean stop needs no check");
     store.kill();
     store.start();
-    assert!(
-        store.process().log().contains(UNCLEAN),
-        "an unclean stop does:\n{}",
-        store.process().tail()
-    );
+    assert!(store.process().log().contains(UNCLEAN), "an unclean stop does:\n{}", store.process().tail());
     store.has("4011", "10");
 }
 
@@ -143,15 +129,11 @@ fn says(stderr: &[u8], words: &[&str]) {
 
 fn sell_one(store: &Store, n: i32) -> crate::harness::Reply {
     let reference = format!("full/{n}");
-    let lines: Vec<_> = (0..9)
-        .map(|line| json!({ "sku": format!("filler-{n}-{line}"), "quantity": 1 }))
-        .collect();
+    let lines: Vec<_> =
+        (0..9).map(|line| json!({ "sku": format!("filler-{n}-{line}"), "quantity": 1 })).collect();
     let lines = [vec![json!({ "sku": "4011", "quantity": 1 })], lines].concat();
     let body = json!({
         "source": "till-1", "reference": reference, "kind": "sale", "occurred_at": "2026-10-31T17:03:22-04:00", "lines": lines,
     });
-    store
-        .client()
-        .post("/v1/movements", &body)
-        .expect("the agent answers")
+    store.client().post("/v1/movements", &body).expect("the agent answers")
 }

@@ -55,11 +55,7 @@ fn nothing_answered_is_lost_when_the_hub_is_killed() {
         till.is_remembered();
     }
     for (sku, units) in &left {
-        assert_eq!(
-            &store.on_hand(sku).to_string(),
-            units,
-            "{sku} after everything was sent again"
-        );
+        assert_eq!(&store.on_hand(sku).to_string(), units, "{sku} after everything was sent again");
     }
 }
 
@@ -107,20 +103,14 @@ fn under_load(store: &mut Store, tills: u32, disaster: impl FnOnce(&mut Store)) 
         let at_work: Vec<_> = (1..=tills).map(start).collect();
         disaster(store);
         closing.store(true, Ordering::Relaxed);
-        at_work
-            .into_iter()
-            .map(|till| till.join().expect("the till finishes its day"))
-            .collect()
+        at_work.into_iter().map(|till| till.join().expect("the till finishes its day")).collect()
     })
 }
 
 /// The ledger agrees with every till, on hand with the ledger, and the hub with on hand. Gives what is left of each item.
 fn settle(hub: &Hub, store: &Store, tills: &[Till]) -> Vec<(String, String)> {
     let answered: usize = tills.iter().map(Till::answered).sum();
-    assert!(
-        answered > 100,
-        "only {answered} baskets were answered: too little load to prove anything"
-    );
+    assert!(answered > 100, "only {answered} baskets were answered: too little load to prove anything");
     let ledger = store.ledger();
     for till in tills {
         ledger.agrees_with(till);

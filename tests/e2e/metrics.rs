@@ -17,17 +17,9 @@ fn every_metric_shown_is_explained() {
     for client in [hub.client(), store.client()] {
         let shown = client.get("/metrics").unwrap().expect(200).body;
         let families = shown.lines().filter_map(|line| line.strip_prefix("# HELP "));
-        missing.extend(
-            families
-                .filter(|family| !is_explained(&page, family))
-                .map(str::to_owned),
-        );
+        missing.extend(families.filter(|family| !is_explained(&page, family)).map(str::to_owned));
     }
-    assert!(
-        missing.is_empty(),
-        "not in docs/operating/metrics.md:\n{}",
-        missing.join("\n")
-    );
+    assert!(missing.is_empty(), "not in docs/operating/metrics.md:\n{}", missing.join("\n"));
 }
 
 /// `family` is a name and its help text; counters are shown without their `_total`.

@@ -26,10 +26,7 @@ fn an_agent_from_an_old_backup_takes_over_what_the_hub_knows() {
     store.start();
     store.has("4011", "7");
     for (number, quantity) in [(1, "1"), (2, "2")] {
-        let again = store
-            .send_again("sale", number, "4011", quantity)
-            .expect(200)
-            .json();
+        let again = store.send_again("sale", number, "4011", quantity).expect(200).json();
         assert_eq!(again["duplicate"], true);
     }
     store.sell("4011", "3");
@@ -81,10 +78,7 @@ fn a_lost_disk_costs_nothing_that_the_hub_knew() {
     store.line.mend();
     store.start();
     store.has("4011", "7");
-    assert_eq!(
-        store.send_again("sale", 1, "4011", "3").expect(200).json()["duplicate"],
-        true
-    );
+    assert_eq!(store.send_again("sale", 1, "4011", "3").expect(200).json()["duplicate"], true);
     store.send_again("sale", 2, "4011", "2").expect(201);
     store.send_again("sale", 2, "4011", "2").expect(200);
     hub.shows("S0001", "4011", "5");
@@ -191,10 +185,6 @@ fn a_hub_that_does_not_know_it_was_restored_finds_out() {
     eventually("both to agree", || {
         let place = hub.at("S0001", "4011")?;
         let here = serde_json::json!(store.on_hand("4011"));
-        if place["available"] == here {
-            Ok(())
-        } else {
-            Err(format!("{here} here, {place} there"))
-        }
+        if place["available"] == here { Ok(()) } else { Err(format!("{here} here, {place} there")) }
     });
 }

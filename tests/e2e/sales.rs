@@ -81,10 +81,7 @@ fn ten_thousand_lines_in_one_batch_are_answered_one_by_one() {
     hub.shows("S0001", "bulk-7", "999");
 
     let again = send_batch(&store, &batch);
-    let doubled = answers(&again, DOCUMENTS)
-        .iter()
-        .filter(|answer| answer["duplicate"] == true)
-        .count();
+    let doubled = answers(&again, DOCUMENTS).iter().filter(|answer| answer["duplicate"] == true).count();
     assert_eq!(doubled, DOCUMENTS - 2);
     store.has("bulk-7", "999");
 }
@@ -109,22 +106,15 @@ fn a_count_keeps_what_was_sold_between_counting_and_typing() {
 #[test]
 fn a_number_says_how_old_it_is() {
     let scene = Scene::new("age");
-    let hub = Hub::open_with(
-        &scene,
-        crate::harness::Ground::Machine,
-        "[freshness]\nlive_s = 2\noffline_s = 5\n",
-    );
+    let hub =
+        Hub::open_with(&scene, crate::harness::Ground::Machine, "[freshness]\nlive_s = 2\noffline_s = 5\n");
     let store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
     hub.shows("S0001", "4011", "10");
     let state = |wanted: &str| {
         eventually(&format!("S0001 to be {wanted}"), || {
             let place = hub.at("S0001", "4011")?;
-            if place["state"] == wanted {
-                Ok(place)
-            } else {
-                Err(place.to_string())
-            }
+            if place["state"] == wanted { Ok(place) } else { Err(place.to_string()) }
         })
     };
     let live = state("live");
@@ -133,14 +123,8 @@ fn a_number_says_how_old_it_is() {
     store.line.cut();
     state("delayed");
     let offline = state("offline");
-    assert_eq!(
-        offline["available"], 10,
-        "what was granted stays granted: {offline}"
-    );
-    assert!(
-        offline["age_s"].as_f64().is_some_and(|age| age >= 5.0),
-        "{offline}"
-    );
+    assert_eq!(offline["available"], 10, "what was granted stays granted: {offline}");
+    assert!(offline["age_s"].as_f64().is_some_and(|age| age >= 5.0), "{offline}");
     let reply = hub
         .client()
         .get("/v1/availability?sku=4011&stores=S0001&max_age_s=3&detail=exact")
@@ -163,23 +147,13 @@ fn one_trace_leads_from_the_till_to_the_hub() {
         "lines": [{ "sku": "4011", "quantity": 10 }],
     });
     let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
-    let headers = [
-        ("Content-Type", "application/json"),
-        ("traceparent", parent.as_str()),
-    ];
-    store
-        .client()
-        .send("POST", "/v1/movements", &body.to_string(), &headers)
-        .unwrap()
-        .expect(201);
+    let headers = [("Content-Type", "application/json"), ("traceparent", parent.as_str())];
+    store.client().send("POST", "/v1/movements", &body.to_string(), &headers).unwrap().expect(201);
     hub.shows("S0001", "4011", "10");
 
     let line = eventually("the hub's log to tell of the trace", || {
         let log = hub.log();
-        log.lines()
-            .find(|line| line.contains(TRACE))
-            .map(str::to_owned)
-            .ok_or(log.len())
+        log.lines().find(|line| line.contains(TRACE)).map(str::to_owned).ok_or(log.len())
     });
     let entry: Value = serde_json::from_str(&line).expect("the log is JSON");
     assert!(line.contains("S0001"), "the line says which store: {entry}");

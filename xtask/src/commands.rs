@@ -43,25 +43,19 @@ pub fn test(args: &[OsString]) -> anyhow::Result<()> {
 /// The document is generated from the handlers; the test that guards it writes it when told to.
 pub fn openapi() -> anyhow::Result<()> {
     let mut test = cargo("test")?;
-    test.args(["-p", "cloud-hub", "openapi"])
-        .env("UPDATE_OPENAPI", "1");
+    test.args(["-p", "cloud-hub", "openapi"]).env("UPDATE_OPENAPI", "1");
     run(test)
 }
 
 fn cargo(subcommand: &str) -> anyhow::Result<Command> {
     let root = place::root()?;
     let mut command = Command::new(place::cargo());
-    command
-        .arg(subcommand)
-        .arg("--manifest-path")
-        .arg(root.join("Cargo.toml"));
+    command.arg(subcommand).arg("--manifest-path").arg(root.join("Cargo.toml"));
     Ok(command)
 }
 
 fn run(mut command: Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot start {command:?}"))?;
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
     if !status.success() {
         bail!("{command:?} failed with {status}");
     }

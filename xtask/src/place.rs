@@ -9,9 +9,7 @@ pub fn root() -> anyhow::Result<PathBuf> {
     // Cargo sets the variable at run time, so a moved checkout works; a binary started by hand uses where it was built.
     let own = std::env::var_os("CARGO_MANIFEST_DIR")
         .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-    let root = own
-        .parent()
-        .with_context(|| format!("`{}` has no parent folder", own.display()))?;
+    let root = own.parent().with_context(|| format!("`{}` has no parent folder", own.display()))?;
     Ok(root.to_owned())
 }
 
@@ -23,9 +21,6 @@ pub fn cargo() -> OsString {
 /// A release binary: two folders up from our own, whatever the target folder is called.
 pub fn release_binary(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where xtask itself runs from")?;
-    let target = own
-        .parent()
-        .and_then(Path::parent)
-        .context("xtask does not run from a target folder")?;
+    let target = own.parent().and_then(Path::parent).context("xtask does not run from a target folder")?;
     Ok(target.join("release").join(name))
 }

@@ -129,7 +129,7 @@ impl StoreLedger {
 
     /// Joins a store half. Says by how much the hub's own half moved in answer, if it did.
     pub(super) fn join(&mut self, stock: &StoreStock) -> Joined {
-        let epoch = self.facts.epoch;
+        let (epoch, trusted) = (self.facts.epoch, self.facts.trusted);
         let stored = self.place(stock.item).get_or_insert_with(|| empty(epoch));
         let before = stored.cell;
         let first = before.store == StoreHalf { epoch, ..StoreHalf::default() };
@@ -137,7 +137,8 @@ impl StoreLedger {
         if !changed && !first {
             return Joined::Nothing;
         }
-        let returned = stored.cell.honour_recalls();
+        // A hub that has forgotten promises must not give back what they stand for.
+        let returned = if trusted { stored.cell.honour_recalls() } else { Quantity::ZERO };
         let after = stored.cell;
         if (before.store.in_, before.store.out) != (after.store.in_, after.store.out) && !self.at_cut.contains_key(&stock.item) {
             let at_cut = AtCut { in_: before.store.in_, out: before.store.out };
@@ -179,15 +180,34 @@ impl StoreLedger {
         item: ItemNo,
         change: impl FnOnce(&mut Cell) -> Result<(), E>,
     ) -> Result<(), E> {
-        let epoch = self.facts.epoch;
+        let (epoch, trusted) = (self.facts.epoch, self.facts.trusted);
         let stored = self.place(item).get_or_insert_with(|| empty(epoch));
         let before = stored.cell.hub;
         change(&mut stored.cell)?;
-        stored.cell.honour_recalls();
+        if trusted {
+            stored.cell.honour_recalls();
+        }
         if stored.cell.hub != before {
             self.hub_half_moved(item, &before);
         }
         Ok(())
+    }
+
+    /// The store has told all it knows of the hub's halves: what it recalled meanwhile is given back now.
+    pub(super) fn trust(&mut self) {
+        self.facts.trusted = true;
+        self.changed.facts = true;
+        let recalling: Vec<(ItemNo, HubHalf)> = self
+            .cells()
+            .filter(|(_, stored)| stored.cell.store.recalled > stored.cell.hub.returned)
+            .map(|(item, stored)| (item, stored.cell.hub))
+            .collect();
+        for (item, before) in recalling {
+            let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { continue };
+            if stored.cell.honour_recalls() > Quantity::ZERO {
+                self.hub_half_moved(item, &before);
+            }
+        }
     }
 
     /// Takes an item record; `before` is the one storage has.
@@ -289,8 +309,9 @@ impl StoreLedger {
 
     // Epochs.
 
-    /// Grants an epoch to `boot`: the figures go back to the last cut, promises stay.
-    pub(super) fn grant(&mut self, epoch: Epoch, boot: sync_protocol::Boot) {
+    /// Grants an epoch to `boot`: the figures go back to the last cut, promises stay. `named` are the items storage has.
+    pub(super) fn grant(&mut self, epoch: Epoch, boot: sync_protocol::Boot, named: &BTreeSet<ItemNo>) {
+        self.forget_nameless(named);
         for (item, at_cut) in std::mem::take(&mut self.at_cut) {
             let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { continue };
             self.up.remove(&StoreStock { item, half: stored.cell.store });
@@ -314,6 +335,26 @@ impl StoreLedger {
         self.changed.cut_made = true;
         self.new_epoch(epoch);
         self.facts.granted_to = Some(boot);
+    }
+
+    /// A cell can be here before its item, whose record was still on its way. With the incarnation that sent it the number loses its
+    /// meaning, and the next one may give it to another item.
+    fn forget_nameless(&mut self, named: &BTreeSet<ItemNo>) {
+        let is_named = |item: &ItemNo| named.contains(item) || self.changed.items.contains_key(item);
+        let nameless: Vec<ItemNo> = self
+            .cells()
+            .filter(|(item, stored)| !is_named(item) && stored.cell.hub.promised == 0)
+            .map(|(item, _)| item)
+            .collect();
+        for item in nameless {
+            let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { continue };
+            self.up.remove(&StoreStock { item, half: stored.cell.store });
+            self.down.remove(&HubStock { item, half: stored.cell.hub });
+            self.down_pending.remove(&stored.down_seq);
+            *stored = StoredCell { feed: stored.feed, ..empty(self.facts.epoch) };
+            self.at_cut.remove(&item);
+            self.changed.cells.insert(item);
+        }
     }
 
     /// The store lives in a later epoch than the hub remembers: nothing of that epoch has been taken.

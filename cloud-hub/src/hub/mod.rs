@@ -344,6 +344,9 @@ impl Hub {
 
     fn release(&mut self, id: &StoreId, item: ItemNo, quantity: Quantity, now: Now) -> Result<(), PromiseError> {
         let store = self.stores.get_mut(id).ok_or_else(|| PromiseError::UnknownStore { store: id.clone() })?;
+        if !store.facts.trusted {
+            return Err(PromiseError::NotTrusted { store: id.clone() });
+        }
         store.raise_hub_half(item, |cell| cell.release(quantity))?;
         self.down_changed(id, true, now);
         Ok(())
@@ -448,7 +451,13 @@ impl Hub {
                 ledger.enter_later_epoch(epoch);
                 self.welcome(link, store, epoch, boot, hello, true, now);
             }
-            Verdict::Grant { epoch: granted, fence } => self.grant(link, store, epoch, boot, granted, fence),
+            Verdict::Grant { epoch: granted, fence } => {
+                let other_life = hello.hub_life != 0 && hello.hub_life != self.facts.life;
+                if other_life || hello.down_mark > ledger.facts.down_head {
+                    self.has_forgotten(store, hello);
+                }
+                self.grant(link, store, epoch, boot, granted, fence);
+            }
             Verdict::GrantAgain => self.handovers_due.push((link, store.clone(), epoch, boot)),
             Verdict::Incompatible => {
                 let detail = format!(
@@ -473,17 +482,12 @@ impl Hub {
         hub_restored: bool,
         now: Now,
     ) {
-        if hub_restored && (hello.hub_life == self.facts.life || hello.hub_life == 0) {
-            self.start_new_life("a store holds acknowledgements the hub does not remember");
+        if hub_restored {
+            self.has_forgotten(store, hello);
         }
         let Some(ledger) = self.stores.get_mut(store) else { return };
         ledger.facts.boots.clone_from(&hello.boots);
         ledger.facts.granted_to = None;
-        if hub_restored {
-            ledger.facts.trusted = false;
-            // Numbers the store has seen must not be given out again.
-            ledger.facts.down_head = ledger.facts.down_head.max(hello.down_mark);
-        }
         ledger.facts_changed();
         let welcome = Welcome {
             version: VERSION_MAX.min(hello.version_max),
@@ -501,17 +505,33 @@ impl Hub {
         }
     }
 
+    /// The caller remembers more of the hub than the hub itself: nothing is promised from its store until it has told.
+    fn has_forgotten(&mut self, store: &StoreId, hello: &Hello) {
+        if hello.hub_life == self.facts.life || hello.hub_life == 0 {
+            self.start_new_life("a store holds acknowledgements the hub does not remember");
+        }
+        let Some(ledger) = self.stores.get_mut(store) else { return };
+        ledger.facts.trusted = false;
+        // Numbers the store has seen must not be given out again.
+        ledger.facts.down_head = ledger.facts.down_head.max(hello.down_mark);
+        ledger.facts_changed();
+    }
+
     fn grant(&mut self, link: LinkId, store: &StoreId, epoch: Epoch, boot: Boot, granted: Epoch, fence: Fence) {
         let Some(ledger) = self.stores.get_mut(store) else { return };
+        let named = match self.storage.items(ledger.key) {
+            Ok(items) => items.iter().map(|item| item.item).collect(),
+            Err(error) => return self.unavailable(link, store, epoch, boot, &error),
+        };
         if fence == Fence::FirstContact {
             tracing::info!(%store, epoch = %granted, "first contact with a store");
         } else {
             tracing::warn!(%store, epoch = %granted, reason = fence.name(), "the store's agent starts over from the hub's copy");
         }
         *self.counters.granted.entry(fence.name()).or_default() += 1;
-        ledger.grant(granted, boot);
-        // Its copy of the hub's halves is gone with the disk or about to be replaced: there is nothing left to wait for.
-        ledger.facts.trusted = true;
+        // Where the hub was restored, the store stays untrusted: the new incarnation keeps what its disk knows of the hub's halves
+        // and offers it.
+        ledger.grant(granted, boot, &named);
         self.handovers_due.push((link, store.clone(), epoch, boot));
     }
 
@@ -630,7 +650,9 @@ impl Hub {
             down_head: ledger.facts.down_head,
             clock: now.wall,
         };
-        let up = (caught_up && ledger.up.root() != beat.up_root).then(|| Buckets {
+        // History that is ahead of the heartbeat may have brought items that the heartbeat's digest did not hold yet.
+        let comparable = caught_up && ledger.facts.history_mark <= beat.history_head;
+        let up = (comparable && ledger.up.root() != beat.up_root).then(|| Buckets {
             direction: Direction::Up,
             head: beat.state_head,
             sums: ledger.up.sums().to_vec(),
@@ -641,7 +663,13 @@ impl Hub {
             head: beat.down_mark,
             sums: ledger.down.sums().to_vec(),
         });
+        let trusted = ledger.facts.trusted;
         self.answer(link, epoch, boot, Body::Pulse(pulse));
+        if !trusted {
+            // The offer that was to come with the last hello has been lost.
+            let refused = Refused { why: Refusal::SayHello, detail: "the hub was restored and waits for an offer".to_owned() };
+            self.answer(link, epoch, boot, Body::Refused(refused));
+        }
         for buckets in [up, down].into_iter().flatten() {
             self.digests_differ(link, store, epoch, boot, buckets, now);
         }
@@ -670,8 +698,7 @@ impl Hub {
             debug_assert!(joined.is_ok(), "joining refuses nothing");
         }
         if offer.last && offer.unreadable.is_empty() {
-            ledger.facts.trusted = true;
-            ledger.facts_changed();
+            ledger.trust();
             tracing::info!(%store, "the store has been heard since the restore");
         }
         self.quarantine_all(store, &offer.unreadable, now.wall);
@@ -768,13 +795,15 @@ impl Hub {
                         link.hand_over(epoch, boot, parts);
                     }
                 }
-                Err(error) => {
-                    tracing::error!(store = %id, %error, "cannot read what is to be handed over");
-                    let refused = Refused { why: Refusal::Unavailable, detail: "the hub can't read its storage".to_owned() };
-                    self.answer(link, epoch, boot, Body::Refused(refused));
-                }
+                Err(error) => self.unavailable(link, &id, epoch, boot, &error),
             }
         }
+    }
+
+    fn unavailable(&mut self, link: LinkId, store: &StoreId, epoch: Epoch, boot: Boot, error: &StorageError) {
+        tracing::error!(%store, %error, "cannot read what is to be handed over");
+        let refused = Refused { why: Refusal::Unavailable, detail: "the hub can't read its storage".to_owned() };
+        self.answer(link, epoch, boot, Body::Refused(refused));
     }
 
     fn send(&mut self, now: Now, outputs: &mut Vec<Output>) {

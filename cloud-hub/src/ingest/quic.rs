@@ -122,6 +122,7 @@ impl Ingest {
         links: Arc<Links>,
         metrics: Metrics,
     ) -> Result<Ingest, ListenError> {
+        let reset_key = reset_key(&certificates.key);
         let server = server_config(settings, certificates)?;
         let failed = |source| ListenError::Socket {
             address: settings.listen,
@@ -129,7 +130,7 @@ impl Ingest {
         };
         let socket = bound_socket(settings.listen).map_err(failed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = Endpoint::new(endpoint_config(), Some(server), socket, runtime).map_err(failed)?;
+        let endpoint = Endpoint::new(endpoint_config(reset_key), Some(server), socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         Ok(Ingest {
             endpoint,
@@ -535,8 +536,16 @@ fn transport_config(settings: &Settings) -> TransportConfig {
     transport
 }
 
-fn endpoint_config() -> EndpointConfig {
-    let mut endpoint = EndpointConfig::default();
+/// The key of stateless resets, taken from the hub's own private key: a hub that has started again can tell the agents at once that
+/// it no longer knows their connections, and nobody else can.
+fn reset_key(key: &PrivateKeyDer<'_>) -> ring::hmac::Key {
+    let own = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.secret_der());
+    let derived = ring::hmac::sign(&own, b"shopsmart quic stateless reset");
+    ring::hmac::Key::new(ring::hmac::HMAC_SHA256, derived.as_ref())
+}
+
+fn endpoint_config(reset_key: ring::hmac::Key) -> EndpointConfig {
+    let mut endpoint = EndpointConfig::new(Arc::new(reset_key));
     endpoint.cid_generator(|| Box::new(ShortConnectionIds));
     endpoint
 }

@@ -48,14 +48,19 @@ pub async fn bytes_per_line(folder: &Path) -> Result<Vec<Figure>> {
         client.post(MOVEMENTS, "application/json", sale).await?.success()?;
         sleep(PAUSE).await;
     }
-    convergence::wait(&fleet.stores, CONVERGE_PATIENCE).await?;
+    convergence::wait(&fleet, CONVERGE_PATIENCE).await?;
     let used = Reading::of(&fleet).await?.since(before);
     fleet.stop().await?;
     let lines = as_f64(u64::try_from(BASKETS * LINES)?);
     Ok(vec![
-        Figure::new("all-in", "bytes on the wire per till line, basket by basket", used.wire_bytes / lines, "B")
-            .target(Target::AtMost(40.0))
-            .how("1,500 baskets of 9 lines, one at a time; QUIC, UDP and IP, both directions, history included"),
+        Figure::new(
+            "all-in",
+            "bytes on the wire per till line, basket by basket",
+            used.wire_bytes / lines,
+            "B",
+        )
+        .target(Target::AtMost(40.0))
+        .how("1,500 baskets of 9 lines, one at a time; QUIC, UDP and IP, both directions, history included"),
         Figure::new("all-in", "… of which frames, state", used.state_bytes / lines, "B"),
         Figure::new("all-in", "… of which frames, history", used.history_bytes / lines, "B"),
         Figure::new("all-in", "… datagrams per basket", used.datagrams / as_f64(u64::try_from(BASKETS)?), ""),
@@ -79,14 +84,15 @@ pub async fn lag(folder: &Path, per_second: u64, seconds: u64) -> Result<Percent
     while let Some(till) = tills.join_next().await {
         sales.extend(till??);
     }
-    convergence::wait(&fleet.stores, CONVERGE_PATIENCE).await?;
+    convergence::wait(&fleet, CONVERGE_PATIENCE).await?;
     sleep(Duration::from_millis(200)).await;
     feed.abort();
     fleet.stop().await?;
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
     let mut latencies = Latencies::default();
     for sale in sales {
-        latencies.add(sale.lag(&seen).with_context(|| format!("a sale of item {} was never seen", sale.item))?);
+        latencies
+            .add(sale.lag(&seen).with_context(|| format!("a sale of item {} was never seen", sale.item))?);
     }
     Ok(latencies.percentiles())
 }
@@ -129,7 +135,13 @@ async fn time_sales(
         let item = usize::try_from(sale)? % LAG_ITEMS;
         let sku = sku(item);
         let line = std::iter::once((&sku, Quantity::from_units(1)));
-        let text = document::movement(&format!("till-{till}"), &sale.to_string(), "sale", clock::unix_millis(), line);
+        let text = document::movement(
+            &format!("till-{till}"),
+            &sale.to_string(),
+            "sale",
+            clock::unix_millis(),
+            line,
+        );
         let asked = clock::now();
         client.post(MOVEMENTS, "application/json", text).await?.success()?;
         timed.push(TimedSale { item, asked, answered: clock::now() });
@@ -162,15 +174,24 @@ fn note(line: &[u8], seen: &Seen) {
 pub struct Burst {
     pub visible_per_second: f64,
     pub complete_per_second: f64,
-    pub cpu_seconds_per_100k: f64,
+    pub agent_cpu_per_100k: f64,
+    pub hub_cpu_per_100k: f64,
     pub frame_bytes_per_change: f64,
     pub wire_bytes_per_change: f64,
     pub state_bytes_per_change: f64,
 }
 
+impl Burst {
+    /// Seconds of processor time, agent and hub together.
+    #[must_use]
+    pub fn cpu_per_100k(&self) -> f64 {
+        self.agent_cpu_per_100k + self.hub_cpu_per_100k
+    }
+}
+
 /// Posts changes as fast as the agent takes them, a hundred in a request; timed until the hub shows them all.
 pub async fn burst(folder: &Path, items: usize, changes: u64, at_once: u64) -> Result<Burst> {
-    const TILLS: usize = 4;
+    const TILLS: usize = 8;
     let fleet = stocked::fleet(folder, 1, items, false).await?;
     let requests = requests(items, changes, at_once, 1, fleet.stores[0].token());
     let address = (*fleet.stores[0].address().borrow()).context("the agent is up")?;
@@ -193,7 +214,8 @@ pub async fn burst(folder: &Path, items: usize, changes: u64, at_once: u64) -> R
     Ok(Burst {
         visible_per_second: changes / visible.as_secs_f64(),
         complete_per_second: changes / complete.as_secs_f64(),
-        cpu_seconds_per_100k: used.cpu.as_secs_f64() / changes * 100_000.0,
+        agent_cpu_per_100k: used.agents_cpu.as_secs_f64() / changes * 100_000.0,
+        hub_cpu_per_100k: used.hub_cpu.as_secs_f64() / changes * 100_000.0,
         frame_bytes_per_change: (used.state_bytes + used.history_bytes) / changes,
         wire_bytes_per_change: used.wire_bytes / changes,
         state_bytes_per_change: used.state_bytes / changes,
@@ -256,7 +278,7 @@ pub async fn catch_up(folder: &Path) -> Result<Vec<Figure>> {
         tokio::task::spawn_blocking(move || post_all(address, &queue))
     };
     post(SALES_BEFORE, 1).await??;
-    convergence::wait(&fleet.stores, CONVERGE_PATIENCE).await?;
+    convergence::wait(&fleet, CONVERGE_PATIENCE).await?;
     stocked::cut_all(&fleet.stores).await?;
     post(SALES, 2).await??;
     let changed = SyncView::of(&fleet.stores[0]).await?.backlog.records;
@@ -264,7 +286,7 @@ pub async fn catch_up(folder: &Path) -> Result<Vec<Figure>> {
     let start = clock::now();
     fleet.stores[0].mend();
     let visible = wait_for(&fleet, |sync| sync.backlog.records == 0).await?.duration_since(start);
-    convergence::wait(&fleet.stores, CONVERGE_PATIENCE).await?;
+    convergence::wait(&fleet, CONVERGE_PATIENCE).await?;
     let used = Reading::of(&fleet).await?.since(before);
     fleet.stop().await?;
     let sent = used.state_bytes;
@@ -287,7 +309,8 @@ pub async fn ingest(folder: &Path) -> Result<Vec<Figure>> {
     stocked::cut_all(&fleet.stores).await?;
     let mut rng = Rng::seeded(1);
     for store in &fleet.stores {
-        let sales: Vec<(Sku, Quantity)> = (0..ITEMS).map(|item| (sku(item), stocked::units(rng.between(1, 50)))).collect();
+        let sales: Vec<(Sku, Quantity)> =
+            (0..ITEMS).map(|item| (sku(item), stocked::units(rng.between(1, 50)))).collect();
         stocked::move_all(store, &sales, "sale", "cut-off").await?;
     }
     let mut hub = fleet.hub.client()?;
@@ -302,7 +325,11 @@ pub async fn ingest(folder: &Path) -> Result<Vec<Figure>> {
             started = now;
         }
         last = merged;
-        ensure!(started.elapsed() < CONVERGE_PATIENCE, "the hub merged only {} of {cells} cells", last - before);
+        ensure!(
+            started.elapsed() < CONVERGE_PATIENCE,
+            "the hub merged only {} of {cells} cells",
+            last - before
+        );
         sleep(Duration::from_millis(1)).await;
     }
     let seconds = started.elapsed().as_secs_f64();

@@ -18,7 +18,8 @@ pub struct Reading {
     /// Frames on stream `state` from the stores, before TLS and QUIC, by the agents' count.
     pub state_bytes: f64,
     pub history_bytes: f64,
-    pub cpu: Duration,
+    pub hub_cpu: Duration,
+    pub agents_cpu: Duration,
 }
 
 impl Reading {
@@ -29,18 +30,17 @@ impl Reading {
         let mut reading = Self {
             wire_bytes: payload + DATAGRAM_HEADER * datagrams,
             datagrams,
-            cpu: proc_stat::cpu_time(fleet.hub.pid()?)?,
+            hub_cpu: proc_stat::cpu_time(fleet.hub.pid()?)?,
             ..Self::default()
         };
         for store in &fleet.stores {
             let agent = Metrics::read(&mut store.client()?).await?;
-            let sent = |stream| {
-                agent.sum("shopsmart_agent_frame_bytes_total", &[r#"direction="sent""#, stream])
-            };
+            let sent =
+                |stream| agent.sum("shopsmart_agent_frame_bytes_total", &[r#"direction="sent""#, stream]);
             reading.state_bytes += sent(r#"stream="state""#);
             reading.history_bytes += sent(r#"stream="history""#);
             if let Some(pid) = store.pid() {
-                reading.cpu += proc_stat::cpu_time(pid)?;
+                reading.agents_cpu += proc_stat::cpu_time(pid)?;
             }
         }
         Ok(reading)
@@ -53,7 +53,8 @@ impl Reading {
             datagrams: self.datagrams - earlier.datagrams,
             state_bytes: self.state_bytes - earlier.state_bytes,
             history_bytes: self.history_bytes - earlier.history_bytes,
-            cpu: self.cpu.saturating_sub(earlier.cpu),
+            hub_cpu: self.hub_cpu.saturating_sub(earlier.hub_cpu),
+            agents_cpu: self.agents_cpu.saturating_sub(earlier.agents_cpu),
         }
     }
 }

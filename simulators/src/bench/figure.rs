@@ -100,7 +100,11 @@ fn number(value: f64) -> String {
 }
 
 fn whole(value: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure to be shown; saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a figure to be shown; saturates"
+    )]
     let whole = value.round() as u64;
     whole
 }

@@ -86,8 +86,10 @@ pub fn request(method: &str, path: &str, token: &str, content_type: &str, body: 
     } else {
         format!("content-type: {content_type}\r\ncontent-length: {}\r\n", body.len())
     };
-    format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n{content}\r\n{body}")
-        .into_bytes()
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n{content}\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// What a load came to.

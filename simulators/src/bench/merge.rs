@@ -64,7 +64,8 @@ fn time_hub(batches: &[StateBatch]) -> Result<Duration> {
     let mut hub = Hub::open(Box::new(Forgetful), settings).context("opening a hub's core")?;
     let stores: Vec<StoreId> = (0..STORES).map(store).collect();
     let epoch = greet(&mut hub, &stores)?;
-    let frames: Vec<Vec<Vec<u8>>> = batches.iter().map(|batch| encode_for_all(batch, &stores, epoch)).collect();
+    let frames: Vec<Vec<Vec<u8>>> =
+        batches.iter().map(|batch| encode_for_all(batch, &stores, epoch)).collect();
     let start = clock::now();
     for (round, frames) in frames.into_iter().enumerate() {
         for (link, bytes) in frames.into_iter().enumerate() {
@@ -168,7 +169,11 @@ impl Storage for Forgetful {
         Ok(None)
     }
 
-    fn history(&mut self, _: StoreKey, _: &mut dyn FnMut(Epoch, HistoryDocument)) -> Result<(), StorageError> {
+    fn history(
+        &mut self,
+        _: StoreKey,
+        _: &mut dyn FnMut(Epoch, HistoryDocument),
+    ) -> Result<(), StorageError> {
         Ok(())
     }
 

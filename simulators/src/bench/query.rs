@@ -30,7 +30,9 @@ pub async fn measure(folder: &Path) -> Result<Vec<Figure>> {
     let all = asked(&hub, "limit=200").await?;
     hub.stop().await?;
     let mut figures = Vec::new();
-    for (name, asked) in [("one item over 200 stores, nearest 20", near), ("one item, all 200 stores shown", all)] {
+    for (name, asked) in
+        [("one item over 200 stores, nearest 20", near), ("one item, all 200 stores shown", all)]
+    {
         figures.extend(asked.figures(name)?);
     }
     // The targets speak of the question a shop asks.
@@ -95,15 +97,20 @@ async fn asked(hub: &Hub, more: &str) -> Result<Asked> {
 fn p99(before: &Metrics, after: &Metrics) -> Option<f64> {
     const BUCKETS: &str = "shopsmart_hub_storefront_request_duration_seconds_bucket";
     let counts = |metrics: &Metrics| -> Vec<(f64, f64)> {
-        let of_route = metrics.series(BUCKETS).filter(|(labels, _)| labels.contains("route=\"availability\""));
+        let of_route =
+            metrics.series(BUCKETS).filter(|(labels, _)| labels.contains("route=\"availability\""));
         of_route.filter_map(|(labels, count)| Some((upper_end(labels)?, count))).collect()
     };
     let (before, after) = (counts(before), counts(after));
-    let earlier = |end: f64| before.iter().filter(|(of, _)| of.total_cmp(&end).is_eq()).map(|(_, n)| n).sum::<f64>();
+    let earlier =
+        |end: f64| before.iter().filter(|(of, _)| of.total_cmp(&end).is_eq()).map(|(_, n)| n).sum::<f64>();
     let grown: Vec<(f64, f64)> = after.iter().map(|(end, count)| (*end, count - earlier(*end))).collect();
     let all = grown.iter().map(|(_, count)| *count).fold(0.0, f64::max);
-    let mut reached: Vec<f64> =
-        grown.iter().filter(|(_, count)| all > 0.0 && *count >= 0.99 * all).map(|(end, _)| end * 1000.0).collect();
+    let mut reached: Vec<f64> = grown
+        .iter()
+        .filter(|(_, count)| all > 0.0 && *count >= 0.99 * all)
+        .map(|(end, _)| end * 1000.0)
+        .collect();
     reached.sort_by(f64::total_cmp);
     reached.first().copied().filter(|end| end.is_finite())
 }

@@ -29,7 +29,7 @@ pub async fn fleet(folder: &Path, stores: usize, items: usize, relayed: bool) ->
     for store in &fleet.stores {
         fill(store, items).await?;
     }
-    convergence::wait(&fleet.stores, CONVERGE_PATIENCE).await.context("the opening stock")?;
+    convergence::wait(&fleet, CONVERGE_PATIENCE).await.context("the opening stock")?;
     Ok(fleet)
 }
 
@@ -38,7 +38,8 @@ pub async fn fill(store: &Store, items: usize) -> Result<()> {
     let mut client = store.client()?;
     let skus: Vec<Sku> = (0..items).map(sku).collect();
     for skus in skus.chunks(ITEMS_PER_REQUEST) {
-        let named: Vec<String> = skus.iter().map(|sku| document::item(sku, &format!("Item {sku}"), "each")).collect();
+        let named: Vec<String> =
+            skus.iter().map(|sku| document::item(sku, &format!("Item {sku}"), "each")).collect();
         let reply = client.put("/v1/items", NDJSON, named.join("\n")).await?.success()?;
         check_lines(&reply.text()).context("naming the items")?;
     }

@@ -40,11 +40,21 @@ pub async fn group_commit(folder: &Path) -> Result<Vec<Figure>> {
         Figure::new("commit", "64 tills, one movement a request", per_second, "movements/s")
             .how(format!("durable before each answer; p50 {:.1} ms, p99 {:.1} ms", said.p50, said.p99)),
         Figure::new("commit", "64 tills, baskets of 9", lines, "movements/s"),
-        Figure::new("commit", "group commit: baskets at 64 tills against one commit per movement", lines / alone, "×")
-            .target(Target::AtLeast(10.0))
-            .how("durable movements a second, both through the agent's HTTP, same disk, same run"),
+        Figure::new(
+            "commit",
+            "group commit: baskets at 64 tills against one commit per movement",
+            lines / alone,
+            "×",
+        )
+        .target(Target::AtLeast(10.0))
+        .how("durable movements a second, both through the agent's HTTP, same disk, same run"),
         Figure::new("commit", "group commit: … against bare SQLite", lines / bare, "×"),
-        Figure::new("commit", "group commit: single movements at 64 tills against one till", per_second / alone, "×"),
+        Figure::new(
+            "commit",
+            "group commit: single movements at 64 tills against one till",
+            per_second / alone,
+            "×",
+        ),
     ])
 }
 

@@ -60,9 +60,17 @@ impl SoldStore {
             changed.insert(item);
             self.seq += 1;
         }
-        let stock = changed.into_iter().map(|item| StoreStock { item: number(item), half: self.cells[item].store });
+        let stock =
+            changed.into_iter().map(|item| StoreStock { item: number(item), half: self.cells[item].store });
         let upto = Seq(self.seq);
-        StateBatch { base, upto, head: upto, position: Position(self.seq), stock: stock.collect(), ..Default::default() }
+        StateBatch {
+            base,
+            upto,
+            head: upto,
+            position: Position(self.seq),
+            stock: stock.collect(),
+            ..Default::default()
+        }
     }
 }
 

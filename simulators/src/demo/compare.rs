@@ -30,8 +30,8 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(20);
 pub struct Comparison {
     pub cells: u64,
     pub different: u64,
-    /// Some cell differs in what is on hand, not only in what the web may have.
-    pub stock_differs: bool,
+    /// Of those, the ones that differ in what is on hand, not only in what the web may have.
+    pub stock_different: u64,
     pub shown: Vec<Difference>,
     /// On hand over all cells, in thousandths, by each of the three.
     pub totals: Totals,
@@ -75,13 +75,13 @@ impl Figures {
     }
 }
 
-/// Compares all cells of all stores. What the web may have is settled by a last exchange between hub and store: while that
-/// alone differs, it is looked at again, for a while.
+/// Compares all cells of all stores. What the web may have is settled by a last exchange between hub and store: while a cell
+/// differs in that alone, all are looked at again, for a while.
 pub async fn compare(hub: &Hub, stores: &[Arc<Store>], witness: &Witness) -> Result<Comparison> {
     let start = clock::now();
     loop {
         let comparison = compare_once(hub, stores, witness).await?;
-        if comparison.stock_differs || comparison.different == 0 || start.elapsed() > SETTLE_PATIENCE {
+        if comparison.different == comparison.stock_different || start.elapsed() > SETTLE_PATIENCE {
             return Ok(comparison);
         }
         sleep(Duration::from_secs(1)).await;
@@ -97,7 +97,9 @@ async fn compare_once(hub: &Hub, stores: &[Arc<Store>], witness: &Witness) -> Re
         for (sku, sum) in witness.sums(store.place()) {
             cells.entry(sku.as_str().to_owned()).or_default().tills = Some(sum);
         }
-        for (sku, cell) in read_store(store).await.with_context(|| format!("reading the stock of {}", store.id()))? {
+        for (sku, cell) in
+            read_store(store).await.with_context(|| format!("reading the stock of {}", store.id()))?
+        {
             let figures = cells.entry(sku).or_default();
             (figures.store, figures.store_free) = (Some(cell.on_hand), Some(cell.free));
         }
@@ -110,7 +112,10 @@ async fn compare_once(hub: &Hub, stores: &[Arc<Store>], witness: &Witness) -> Re
     }
     // Cells of stores that nobody started.
     for (store, skus) in listed {
-        comparison.add(&store, skus.into_iter().map(|sku| (sku, Figures { hub: Some(0), ..Figures::default() })).collect());
+        comparison.add(
+            &store,
+            skus.into_iter().map(|sku| (sku, Figures { hub: Some(0), ..Figures::default() })).collect(),
+        );
     }
     Ok(comparison)
 }
@@ -126,7 +131,7 @@ impl Comparison {
                 continue;
             }
             self.different += 1;
-            self.stock_differs |= !figures.agree_on_stock();
+            self.stock_different += u64::from(!figures.agree_on_stock());
             if self.shown.len() < SHOWN_MAX {
                 self.shown.push(Difference { store: store.to_owned(), sku, figures });
             }
@@ -212,7 +217,8 @@ impl Listing {
             Ok(SnapshotLine::Start {} | SnapshotLine::Store {} | SnapshotLine::Item {}) => {}
             Err(error) => {
                 let line = String::from_utf8_lossy(line);
-                self.fault = Some(anyhow::Error::new(error).context(format!("understanding the line `{line}`")));
+                self.fault =
+                    Some(anyhow::Error::new(error).context(format!("understanding the line `{line}`")));
             }
         }
     }
@@ -262,13 +268,22 @@ async fn ask_hub(
         let named: String = skus.iter().map(|sku| format!("sku={}&", escaped(sku))).collect();
         let path = format!("/v1/availability?{named}stores={store}&limit=1&explain=true");
         let answer: Availability = client.get(&path).await?.success()?.json()?;
-        ensure!(answer.items.len() == skus.len(), "the hub answered {} of {} skus", answer.items.len(), skus.len());
+        ensure!(
+            answer.items.len() == skus.len(),
+            "the hub answered {} of {} skus",
+            answer.items.len(),
+            skus.len()
+        );
         for item in answer.items {
             let here = item.stores.iter().find(|at| at.store == store).map(|at| &at.explain);
             let (Some(figures), Some(here)) = (cells.get_mut(&item.sku), here) else { continue };
             let (on_hand, free) = (thousandths(&here.on_hand)?, thousandths(&here.free)?);
             let known = listed.contains(&item.sku);
-            ensure!(known || (on_hand, free) == (0, 0), "the snapshot has no cell of {store} {}, but there is one", item.sku);
+            ensure!(
+                known || (on_hand, free) == (0, 0),
+                "the snapshot has no cell of {store} {}, but there is one",
+                item.sku
+            );
             (figures.hub, figures.hub_free) = (known.then_some(on_hand), known.then_some(free));
         }
     }
@@ -318,7 +333,10 @@ mod tests {
         assert!(figures(-1500, -1500, -1500).agree());
         assert!(!figures(1, 1, 2).agree());
         assert!(!figures(2, 1, 1).agree());
-        assert!(!Figures { hub_free: Some(6), ..figures(1, 1, 1) }.agree(), "the web may have as much at both ends");
+        assert!(
+            !Figures { hub_free: Some(6), ..figures(1, 1, 1) }.agree(),
+            "the web may have as much at both ends"
+        );
         assert!(!Figures { hub: None, ..figures(1, 1, 1) }.agree());
         assert!(Figures { hub: None, hub_free: None, store_free: Some(0), ..figures(0, 0, 0) }.agree());
     }

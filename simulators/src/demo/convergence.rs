@@ -1,6 +1,7 @@
 //! Where each store's sync stands, by what its agent says at `GET /v1/sync`; and the wait until the hub has everything.
 
 use crate::clock;
+use crate::fleet::Fleet;
 use crate::fleet::store::Store;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -71,16 +72,17 @@ impl SyncView {
 }
 
 /// Waits until the hub has everything of every store; an error says which stores are behind, and why.
-pub async fn wait(stores: &[Arc<Store>], patience: Duration) -> Result<Duration> {
+pub async fn wait(fleet: &Fleet, patience: Duration) -> Result<Duration> {
     let start = clock::now();
-    let mut waiting: Vec<&Arc<Store>> = stores.iter().collect();
+    let mut waiting: Vec<&Arc<Store>> = fleet.stores.iter().collect();
     loop {
+        check_alive(fleet).await?;
         waiting = still_behind(waiting).await?;
         if waiting.is_empty() {
             return Ok(start.elapsed());
         }
         if start.elapsed() > patience {
-            return Err(explain(&waiting, stores.len(), patience).await);
+            return Err(explain(&waiting, fleet.stores.len(), patience).await);
         }
         sleep(POLL_EVERY).await;
     }
@@ -111,8 +113,11 @@ async fn explain(behind: &[&Arc<Store>], of: usize, patience: Duration) -> anyho
 }
 
 /// Fails when a daemon has ended by itself.
-pub async fn check_alive(stores: &[Arc<Store>]) -> Result<()> {
-    for store in stores {
+pub async fn check_alive(fleet: &Fleet) -> Result<()> {
+    if let Some(how) = fleet.hub.ended() {
+        bail!(how);
+    }
+    for store in &fleet.stores {
         if let Some(how) = store.ended().await {
             bail!(how);
         }

@@ -44,11 +44,16 @@ impl Opening {
 
     async fn deliver(&self, agent: &Store, witness: &Witness) -> Result<()> {
         let mut client = agent.client()?;
-        let named: Vec<String> = self.stock.iter().map(|(sku, _)| document::item(sku, &name(sku), "each")).collect();
+        let named: Vec<String> =
+            self.stock.iter().map(|(sku, _)| document::item(sku, &name(sku), "each")).collect();
         let reply = client.put("/v1/items", "application/x-ndjson", named.join("\n")).await?.success()?;
         check_lines(&reply.text()).context("naming the items")?;
-        let deliveries: Vec<String> =
-            self.stock.chunks(LINES_PER_DELIVERY).enumerate().map(|(n, lines)| self.delivery(n, lines)).collect();
+        let deliveries: Vec<String> = self
+            .stock
+            .chunks(LINES_PER_DELIVERY)
+            .enumerate()
+            .map(|(n, lines)| self.delivery(n, lines))
+            .collect();
         let reply = client.post("/v1/movements:batch", "application/x-ndjson", deliveries.join("\n")).await?;
         check_lines(&reply.success()?.text()).context("delivering the opening stock")?;
         for (sku, quantity) in &self.stock {
@@ -89,7 +94,8 @@ struct LineAnswer {
 /// Every line of an NDJSON answer must be a success; an error shows the first that is not.
 pub fn check_lines(answer: &str) -> Result<()> {
     for line in answer.lines().filter(|line| !line.trim().is_empty()) {
-        let said: LineAnswer = serde_json::from_str(line).with_context(|| format!("understanding `{line}`"))?;
+        let said: LineAnswer =
+            serde_json::from_str(line).with_context(|| format!("understanding `{line}`"))?;
         if !(200..300).contains(&said.status) {
             bail!("the agent said: {line}");
         }

@@ -144,6 +144,10 @@ mod tests {
         assert_eq!("60".parse(), Ok(Speed::Times(60.0)));
         assert_eq!("60x".parse(), Ok(Speed::Times(60.0)));
         assert_eq!("max".parse(), Ok(Speed::Max));
-        assert!("0".parse::<Speed>().is_err() && "inf".parse::<Speed>().is_err() && "fast".parse::<Speed>().is_err());
+        assert!(
+            "0".parse::<Speed>().is_err()
+                && "inf".parse::<Speed>().is_err()
+                && "fast".parse::<Speed>().is_err()
+        );
     }
 }

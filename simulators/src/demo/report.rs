@@ -108,7 +108,11 @@ impl Report {
             ("hub memory", bytes(self.hub_rss_bytes)),
             (
                 "agent memory",
-                format!("median {}, most {}", bytes(self.agent_rss_bytes.median), bytes(self.agent_rss_bytes.max)),
+                format!(
+                    "median {}, most {}",
+                    bytes(self.agent_rss_bytes.median),
+                    bytes(self.agent_rss_bytes.max)
+                ),
             ),
             ("caught up after", format!("{:.1} s", self.converged_after_s)),
             ("cells compared", grouped(self.cells_compared)),

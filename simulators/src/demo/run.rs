@@ -1,6 +1,7 @@
 //! One run of the demo, from the first process to the last comparison.
 
 use super::compare::{self, Comparison};
+use super::convergence;
 use super::faults::{self, Plan};
 use super::opening::{self, Opening};
 use super::options::Options;
@@ -10,7 +11,6 @@ use super::sales::Sales;
 use super::screen::{Screen, View, wire_bytes_per_line};
 use super::traffic::{self, Pace, Tills};
 use super::watch::Watch;
-use super::convergence;
 use crate::clock;
 use crate::fleet::{Fleet, FleetPlan, proc_stat};
 use crate::pos::till::{Port, Shift, Till};
@@ -44,7 +44,8 @@ pub async fn run(options: &Options, folder: &Path, screen: &mut Screen) -> Resul
     let witness = Arc::new(Witness::of_stores(sales.stores()));
     open_stores(&fleet, &sales, &witness, &mut rng.fork(2), screen).await?;
 
-    let mut demo = Demo { options, fleet: &fleet, sales: &sales, witness, lag: Arc::default(), rng: rng.fork(3) };
+    let mut demo =
+        Demo { options, fleet: &fleet, sales: &sales, witness, lag: Arc::default(), rng: rng.fork(3) };
     let sold = demo.sell(plan, screen).await?;
     let converged_after = demo.converge(screen).await?;
     let report = demo.prove(sold, converged_after, screen).await?;
@@ -75,7 +76,7 @@ async fn open_stores(
     let lines: u64 = openings.iter().map(Opening::lines).sum();
     screen.say(&format!("delivering the opening stock: {lines} items"));
     opening::deliver(openings, &fleet.stores, witness).await?;
-    let waited = convergence::wait(&fleet.stores, CONVERGE_PATIENCE).await.context("the opening stock")?;
+    let waited = convergence::wait(fleet, CONVERGE_PATIENCE).await.context("the opening stock")?;
     screen.say(&format!("the hub has it after {} ms more; the shops open", waited.as_millis()));
     Ok(())
 }
@@ -121,7 +122,7 @@ impl Demo<'_> {
                     self.advance(start, seconds.is_some(), &progress, &mut view);
                     watch.look(&self.witness, &self.lag, &mut view).await;
                     screen.draw(&view, clock::now());
-                    convergence::check_alive(&self.fleet.stores).await?;
+                    convergence::check_alive(self.fleet).await?;
                 }
                 Some(event) = said.recv() => screen.say(&format!("{:>4} s  {event}", start.elapsed().as_secs())),
                 ended = selling.join_next(), if seconds.is_none() => match ended {
@@ -190,7 +191,7 @@ impl Demo<'_> {
     async fn converge(&self, screen: &mut Screen) -> Result<f64> {
         self.fleet.stores.iter().filter(|store| store.is_cut()).for_each(|store| store.mend());
         screen.say("the shops are closed; waiting until the hub has everything");
-        let waited = convergence::wait(&self.fleet.stores, CONVERGE_PATIENCE).await?;
+        let waited = convergence::wait(self.fleet, CONVERGE_PATIENCE).await?;
         Ok(waited.as_secs_f64())
     }
 

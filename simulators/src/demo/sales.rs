@@ -89,7 +89,9 @@ impl Sales {
                 let sold_for = seconds(survey.last.since(survey.first));
                 let sell_for = options.sell_for.0.as_secs_f64();
                 if sold_for <= 0.0 {
-                    bail!("all sales of the file have the same time: say how fast they come with --speed max");
+                    bail!(
+                        "all sales of the file have the same time: say how fast they come with --speed max"
+                    );
                 }
                 // A little faster, so that the last ones are in when the time is over.
                 Ok(Speed::Times(sold_for / sell_for * 1.02))
@@ -111,7 +113,10 @@ impl Sales {
                 day(survey.last),
             ),
             Self::MadeUp { trade, seed } => {
-                format!("made-up sales of {} items in each of {} stores (seed {seed})", trade.items, trade.stores)
+                format!(
+                    "made-up sales of {} items in each of {} stores (seed {seed})",
+                    trade.items, trade.stores
+                )
             }
         }
     }

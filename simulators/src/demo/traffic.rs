@@ -51,7 +51,11 @@ pub struct Pace {
 }
 
 /// Serves baskets until there are none left or the time is over.
-pub async fn run(baskets: Box<dyn Iterator<Item = Basket> + Send>, mut tills: Tills, pace: Pace) -> Result<()> {
+pub async fn run(
+    baskets: Box<dyn Iterator<Item = Basket> + Send>,
+    mut tills: Tills,
+    pace: Pace,
+) -> Result<()> {
     let (send, mut receive) = mpsc::channel(READ_AHEAD);
     std::thread::Builder::new().name("sales".into()).spawn(move || read_ahead(baskets, &send))?;
     let opened = clock::now();

@@ -59,7 +59,8 @@ impl Watch {
         view.lines_sent = witness.tally.lines_sent.load(Relaxed);
         view.recorded = witness.tally.movements_recorded.load(Relaxed);
         view.duplicates = witness.tally.duplicates_refused.load(Relaxed);
-        view.visible = self.seen.iter().map(|(lines, _)| lines).sum::<u64>().saturating_sub(self.lines_before);
+        view.visible =
+            self.seen.iter().map(|(lines, _)| lines).sum::<u64>().saturating_sub(self.lines_before);
         view.down = self.stores.iter().filter(|store| !store.is_up()).count();
         view.cut_off = self.stores.iter().filter(|store| store.is_up() && store.is_cut()).count();
         view.on_line = self.stores.len() - view.down - view.cut_off;
@@ -74,7 +75,11 @@ async fn wire_bytes(hub: &mut Client) -> Result<u64> {
 }
 
 fn whole(number: f64) -> u64 {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, far below 2^53; saturates")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count, far below 2^53; saturates"
+    )]
     let whole = number as u64;
     whole
 }

@@ -70,7 +70,11 @@ impl Daemon {
                     .with_context(|| format!("understanding `{}`: {text}", file.display()));
             }
             if let Some(status) = self.child.try_wait().context("asking after the process")? {
-                bail!("{} ended ({status}) before it listened; its log ends:\n{}", self.name, self.log_tail());
+                bail!(
+                    "{} ended ({status}) before it listened; its log ends:\n{}",
+                    self.name,
+                    self.log_tail()
+                );
             }
             if start.elapsed() > START_PATIENCE {
                 let waited = START_PATIENCE.as_secs();
@@ -176,7 +180,8 @@ mod tests {
     #[tokio::test]
     async fn a_daemon_stops_when_asked() {
         let folder = tempfile::tempdir().unwrap();
-        let daemon = shell(folder.path(), "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
+        let daemon =
+            shell(folder.path(), "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
         let log = folder.path().join("log");
         while !fs::read_to_string(&log).unwrap().contains("up") {
             sleep(POLL_EVERY).await;

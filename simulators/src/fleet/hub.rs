@@ -9,6 +9,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// The key of the fleet's own storefront. Everything here is on loopback and gone afterwards.
 const STOREFRONT_KEY: &str = "the-storefront-of-a-simulated-fleet";
@@ -19,7 +20,14 @@ pub const SERVER_NAME: &str = "localhost";
 pub struct Hub {
     folder: PathBuf,
     program: PathBuf,
-    running: Option<(Daemon, Addresses)>,
+    running: Option<Running>,
+}
+
+struct Running {
+    /// Locked only to ask whether it still runs.
+    daemon: Mutex<Daemon>,
+    pid: u32,
+    addresses: Addresses,
 }
 
 impl Hub {
@@ -57,13 +65,13 @@ impl Hub {
         let arguments = ["run", "--config", &config.to_string_lossy()];
         let mut daemon = Daemon::spawn("the hub", &self.program, &arguments, &self.log())?;
         let addresses = daemon.addresses(&file).await?;
-        self.running = Some((daemon, addresses));
+        self.running = Some(Running { pid: daemon.pid(), daemon: Mutex::new(daemon), addresses });
         Ok(())
     }
 
     pub async fn stop(&mut self) -> Result<()> {
         match self.running.take() {
-            Some((daemon, _)) => daemon.stop().await,
+            Some(running) => running.daemon.into_inner().unwrap_or_else(PoisonError::into_inner).stop().await,
             None => Ok(()),
         }
     }
@@ -82,18 +90,21 @@ impl Hub {
     }
 
     pub fn pid(&self) -> Result<u32> {
-        Ok(self.running.as_ref().context("the hub is not running")?.0.pid())
+        Ok(self.running()?.pid)
     }
 
-    pub fn ended(&mut self) -> Option<String> {
-        self.running.as_mut()?.0.ended()
+    /// How it ended, if it did so by itself.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        self.running.as_ref()?.daemon.lock().unwrap_or_else(PoisonError::into_inner).ended()
     }
 
     /// Makes a store known, somewhere in the middle of the country.
     pub async fn add_store(&self, place: usize) -> Result<()> {
         let (id, name) = (store_id(place), format!("Store {}", place + 1));
         let (lat, lon) = position(place);
-        let given = ["--id", &id, "--name", &name, "--lat", &lat, "--lon", &lon, "--timezone", "America/Chicago"];
+        let given =
+            ["--id", &id, "--name", &name, "--lat", &lat, "--lon", &lon, "--timezone", "America/Chicago"];
         self.command(&["store", "add"], &given).await
     }
 
@@ -118,7 +129,11 @@ impl Hub {
     }
 
     fn addresses(&self) -> Result<&Addresses> {
-        Ok(&self.running.as_ref().context("the hub is not running")?.1)
+        Ok(&self.running()?.addresses)
+    }
+
+    fn running(&self) -> Result<&Running> {
+        self.running.as_ref().context("the hub is not running")
     }
 }
 

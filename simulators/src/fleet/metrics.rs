@@ -17,7 +17,10 @@ impl Metrics {
     /// The sum of all series of a name whose labels hold all of `labels` (`direction="in"`); 0 when there are none.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
-        self.series(name).filter(|(of, _)| labels.iter().all(|label| of.contains(label))).map(|(_, v)| v).sum()
+        self.series(name)
+            .filter(|(of, _)| labels.iter().all(|label| of.contains(label)))
+            .map(|(_, v)| v)
+            .sum()
     }
 
     /// The series of a name: their labels and values.

@@ -26,7 +26,9 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 pub fn with_descendants(pid: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc").context("reading `/proc`")?.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         // A process that ended just now has no file any more.
         let text = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
         if let Some(stat) = parse_stat(&text) {

@@ -63,7 +63,8 @@ impl Store {
         let program = binaries::beside_this_one("store-agent")?;
         let folder = &settings.folder;
         fs::create_dir_all(folder).with_context(|| format!("creating `{}`", folder.display()))?;
-        fs::write(folder.join("agent.toml"), configuration(&settings)).context("writing an agent's configuration")?;
+        fs::write(folder.join("agent.toml"), configuration(&settings))
+            .context("writing an agent's configuration")?;
         write_secret(&folder.join("tokens"), &format!("* {TOKEN}\n"))?;
         Ok(Self {
             place: settings.place,

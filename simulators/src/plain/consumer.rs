@@ -26,12 +26,14 @@ struct Change<'a> {
 
 /// Consumes until the broker goes away.
 pub async fn run(broker: SocketAddr, database: &Path, marks: &Path) -> Result<()> {
-    let (client, connection) = database_settings(database).connect(NoTls).await.context("opening the database")?;
+    let (client, connection) =
+        database_settings(database).connect(NoTls).await.context("opening the database")?;
     let connection = tokio::spawn(connection);
     client.batch_execute(include_str!("hub.sql")).await.context("creating the hub's table")?;
     let upsert = client.prepare(include_str!("upsert.sql")).await.context("preparing the upsert")?;
     let socket = subscribe(broker).await?;
-    let consumer = Consumer { socket, client, upsert, marks: MarkWriter::create(marks)?, received: Vec::new() };
+    let consumer =
+        Consumer { socket, client, upsert, marks: MarkWriter::create(marks)?, received: Vec::new() };
     consumer.run().await?;
     connection.abort();
     Ok(())
@@ -76,7 +78,8 @@ impl Consumer {
             used += length;
             match packet {
                 Packet::Published { id, payload } => {
-                    let change: Change<'_> = serde_json::from_slice(payload).context("understanding a message")?;
+                    let change: Change<'_> =
+                        serde_json::from_slice(payload).context("understanding a message")?;
                     last_seq = change.seq;
                     newest.insert((change.store, change.sku), change);
                     mqtt::acknowledge(&mut acks, id);

@@ -102,7 +102,8 @@ impl Build {
         let finished = wait_for(&self.seen, done.last_seq).await?;
         let cpu = self.cpu_time()? - cpu_before;
         let changes = as_f64(load.burst_changes);
-        let seconds = Duration::from_micros(finished.micros.saturating_sub(done.first_commit_micros)).as_secs_f64();
+        let seconds =
+            Duration::from_micros(finished.micros.saturating_sub(done.first_commit_micros)).as_secs_f64();
         Ok(PlainFigures {
             changes_per_second: changes / seconds,
             cpu_seconds_per_100k: cpu.as_secs_f64() / changes * 100_000.0,

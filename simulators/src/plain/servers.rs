@@ -29,7 +29,8 @@ impl Broker {
         let program = program.context("there is no mosquitto: `apt-get install mosquitto`")?;
         let address = free_port()?;
         let config = folder.join("mosquitto.conf");
-        fs::write(&config, broker_configuration(address, folder)).context("writing mosquitto's configuration")?;
+        fs::write(&config, broker_configuration(address, folder))
+            .context("writing mosquitto's configuration")?;
         let arguments = ["-c", &config.to_string_lossy()];
         let mut daemon = Daemon::spawn("mosquitto", program, &arguments, &folder.join("mosquitto.log"))?;
         wait_until(&mut daemon, || TcpStream::connect(address).is_ok()).await?;
@@ -63,7 +64,8 @@ pub struct Database {
 impl Database {
     pub async fn start(logs: &Path) -> Result<Self> {
         let programs = postgresql_programs()?;
-        let folder = PathBuf::from(run_as_account("mktemp", &["-d", "-t", "plain-postgresql.XXXXXX"]).await?.trim());
+        let folder =
+            PathBuf::from(run_as_account("mktemp", &["-d", "-t", "plain-postgresql.XXXXXX"]).await?.trim());
         let (data, socket) = (folder.join("data"), folder.clone());
         let data = data.to_string_lossy();
         let initdb = programs.join("initdb");

@@ -54,7 +54,8 @@ pub fn run(folder: &Path, broker: SocketAddr, items: usize) -> Result<()> {
     let publisher = Publisher::connect(&database, broker)?;
     thread::Builder::new().name("publisher".into()).spawn(move || publisher.run(&woken, &confirm))?;
     for line in std::io::stdin().lock().lines() {
-        let order: Order = serde_json::from_str(&line.context("reading an order")?).context("understanding it")?;
+        let order: Order =
+            serde_json::from_str(&line.context("reading an order")?).context("understanding it")?;
         let done = store.carry_out(order, &wake, &confirmed)?;
         let mut answer = serde_json::to_vec(&done)?;
         answer.push(b'\n');
@@ -82,7 +83,12 @@ impl CommittingStore {
     }
 
     /// Commits the changes, and waits until the broker has confirmed them all.
-    fn carry_out(&mut self, order: Order, wake: &SyncSender<()>, confirmed: &Receiver<Traffic>) -> Result<Done> {
+    fn carry_out(
+        &mut self,
+        order: Order,
+        wake: &SyncSender<()>,
+        confirmed: &Receiver<Traffic>,
+    ) -> Result<Done> {
         let (start, before) = (clock::now(), self.traffic);
         let first_commit_micros = Mark::now(0).micros;
         let mut committed = 0;
@@ -183,7 +189,8 @@ impl Publisher {
         while woken.recv().is_ok() {
             loop {
                 let published = self.publish()?;
-                while self.in_flight.len() >= IN_FLIGHT_MAX || (published == 0 && !self.in_flight.is_empty()) {
+                while self.in_flight.len() >= IN_FLIGHT_MAX || (published == 0 && !self.in_flight.is_empty())
+                {
                     self.receive()?;
                 }
                 if published == 0 {
@@ -200,7 +207,8 @@ impl Publisher {
 
     fn publish(&mut self) -> Result<usize> {
         let mut bytes = Vec::with_capacity(64 * 1024);
-        let mut rows = self.db.prepare_cached("SELECT seq, payload FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
+        let mut rows =
+            self.db.prepare_cached("SELECT seq, payload FROM outbox WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let mut rows = rows.query(params![as_i64(self.sent), PUBLISH_AT_ONCE])?;
         let mut count = 0;
         while let Some(row) = rows.next()? {
@@ -231,7 +239,9 @@ impl Publisher {
         while let Some((packet, length)) = mqtt::decode(&self.received[used..])? {
             used += length;
             match packet {
-                Packet::Acknowledged { .. } => self.traffic.confirmed = self.in_flight.pop_front().unwrap_or_default(),
+                Packet::Acknowledged { .. } => {
+                    self.traffic.confirmed = self.in_flight.pop_front().unwrap_or_default()
+                }
                 Packet::Connected { code } if code != 0 => bail!("the broker refused: code {code}"),
                 _ => {}
             }

@@ -62,7 +62,11 @@ impl Port {
     }
 
     /// Posts a document until it is answered, counting the tries that were not.
-    pub async fn post_until_answered(&mut self, document: &str, witness: &Witness) -> Result<Recorded, Refused> {
+    pub async fn post_until_answered(
+        &mut self,
+        document: &str,
+        witness: &Witness,
+    ) -> Result<Recorded, Refused> {
         loop {
             match self.post(document).await {
                 Ok(reply) if is_answer(reply.status) => return understood(&reply),
@@ -87,7 +91,9 @@ fn is_answer(status: StatusCode) -> bool {
 
 /// Sending the same again would get the same; anything else is worth another try.
 fn is_refusal(status: StatusCode) -> bool {
-    status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS && status != StatusCode::REQUEST_TIMEOUT
+    status.is_client_error()
+        && status != StatusCode::TOO_MANY_REQUESTS
+        && status != StatusCode::REQUEST_TIMEOUT
 }
 
 fn understood(reply: &Reply) -> Result<Recorded, Refused> {
@@ -139,7 +145,9 @@ impl Till {
                     self.send_again(basket, &document, &recorded).await;
                 }
             }
-            Err(Refused(why)) => self.witness.fault(format!("basket {} was refused: {why}", basket.reference)),
+            Err(Refused(why)) => {
+                self.witness.fault(format!("basket {} was refused: {why}", basket.reference))
+            }
         }
     }
 
@@ -153,7 +161,8 @@ impl Till {
         tally.duplicates_refused.fetch_add(u64::from(recorded.duplicate), Relaxed);
         if recorded.positions.len() != basket.lines.len() {
             let (lines, positions) = (basket.lines.len(), recorded.positions.len());
-            self.witness.fault(format!("basket {} has {lines} lines, {positions} positions", basket.reference));
+            self.witness
+                .fault(format!("basket {} has {lines} lines, {positions} positions", basket.reference));
         }
     }
 
@@ -236,8 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn recording_a_basket_twice_is_a_fault() {
-        let acts =
-            vec![Act::Answer(201, r#"{"positions":[7]}"#), Act::Answer(201, r#"{"positions":[8]}"#)];
+        let acts = vec![Act::Answer(201, r#"{"positions":[7]}"#), Act::Answer(201, r#"{"positions":[8]}"#)];
         let (witness, _) = served(acts, 1.0).await;
         assert_eq!(witness.faults().len(), 1);
     }

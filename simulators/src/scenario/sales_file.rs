@@ -41,7 +41,8 @@ pub struct SalesFile {
 
 impl SalesFile {
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("opening the sales file `{}`", path.display()))?;
+        let file =
+            File::open(path).with_context(|| format!("opening the sales file `{}`", path.display()))?;
         Self::read(file).with_context(|| format!("reading the sales file `{}`", path.display()))
     }
 

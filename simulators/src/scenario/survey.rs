@@ -72,7 +72,10 @@ fn busiest(
         bail!("the sales file has no readable line");
     }
     if let Some(wanted) = wanted.filter(|wanted| *wanted > stores.len()) {
-        bail!("the sales file has {} stores, fewer than the {wanted} asked for: lower --stores", stores.len());
+        bail!(
+            "the sales file has {} stores, fewer than the {wanted} asked for: lower --stores",
+            stores.len()
+        );
     }
     stores.sort_by(|one, two| two.lines.cmp(&one.lines).then_with(|| one.name.cmp(&two.name)));
     stores.truncate(wanted.unwrap_or(at_most));

@@ -37,12 +37,14 @@ pub(super) fn adopt(db: &Connection, mind: &mut Mind, parts: &[Handover], now: U
     };
     let own_items = items_by_sku(db)?;
     let items = merge_items(parts, &own_items);
-    renumber(db, &own_items, &items)?;
     let mut cells = cells_of(parts, granted);
+    if mind.hub_life != first.hub_life {
+        keep_hub_halves(db, &own_items, &items, &mut cells, granted)?;
+    }
+    renumber(db, &own_items, &items)?;
 
     let foreign: Vec<&HistoryDocument> = parts.iter().flat_map(|part| &part.documents).collect();
-    let own = ledger::move_documents(db, mind.epoch, granted, is_known)?;
-    let mut rates = rates_by_item(db)?;
+    let own = ledger::move_documents(db, granted, is_known)?;
     for document in &foreign {
         document.lines.iter().for_each(|line| shift(&mut cells, granted, line.item, line.effect));
     }
@@ -52,21 +54,14 @@ pub(super) fn adopt(db: &Connection, mind: &mut Mind, parts: &[Handover], now: U
         }
     }
 
-    ledger::clear_items_and_stock(db)?;
-    let mut seq = Seq(0);
-    for record in items.values() {
-        seq = seq.next();
-        ledger::save_item(db, record, seq)?;
-        let cell = cells.remove(&record.item).unwrap_or_else(|| empty(granted));
-        let rate = rates.remove(&record.sku).unwrap_or_default();
-        seq = seq.next();
-        ledger::save_stock(db, &StockRow { item: record.item, cell, rate, seq })?;
-    }
+    let mut seq = write_inventory(db, &items, cells, granted)?;
     for cursor in parts.iter().flat_map(|part| &part.cursors) {
         let source = mind.inventory.source_row(db, &cursor.source)?;
         seq = seq.next();
         ledger::save_cursor(db, source, &cursor.value, seq)?;
     }
+    // What an earlier hub knew and this one does not is not in these figures: its source may report it again.
+    ledger::forget_known_documents(db)?;
     for part in parts {
         ledger::save_known_documents(db, &part.known)?;
     }
@@ -94,6 +89,49 @@ pub(super) fn adopt(db: &Connection, mind: &mut Mind, parts: &[Handover], now: U
         ledger::add_quarantine(db, now, &reason, &unreadable.bytes)?;
     }
     Ok(Some(Adopted { epoch: granted, items: items.len(), from_hub: foreign.len(), own: own.len() }))
+}
+
+/// Replaces items and stock by these; says how far that has taken the new epoch's sequence.
+fn write_inventory(
+    db: &Connection,
+    items: &BTreeMap<Sku, ItemRecord>,
+    mut cells: HashMap<ItemNo, Cell>,
+    granted: Epoch,
+) -> Result<Seq> {
+    let mut rates = rates_by_item(db)?;
+    ledger::clear_items_and_stock(db)?;
+    let mut seq = Seq(0);
+    for record in items.values() {
+        seq = seq.next();
+        ledger::save_item(db, record, seq)?;
+        let cell = cells.remove(&record.item).unwrap_or_else(|| empty(granted));
+        let rate = rates.remove(&record.sku).unwrap_or_default();
+        seq = seq.next();
+        ledger::save_stock(db, &StockRow { item: record.item, cell, rate, seq })?;
+    }
+    Ok(seq)
+}
+
+/// The hub was restored since this disk last spoke with it: what the disk knows of the hub's promises, the hub may have forgotten.
+/// It is kept, and offered to the hub.
+fn keep_hub_halves(
+    db: &Connection,
+    own: &BTreeMap<Sku, ItemRecord>,
+    items: &BTreeMap<Sku, ItemRecord>,
+    cells: &mut HashMap<ItemNo, Cell>,
+    granted: Epoch,
+) -> Result<()> {
+    let numbers: HashMap<ItemNo, ItemNo> =
+        own.iter().filter_map(|(sku, record)| Some((record.item, items.get(sku)?.item))).collect();
+    ledger::each_stock(db, Epoch(0), |row| {
+        let Some(item) = numbers.get(&row.item) else { return };
+        let cell = cells.entry(*item).or_insert_with(|| empty(granted));
+        if cell.hub.join(&row.cell.hub) {
+            // Whatever it was that the hub used, it had been granted.
+            let used = (cell.hub.promised + cell.hub.returned).saturating_sub(cell.hub.released);
+            cell.store.granted = cell.store.granted.max(used);
+        }
+    })
 }
 
 fn empty(epoch: Epoch) -> Cell {
@@ -130,7 +168,8 @@ fn merge_items(parts: &[Handover], own: &BTreeMap<Sku, ItemRecord>) -> BTreeMap<
     for record in parts.iter().flat_map(|part| &part.items) {
         items.insert(record.sku.clone(), record.clone());
     }
-    let mut next = items.values().map(|record| record.item).max().unwrap_or_default().next();
+    let numbers = parts.iter().flat_map(|part| part.stock.iter().map(|stock| stock.item));
+    let mut next = items.values().map(|record| record.item).chain(numbers).max().unwrap_or_default().next();
     let mut taken: HashSet<_> = items.values().flat_map(|record| record.gtins.clone()).collect();
     for (sku, record) in own {
         let merged = items.entry(sku.clone()).or_insert_with(|| {

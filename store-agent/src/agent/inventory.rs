@@ -30,6 +30,14 @@ pub(super) struct Slot {
     item_seq: Seq,
 }
 
+impl Slot {
+    fn new(epoch: Epoch) -> Slot {
+        let mut slot = Slot::default();
+        slot.cell.store.epoch = epoch;
+        slot
+    }
+}
+
 /// A POS source and how far it has been read.
 #[derive(Debug, Clone)]
 struct Source {
@@ -47,6 +55,8 @@ struct Before {
 
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
+    /// Every cell is of this epoch.
+    epoch: Epoch,
     /// Slot of item `n` at `n − 1`; numbers are given out without gaps.
     slots: Vec<Option<Slot>>,
     by_sku: HashMap<Sku, ItemNo>,
@@ -63,7 +73,7 @@ pub(super) struct Inventory {
 impl Inventory {
     /// Reads everything from the database.
     pub(super) fn load(db: &Connection, epoch: Epoch, change_seq: Seq, acked: Seq) -> Result<Inventory> {
-        let mut inventory = Inventory { change_seq, ..Inventory::default() };
+        let mut inventory = Inventory { epoch, change_seq, ..Inventory::default() };
         ledger::each_item(db, |record, seq| inventory.place_item(&record, seq))?;
         ledger::each_stock(db, epoch, |row| inventory.place_stock(&row))?;
         for (row, name) in ledger::sources(db)? {
@@ -114,7 +124,8 @@ impl Inventory {
         if self.slots.len() <= at {
             self.slots.resize(at + 1, None);
         }
-        self.slots[at].get_or_insert_with(Slot::default)
+        let epoch = self.epoch;
+        self.slots[at].get_or_insert_with(|| Slot::new(epoch))
     }
 
     pub(super) fn slot(&self, item: ItemNo) -> Option<&Slot> {

@@ -147,6 +147,8 @@ pub struct Agent {
     link: StoreLink,
     /// The agent row as it is on disk, to write it only when it has changed.
     row_on_disk: AgentRow,
+    recorded_on_disk: u64,
+    mind_is_stale: bool,
     reserves_at: Ticks,
     counters: Counters,
 }
@@ -171,12 +173,14 @@ impl Agent {
         let link = StoreLink::new(settings.store.clone(), mind.epoch, boot, settings.timing);
         let reserves_at = now.ticks.plus(RESERVES_EVERY_MS);
         let counters = Counters { quarantined, ..Counters::default() };
-        Ok(Agent { settings, db, mind, link, row_on_disk, reserves_at, counters })
+        let (recorded_on_disk, mind_is_stale) = (0, false);
+        Ok(Agent { settings, db, mind, link, row_on_disk, recorded_on_disk, mind_is_stale, reserves_at, counters })
     }
 
     /// Works off what has arrived in one transaction, then answers and sends.
     pub fn drain(&mut self, inputs: Vec<Input>, now: Now) -> Vec<Output> {
-        let mut outputs = match self.work_off(&inputs, now) {
+        let worked_off = self.read_again_if_stale().and_then(|()| self.work_off(&inputs, now));
+        let mut outputs = match worked_off {
             Ok(outputs) => outputs,
             Err(error) => self.give_back(&inputs, &error, now),
         };
@@ -195,7 +199,7 @@ impl Agent {
     }
 
     fn work_off(&mut self, inputs: &[Input], now: Now) -> rusqlite::Result<Vec<Output>> {
-        let Agent { settings, db, mind, link, row_on_disk, reserves_at, counters } = self;
+        let Agent { settings, db, mind, link, row_on_disk, recorded_on_disk, reserves_at, counters, .. } = self;
         let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work { db: &step, mind, link, counters, settings, now, adopted: None, outputs: Vec::new() };
         for input in inputs {
@@ -213,6 +217,7 @@ impl Agent {
         }
         step.commit()?;
         *row_on_disk = row;
+        *recorded_on_disk = mind.movements_recorded;
         if let Some(epoch) = adopted {
             link.adopted(epoch, now.ticks);
         }
@@ -224,18 +229,27 @@ impl Agent {
         tracing::error!(%error, inputs = inputs.len(), "the database did not take a transaction");
         self.counters.failed_commits += 1;
         self.counters.last_disk_error = Some((now.wall, error.to_string()));
-        match Mind::load(&self.db, &self.settings.store, self.mind.boot) {
-            Ok(mind) => self.mind = mind,
-            Err(error) => tracing::error!(%error, "the database can't be read either"),
-        }
+        self.mind_is_stale = true;
+        let unreadable = self.read_again_if_stale().inspect_err(|error| tracing::error!(%error, "it can't be read either"));
         let disk_full = matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull));
         let storage = RecordError::Storage { reason: error.to_string(), disk_full };
         let mut outputs: Vec<Output> = inputs.iter().filter_map(|input| refusal(input, &storage)).collect();
-        if self.link.state() != LinkState::Down && inputs.iter().any(|input| matches!(input, Input::Frame(_))) {
+        let frames_lost = inputs.iter().any(|input| matches!(input, Input::Frame(_)));
+        if self.link.state() != LinkState::Down && (frames_lost || unreadable.is_err()) {
             self.link.disconnected();
             outputs.push(Output::HangUp { reason: format!("the agent's disk did not take a change: {error}") });
         }
         outputs
+    }
+
+    /// What is in memory after a failed step is not what is on disk: nothing may rest on it.
+    fn read_again_if_stale(&mut self) -> rusqlite::Result<()> {
+        if self.mind_is_stale {
+            let mind = Mind::load(&self.db, &self.settings.store, self.mind.boot)?;
+            self.mind = Mind { movements_recorded: self.recorded_on_disk, ..mind };
+            self.mind_is_stale = false;
+        }
+        Ok(())
     }
 
     fn send(&mut self, now: Now, outputs: &mut Vec<Output>) {

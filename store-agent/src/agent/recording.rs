@@ -39,7 +39,7 @@ pub(super) fn record(db: &Connection, mind: &mut Mind, document: &Document, now:
         return duplicate(document, content, found);
     }
     let items = document.lines.iter().map(|line| resolve(db, mind, &line.item)).collect::<Result<Vec<_>, _>>()?;
-    let anchors = items.iter().map(|item| anchor(db, document, *item)).collect::<Result<Vec<_>, _>>()?;
+    let anchors = items.iter().map(|item| anchor(db, mind, document, *item)).collect::<Result<Vec<_>, _>>()?;
     let lines = weigh(db, mind, document, &items, &anchors)?;
     for line in &lines {
         apply(mind, document.kind, line, now);
@@ -188,10 +188,11 @@ fn next_item(mind: &mut Mind) -> Result<ItemNo, Stop> {
 }
 
 /// Where the ledger stood when the shelf was counted; `None` for anything but a count.
-fn anchor(db: &Connection, document: &Document, item: ItemNo) -> Result<Option<Position>, Stop> {
+fn anchor(db: &Connection, mind: &Mind, document: &Document, item: ItemNo) -> Result<Option<Position>, Stop> {
     Ok(match document.counted {
         Some(Counted::At(at)) => Some(ledger::position_at(db, item, at)?),
-        Some(Counted::Position(position)) => Some(position),
+        // Nobody can have counted after what the ledger holds.
+        Some(Counted::Position(position)) => Some(position.min(Position(mind.next_position.0.saturating_sub(1)))),
         None => None,
     })
 }
@@ -204,24 +205,42 @@ fn weigh(
     items: &[ItemNo],
     anchors: &[Option<Position>],
 ) -> Result<Vec<HistoryLine>, Stop> {
-    let mut so_far: HashMap<ItemNo, Quantity> = HashMap::new();
+    let mut so_far: HashMap<ItemNo, Moved> = HashMap::new();
     let mut lines = Vec::with_capacity(items.len());
     for (at, ((line, item), anchor)) in document.lines.iter().zip(items).zip(anchors).enumerate() {
-        let earlier = so_far.entry(*item).or_default();
+        let moved = so_far.entry(*item).or_default();
         let effect = match anchor {
-            Some(anchor) => count_effect(db, mind, document, line, *item, *anchor, *earlier)?,
+            Some(anchor) => count_effect(db, mind, document, line, *item, *anchor, moved.net())?,
             None => document.kind.effect(line.quantity).unwrap_or_default(),
         };
-        *earlier = Quantity::from_thousandths(earlier.thousandths().saturating_add(effect.thousandths()));
+        moved.add(effect);
         let store = mind.inventory.slot(*item).map(|slot| slot.cell.store).unwrap_or_default();
-        let room = TOTAL_MAX - store.in_.max(store.out);
-        if effect.thousandths().unsigned_abs().saturating_mul(LINES_MAX as u64) > room {
+        if store.in_.saturating_add(moved.in_) > TOTAL_MAX || store.out.saturating_add(moved.out) > TOTAL_MAX {
             let total = "the item's total is at its bound; check the quantities reported for it";
             return Err(invalid(format!("lines[{at}].quantity"), total));
         }
         lines.push(HistoryLine { item: *item, quantity: line.quantity, effect });
     }
     Ok(lines)
+}
+
+/// What a document's lines so far have moved of one item, in thousandths.
+#[derive(Default)]
+struct Moved {
+    in_: u64,
+    out: u64,
+}
+
+impl Moved {
+    fn add(&mut self, effect: Quantity) {
+        let total = if effect.is_negative() { &mut self.out } else { &mut self.in_ };
+        *total = total.saturating_add(effect.thousandths().unsigned_abs());
+    }
+
+    /// Held below the bound of totals before anything is added to it.
+    fn net(&self) -> i64 {
+        self.in_.cast_signed() - self.out.cast_signed()
+    }
 }
 
 /// "There are N" becomes the difference to what on hand was when the shelf was counted, so sales since then are kept.
@@ -232,18 +251,20 @@ fn count_effect(
     line: &Line,
     item: ItemNo,
     anchor: Position,
-    earlier_lines: Quantity,
+    earlier_lines: i64,
 ) -> Result<Quantity, Stop> {
+    let (counted_since, since) = match document.counted {
+        Some(Counted::At(at)) => (ledger::counted_after_time(db, item, at)?, ledger::effect_after_time(db, item, at)?),
+        _ => {
+            (ledger::counted_after_position(db, item, anchor)?, ledger::effect_after_position(db, item, anchor)?)
+        }
+    };
     // A shelf that somebody has counted since is known better than this count can tell.
-    if ledger::counted_later(db, item, anchor)? {
+    if counted_since {
         return Ok(Quantity::ZERO);
     }
-    let since = match document.counted {
-        Some(Counted::At(at)) => ledger::effect_after_time(db, item, at)?,
-        _ => ledger::effect_after_position(db, item, anchor)?,
-    };
     let on_hand = mind.inventory.slot(item).map_or(0, |slot| slot.cell.on_hand().thousandths());
-    let when_counted = on_hand - since + earlier_lines.thousandths();
+    let when_counted = on_hand - since + earlier_lines;
     Ok(Quantity::from_thousandths(line.quantity.thousandths() - when_counted))
 }
 

@@ -5,7 +5,7 @@ use super::inventory::Key;
 use crate::store::ledger;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
-use sync_protocol::frame::{Heartbeat, Hello, HistoryBatch, StateBatch, VERSION_MAX, VERSION_MIN, newest_traces};
+use sync_protocol::frame::{Heartbeat, Hello, HistoryBatch, StateBatch, VERSION_MAX, VERSION_MIN, measure, newest_traces};
 use sync_protocol::limits::BATCH_BODY_TARGET;
 use sync_protocol::link::store::StoreRecords;
 use sync_protocol::record::{HistoryDocument, HubStock, ItemRecord};
@@ -18,6 +18,7 @@ const DOCUMENT_BYTES: usize = 24;
 const ITEM_BYTES: usize = 16;
 /// Most stock halves in a state batch, and hub halves in a part of an offer.
 const STOCK_MAX: usize = 12_000;
+const HALVES_MAX: usize = 8_000;
 
 /// The memory and the database together, for the time of one call into the link.
 pub(super) struct Records<'a> {
@@ -32,6 +33,26 @@ fn item_bytes(item: &ItemRecord) -> usize {
 
 fn document_bytes(document: &HistoryDocument) -> usize {
     DOCUMENT_BYTES + document.reference.as_str().len() + LINE_BYTES * document.lines.len()
+}
+
+/// How full a batch is: as it will be, and as it can be at most.
+#[derive(Default)]
+struct Fill {
+    likely: usize,
+    at_most: usize,
+}
+
+impl Fill {
+    /// Whether one more record fits. The first one always does.
+    fn takes(&mut self, likely: usize, at_most: usize) -> bool {
+        let is_first = self.at_most == 0;
+        let fits = self.likely < BATCH_BODY_TARGET && self.at_most + at_most <= measure::ROOM;
+        if is_first || fits {
+            self.likely += likely;
+            self.at_most += at_most;
+        }
+        is_first || fits
+    }
 }
 
 impl StoreRecords for Records<'_> {
@@ -66,32 +87,40 @@ impl StoreRecords for Records<'_> {
         let mind = &mut *self.mind;
         let head = mind.inventory.change_seq;
         let mut batch = StateBatch { base, upto: base, head, position: mind.history_head, ..StateBatch::default() };
-        let mut bytes = 0;
+        let mut fill = Fill::default();
         let mut is_all = true;
         for (seq, key) in mind.inventory.pending_after(base) {
-            if bytes >= BATCH_BODY_TARGET || batch.stock.len() >= STOCK_MAX {
-                is_all = false;
+            is_all = match key {
+                Key::Stock(item) => {
+                    let stock = mind.inventory.store_stock(item);
+                    let at_most = stock.as_ref().map_or(0, measure::store_stock);
+                    let fits = batch.stock.len() < STOCK_MAX && fill.takes(STOCK_BYTES, at_most);
+                    batch.stock.extend(stock.filter(|_| fits));
+                    fits
+                }
+                Key::Item(item) => match ledger::item(self.db, item) {
+                    Ok(record) => {
+                        let fits = fill.takes(item_bytes(&record), measure::item(&record));
+                        batch.items.extend(fits.then_some(record));
+                        fits
+                    }
+                    // Left out, it shows in the digest; the rest must not wait for it.
+                    Err(error) => {
+                        tracing::error!(%item, %error, "cannot read an item record that is due to be sent");
+                        true
+                    }
+                },
+                Key::Cursor(source) => {
+                    let cursor = mind.inventory.cursor(source);
+                    let fits = fill.takes(2 * STOCK_BYTES, cursor.as_ref().map_or(0, measure::cursor));
+                    batch.cursors.extend(cursor.filter(|_| fits));
+                    fits
+                }
+            };
+            if !is_all {
                 break;
             }
             batch.upto = seq;
-            match key {
-                Key::Stock(item) => {
-                    bytes += STOCK_BYTES;
-                    batch.stock.extend(mind.inventory.store_stock(item));
-                }
-                // An item that can't be read is left out and shows in the digest; the rest must not wait for it.
-                Key::Item(item) => match ledger::item(self.db, item) {
-                    Ok(record) => {
-                        bytes += item_bytes(&record);
-                        batch.items.push(record);
-                    }
-                    Err(error) => tracing::error!(%item, %error, "cannot read an item record that is due to be sent"),
-                },
-                Key::Cursor(source) => {
-                    bytes += 2 * STOCK_BYTES;
-                    batch.cursors.extend(mind.inventory.cursor(source));
-                }
-            }
         }
         if is_all {
             batch.upto = head;
@@ -105,29 +134,27 @@ impl StoreRecords for Records<'_> {
 
     fn history_batch(&mut self, base: Position) -> Result<HistoryBatch, rusqlite::Error> {
         let mut batch = HistoryBatch { base, upto: base, ..HistoryBatch::default() };
-        let mut bytes = 0;
+        let mut fill = Fill::default();
         let mut is_all = true;
         ledger::documents_after(self.db, self.mind.epoch, base, |document| {
-            if bytes >= BATCH_BODY_TARGET {
-                is_all = false;
-                return false;
+            is_all = fill.takes(document_bytes(&document), measure::document(&document));
+            if is_all {
+                batch.upto = document.last_position();
+                batch.documents.push(document);
             }
-            bytes += document_bytes(&document);
-            batch.upto = document.last_position();
-            batch.documents.push(document);
-            true
+            is_all
         })?;
         if is_all {
             batch.upto = self.mind.history_head;
         }
-        batch.items = self.items_unknown_to_the_hub(&batch.documents)?;
+        batch.items = self.items_unknown_to_the_hub(&batch.documents, fill)?;
         Ok(batch)
     }
 
     fn hub_halves(&mut self, after: ItemNo) -> (Vec<HubStock>, bool) {
-        let mut halves: Vec<HubStock> = self.mind.inventory.hub_halves(after).take(STOCK_MAX + 1).collect();
-        let last = halves.len() <= STOCK_MAX;
-        halves.truncate(STOCK_MAX);
+        let mut halves: Vec<HubStock> = self.mind.inventory.hub_halves(after).take(HALVES_MAX + 1).collect();
+        let last = halves.len() <= HALVES_MAX;
+        halves.truncate(HALVES_MAX);
         (halves, last)
     }
 
@@ -144,10 +171,22 @@ impl StoreRecords for Records<'_> {
 }
 
 impl Records<'_> {
-    /// A document must be readable at the hub even when state lags behind history.
-    fn items_unknown_to_the_hub(&self, documents: &[HistoryDocument]) -> Result<Vec<ItemRecord>, rusqlite::Error> {
+    /// What a document names should be known at the hub even when state lags behind history. Those that don't fit any more
+    /// come with the state.
+    fn items_unknown_to_the_hub(
+        &self,
+        documents: &[HistoryDocument],
+        mut fill: Fill,
+    ) -> Result<Vec<ItemRecord>, rusqlite::Error> {
         let named: BTreeSet<ItemNo> = documents.iter().flat_map(|document| &document.lines).map(|line| line.item).collect();
-        let unknown = named.into_iter().filter(|item| self.mind.inventory.is_item_pending(*item));
-        unknown.map(|item| ledger::item(self.db, item)).collect()
+        let mut unknown = Vec::new();
+        for item in named.into_iter().filter(|item| self.mind.inventory.is_item_pending(*item)) {
+            let record = ledger::item(self.db, item)?;
+            if !fill.takes(item_bytes(&record), measure::item(&record)) {
+                break;
+            }
+            unknown.push(record);
+        }
+        Ok(unknown)
     }
 }

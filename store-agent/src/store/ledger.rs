@@ -6,6 +6,10 @@ use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind, Know
 use sync_protocol::stock::{Cell, HubHalf, SalesRate, StoreHalf};
 use sync_protocol::{Boot, Epoch, Gtin, ItemNo, Position, Quantity, Seq, UnixMillis};
 
+/// Most records kept in quarantine, and how much of each: enough to see what they were.
+const QUARANTINE_MAX: i64 = 1_000;
+const QUARANTINED_BYTES_MAX: usize = 4_096;
+
 /// The row of table `agent`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentRow {
@@ -309,6 +313,12 @@ pub fn save_known_documents(db: &Connection, known: &[KnownDocument]) -> Result<
 
 /// # Errors
 /// SQLite's.
+pub fn forget_known_documents(db: &Connection) -> Result<()> {
+    db.execute("DELETE FROM known_document", []).map(drop)
+}
+
+/// # Errors
+/// SQLite's.
 pub fn has_known_documents(db: &Connection) -> Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM known_document)", [], |row| row.get(0))
 }
@@ -358,12 +368,14 @@ pub fn add_movement(
         .map(drop)
 }
 
-/// What the ledger did to an item's on hand after `position`, in thousandths.
+/// What the ledger did to an item's on hand after `position`, in thousandths. A count typed in since that corrects an earlier
+/// position is no part of it.
 ///
 /// # Errors
 /// SQLite's.
 pub fn effect_after_position(db: &Connection, item: ItemNo, position: Position) -> Result<i64> {
-    let sql = "SELECT coalesce(sum(effect), 0) FROM movement WHERE item = ?1 AND position > ?2";
+    let sql = "SELECT coalesce(sum(effect), 0) FROM movement
+               WHERE item = ?1 AND position > ?2 AND (anchor IS NULL OR anchor > ?2)";
     db.prepare_cached(sql)?.query_row(params![item.0, signed(position.0)], |row| row.get(0))
 }
 
@@ -391,9 +403,19 @@ pub fn effect_after_time(db: &Connection, item: ItemNo, at: UnixMillis) -> Resul
 ///
 /// # Errors
 /// SQLite's.
-pub fn counted_later(db: &Connection, item: ItemNo, anchor: Position) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM movement WHERE item = ?1 AND anchor > ?2)";
+pub fn counted_after_position(db: &Connection, item: ItemNo, anchor: Position) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM movement WHERE item = ?1 AND position > ?2 AND anchor > ?2)";
     db.prepare_cached(sql)?.query_row(params![item.0, signed(anchor.0)], |row| row.get(0))
+}
+
+/// Whether a count of the item is in the ledger whose shelf was counted after the moment `at`.
+///
+/// # Errors
+/// SQLite's.
+pub fn counted_after_time(db: &Connection, item: ItemNo, at: UnixMillis) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM movement m JOIN document d ON d.document = m.document
+                              WHERE m.item = ?1 AND m.anchor IS NOT NULL AND d.occurred_at > ?2)";
+    db.prepare_cached(sql)?.query_row(params![item.0, at.0], |row| row.get(0))
 }
 
 /// The last position in `epoch`'s history, 0 when it has none.
@@ -460,20 +482,19 @@ fn lines_of(db: &Connection, first: u64, lines: u64) -> Result<Vec<HistoryLine>>
     rows.collect()
 }
 
-/// The documents of `epoch` now belong to `granted`, except those that `stays` names.
+/// All documents, of whatever epoch, now belong to `granted`, except those that `stays` names. Gives out the rows that moved.
 ///
 /// # Errors
 /// SQLite's.
 pub fn move_documents(
     db: &Connection,
-    epoch: Epoch,
     granted: Epoch,
     mut stays: impl FnMut(&str, &str) -> bool,
 ) -> Result<Vec<i64>> {
     let sql = "SELECT d.document, s.name, d.reference FROM document d JOIN source s ON s.source = d.source
-               WHERE d.epoch = ?1 ORDER BY d.document";
+               ORDER BY d.document";
     let mut statement = db.prepare(sql)?;
-    let mut rows = statement.query([epoch.0])?;
+    let mut rows = statement.query([])?;
     let mut moved = Vec::new();
     while let Some(row) = rows.next()? {
         let (source, reference): (String, String) = (row.get(1)?, row.get(2)?);
@@ -525,7 +546,9 @@ pub fn renumber_movements(db: &Connection, numbers: &[(ItemNo, ItemNo)]) -> Resu
 /// SQLite's.
 pub fn add_quarantine(db: &Connection, at: UnixMillis, reason: &str, bytes: &[u8]) -> Result<()> {
     let sql = "INSERT INTO quarantine (at, reason, bytes) VALUES (?1, ?2, ?3)";
-    db.execute(sql, params![at.0, reason, bytes]).map(drop)
+    db.prepare_cached(sql)?.execute(params![at.0, reason, &bytes[..bytes.len().min(QUARANTINED_BYTES_MAX)]])?;
+    let sql = "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?1";
+    db.prepare_cached(sql)?.execute([QUARANTINE_MAX]).map(drop)
 }
 
 /// # Errors

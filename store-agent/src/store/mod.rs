@@ -104,7 +104,7 @@ fn check_after_unclean_stop(db: &Connection, path: &Path) -> Result<(), OpenErro
     if clean.unwrap_or(true) {
         return Ok(());
     }
-    tracing::info!(path = %path.display(), "the last stop was not clean; checking the database");
+    tracing::info!(path = %path.display(), "the last stop was not clean; checking the integrity of the database");
     let finding: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if finding == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), finding }) }
 }

@@ -27,7 +27,10 @@ impl<'a> Wire<'a> {
         self.count(&stats);
         // All of these ask for an acknowledgement; what is sent again counts again.
         let sent = &stats.frame_tx;
-        let asked = sent.stream.saturating_add(sent.ping).saturating_add(sent.immediate_ack);
+        let asked = sent
+            .stream
+            .saturating_add(sent.ping)
+            .saturating_add(sent.immediate_ack);
         self.silence.look(asked, stats.frame_rx.acks)
     }
 

@@ -13,6 +13,7 @@
 pub(crate) mod codec;
 mod columns;
 mod deflate;
+pub mod measure;
 mod sections;
 
 pub use codec::DecodeError;

@@ -99,6 +99,22 @@ proptest! {
     }
 
     #[test]
+    fn no_record_takes_more_than_it_is_measured_as(frame in arbitrary::frame()) {
+        let mut body = Writer::default();
+        write_body(&mut body, &frame.body);
+        let measured = match &frame.body {
+            Body::State(batch) => state_measure(batch),
+            Body::History(batch) => history_measure(batch),
+            Body::Down(batch) => batch.halves.iter().map(measure::hub_stock).sum(),
+            Body::Offer(offer) => offer.halves.iter().map(measure::hub_stock).sum(),
+            Body::Handover(handover) => handover_measure(handover),
+            _ => return Ok(()),
+        };
+        // The outline: what comes once, and items far apart.
+        prop_assert!(body.bytes.len() <= measured + 400, "{} bytes, measured {measured}", body.bytes.len());
+    }
+
+    #[test]
     fn any_frame_cut_short_is_an_error_or_an_earlier_end(frame in arbitrary::frame(), share in 0.0..1.0f64) {
         let bytes = encode(&frame);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a share of a length")]
@@ -107,6 +123,27 @@ proptest! {
             prop_assert_ne!(shorter, frame);
         }
     }
+}
+
+fn state_measure(batch: &StateBatch) -> usize {
+    let items: usize = batch.items.iter().map(measure::item).sum();
+    let stock: usize = batch.stock.iter().map(measure::store_stock).sum();
+    let cursors: usize = batch.cursors.iter().map(measure::cursor).sum();
+    items + stock + cursors + batch.history.as_ref().map_or(0, history_measure)
+}
+
+fn history_measure(batch: &HistoryBatch) -> usize {
+    let documents: usize = batch.documents.iter().map(measure::document).sum();
+    documents + batch.items.iter().map(measure::item).sum::<usize>()
+}
+
+fn handover_measure(handover: &Handover) -> usize {
+    let items: usize = handover.items.iter().map(measure::item).sum();
+    let stock: usize = handover.stock.iter().map(measure::store_stock).sum();
+    let halves: usize = handover.halves.iter().map(measure::hub_stock).sum();
+    let cursors: usize = handover.cursors.iter().map(measure::cursor).sum();
+    let documents: usize = handover.documents.iter().map(measure::document).sum();
+    items + stock + halves + cursors + documents + handover.known.len() * measure::KNOWN_BYTES
 }
 
 #[test]

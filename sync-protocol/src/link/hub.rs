@@ -107,6 +107,8 @@ impl HubLink {
     /// When to call [`Self::poll_frame`] again, if nothing arrives before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Ticks> {
+        // Until it has taken over, nobody is kept up to date: what is overdue then is nobody's.
+        self.caller?;
         [self.flush_at, self.down.deadline()].into_iter().flatten().min()
     }
 

@@ -32,7 +32,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             answer_within: 15_000,
-            resend_after: 5_000,
+            resend_after: 10_000,
             resend_max: 60_000,
             heartbeat_every: 20_000,
             silence_max: 65_000,

@@ -5,7 +5,7 @@ use crate::time::Ticks;
 use std::collections::VecDeque;
 
 /// How many batches may be on their way unacknowledged.
-const WINDOW: usize = 16;
+pub(super) const WINDOW: usize = 8;
 /// So many acknowledgements that do not move although later batches were sent mean that one was lost.
 const STALLS_TO_REWIND: u32 = 3;
 
@@ -165,7 +165,8 @@ mod tests {
         assert_eq!(sender.next_base(40), Some(0));
     }
 
-    /// Sixteen batches, the first lost: fifteen answers do not move. Rewinding for every third of them sent everything five times.
+    /// A full window, the first batch lost: the answers to the others do not move. Rewinding for every third of them sent everything
+    /// again and again.
     #[test]
     fn one_lost_batch_is_one_rewind() {
         let mut sender = Sender::new(Timing::default());

@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Most ledger positions of history that ride along with a state batch: a large basket or a few small ones.
 const RIDING_LINES_MAX: u64 = 64;
+/// Most records of the batch that they ride along with, so that both fit a frame.
+const RIDING_RECORDS_MAX: usize = 256;
 /// Most parts of one hand-over.
 const PARTS_MAX: u32 = 4_096;
 
@@ -333,7 +335,7 @@ impl StoreLink {
         let mut batch = records.state_batch(Seq(base));
         debug_assert!(batch.upto.0 > base, "there was something to send above {base}");
         self.state_sender.sent(batch.upto.0, now);
-        if batch.upto == batch.head {
+        if batch.upto == batch.head && batch.stock.len() + batch.items.len() <= RIDING_RECORDS_MAX {
             batch.history = self.riding_history(now, records)?;
         }
         self.put_off_heartbeat(now);

@@ -179,7 +179,7 @@ fn so_many_batches_are_on_the_way_and_no_more() {
     pair.store.sell_many(100 * BATCH);
     pair.line.forget_counts();
     pair.drive_for(pair.timing.resend_after - 1);
-    assert_eq!((pair.line.sent("state"), pair.line.sent("history")), (16, 16));
+    assert_eq!((pair.line.sent("state"), pair.line.sent("history")), (sender::WINDOW, sender::WINDOW));
 }
 
 #[test]

@@ -19,9 +19,7 @@ impl Identity {
     pub fn read(folder: &Path) -> Identity {
         let chain = CertificateDer::pem_file_iter(folder.join("store.pem")).expect("store.pem can be read");
         Identity {
-            chain: chain
-                .collect::<Result<_, _>>()
-                .expect("store.pem holds certificates"),
+            chain: chain.collect::<Result<_, _>>().expect("store.pem holds certificates"),
             key: PrivateKeyDer::from_pem_file(folder.join("store.key")).expect("store.key holds a key"),
         }
     }
@@ -30,10 +28,7 @@ impl Identity {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key in PKCS #8");
-        Identity {
-            chain: vec![certificate.der().clone()],
-            key,
-        }
+        Identity { chain: vec![certificate.der().clone()], key }
     }
 }
 
@@ -42,9 +37,7 @@ pub fn of_another_authority(store: &str) -> Identity {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name = DistinguishedName::new();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "somebody else");
+    params.distinguished_name.push(DnType::CommonName, "somebody else");
     let issuer = Issuer::new(params, KeyPair::generate().expect("a key"));
     Identity::signed(&naming(store), &issuer)
 }

@@ -22,22 +22,10 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `command` with both its outputs appended to `log`.
     pub fn start(name: &str, mut command: Command, log: &Path) -> Daemon {
-        let open = || {
-            OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(log)
-                .expect("the log can be opened")
-        };
+        let open = || OpenOptions::new().create(true).append(true).open(log).expect("the log can be opened");
         command.stdin(Stdio::null()).stdout(open()).stderr(open());
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("can't start {command:?}: {error}"));
-        Daemon {
-            name: name.to_owned(),
-            child,
-            log: log.to_owned(),
-        }
+        let child = command.spawn().unwrap_or_else(|error| panic!("can't start {command:?}: {error}"));
+        Daemon { name: name.to_owned(), child, log: log.to_owned() }
     }
 
     /// SIGKILL, and gone when this returns.
@@ -50,18 +38,9 @@ impl Daemon {
     pub fn stop(&mut self) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "can't signal {}",
-            self.name
-        );
+        assert!(sent.is_ok_and(|status| status.success()), "can't signal {}", self.name);
         let status = self.ended();
-        assert!(
-            status.success(),
-            "{} ended with {status}; its log ends in\n{}",
-            self.name,
-            self.tail()
-        );
+        assert!(status.success(), "{} ended with {status}; its log ends in\n{}", self.name, self.tail());
     }
 
     fn ended(&mut self) -> ExitStatus {
@@ -107,10 +86,7 @@ impl Daemon {
             }
             let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
             let addresses: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-            addresses[key]
-                .as_str()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| addresses.to_string())
+            addresses[key].as_str().and_then(|text| text.parse().ok()).ok_or_else(|| addresses.to_string())
         })
     }
 }
@@ -140,11 +116,6 @@ pub fn binary(name: &str) -> PathBuf {
 pub fn write(path: &Path, text: &str) {
     let _ = fs::remove_file(path);
     let mut options = OpenOptions::new();
-    let mut file = options
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .expect("a file can be made");
+    let mut file = options.create_new(true).write(true).mode(0o600).open(path).expect("a file can be made");
     file.write_all(text.as_bytes()).expect("a file can be written");
 }

@@ -28,33 +28,14 @@ impl SmallDisk {
     fn try_mount(at: &Path, kilobytes: u32, own_user: bool) -> Option<SmallDisk> {
         // The keeper holds the namespace open until its input ends, which it does with this process at the latest.
         let script = r#"mount -t tmpfs -o "size=$1k" tmpfs "$2" && echo mounted && exec cat"#;
-        let user: &[&str] = if own_user {
-            &["--user", "--map-root-user"]
-        } else {
-            &[]
-        };
+        let user: &[&str] = if own_user { &["--user", "--map-root-user"] } else { &[] };
         let mut command = Command::new("unshare");
-        command
-            .args(user)
-            .args(["--mount", "sh", "-c", script, "sh", &kilobytes.to_string()])
-            .arg(at);
-        let keeper = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let mut disk = SmallDisk {
-            keeper,
-            mounted_at: at.to_owned(),
-            own_user,
-        };
+        command.args(user).args(["--mount", "sh", "-c", script, "sh", &kilobytes.to_string()]).arg(at);
+        let keeper =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+        let mut disk = SmallDisk { keeper, mounted_at: at.to_owned(), own_user };
         let mut said = [0; 8];
-        let mounted = disk
-            .keeper
-            .stdout
-            .as_mut()
-            .is_some_and(|out| out.read_exact(&mut said).is_ok());
+        let mounted = disk.keeper.stdout.as_mut().is_some_and(|out| out.read_exact(&mut said).is_ok());
         mounted.then_some(disk)
     }
 
@@ -62,16 +43,8 @@ impl SmallDisk {
     pub fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
         let pid = self.keeper.id().to_string();
-        let user: &[&str] = if self.own_user {
-            &["--user", "--preserve-credentials"]
-        } else {
-            &[]
-        };
-        command
-            .args(["--target", &pid, "--mount"])
-            .args(user)
-            .arg("--")
-            .arg(program);
+        let user: &[&str] = if self.own_user { &["--user", "--preserve-credentials"] } else { &[] };
+        command.args(["--target", &pid, "--mount"]).args(user).arg("--").arg(program);
         command
     }
 

@@ -23,10 +23,7 @@ pub struct Reply {
 
 impl Client {
     pub fn new(server: SocketAddr, token: &str) -> Client {
-        Client {
-            server,
-            token: token.to_owned(),
-        }
+        Client { server, token: token.to_owned() }
     }
 
     pub fn get(&self, path: &str) -> io::Result<Reply> {
@@ -34,12 +31,7 @@ impl Client {
     }
 
     pub fn post(&self, path: &str, body: &Value) -> io::Result<Reply> {
-        self.send(
-            "POST",
-            path,
-            &body.to_string(),
-            &[("Content-Type", "application/json")],
-        )
+        self.send("POST", path, &body.to_string(), &[("Content-Type", "application/json")])
     }
 
     pub fn send(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
@@ -80,11 +72,7 @@ impl Reply {
     pub fn lines(&self) -> Vec<Value> {
         let parse =
             |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}) in {line}"));
-        self.body
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(parse)
-            .collect()
+        self.body.lines().filter(|line| !line.is_empty()).map(parse).collect()
     }
 
     #[track_caller]
@@ -100,29 +88,19 @@ impl Reply {
             .position(|four| four == b"\r\n\r\n")
             .ok_or_else(|| broken("the answer has no end of head"))?;
         let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-        let status = head
-            .split(' ')
-            .nth(1)
-            .and_then(|code| code.parse().ok())
-            .ok_or_else(|| broken("no status"))?;
+        let status =
+            head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| broken("no status"))?;
         let rest = &bytes[end + 4..];
         let lower = head.to_ascii_lowercase();
         let length = lower
             .lines()
             .find_map(|line| line.strip_prefix("content-length:"))
             .and_then(|n| n.trim().parse().ok());
-        let body = if lower.contains("transfer-encoding: chunked") {
-            unchunk(rest)?
-        } else {
-            rest.to_vec()
-        };
+        let body = if lower.contains("transfer-encoding: chunked") { unchunk(rest)? } else { rest.to_vec() };
         if length.is_some_and(|length: usize| length != body.len()) {
             return Err(broken("the answer stops in its middle"));
         }
-        Ok(Reply {
-            status,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        })
+        Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }
 
@@ -130,10 +108,7 @@ fn unchunk(mut rest: &[u8]) -> io::Result<Vec<u8>> {
     let broken = || io::Error::new(io::ErrorKind::UnexpectedEof, "a chunk stops in its middle");
     let mut body = Vec::new();
     loop {
-        let line = rest
-            .windows(2)
-            .position(|two| two == b"\r\n")
-            .ok_or_else(broken)?;
+        let line = rest.windows(2).position(|two| two == b"\r\n").ok_or_else(broken)?;
         let digits = String::from_utf8_lossy(&rest[..line]);
         let size = usize::from_str_radix(digits.trim(), 16).map_err(|_| broken())?;
         let chunk = rest.get(line + 2..line + 2 + size).ok_or_else(broken)?;

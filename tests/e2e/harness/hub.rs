@@ -41,12 +41,7 @@ impl Hub {
         write(&folder.join("hub.toml"), &config);
         write(&folder.join("keys"), &format!("shop {KEY}\n"));
         let nowhere = Arc::new(Mutex::new(([127, 0, 0, 1], 9).into()));
-        let mut hub = Hub {
-            folder,
-            ground,
-            daemon: None,
-            quic: nowhere,
-        };
+        let mut hub = Hub { folder, ground, daemon: None, quic: nowhere };
         hub.run(&["init"], &["--name", "localhost", "--name", "127.0.0.1"]);
         hub.start();
         hub
@@ -80,10 +75,7 @@ impl Hub {
 
     /// Copies the data of a stopped hub.
     pub fn back_up(&self, name: &str) {
-        assert!(
-            self.daemon.is_none(),
-            "only a stopped hub is backed up by copying"
-        );
+        assert!(self.daemon.is_none(), "only a stopped hub is backed up by copying");
         copy_folder(&self.data(), &self.folder.join(name));
     }
 
@@ -107,9 +99,7 @@ impl Hub {
     }
 
     pub fn try_run(&self, subcommand: &[&str], more: &[&str]) -> Output {
-        self.command(subcommand, more)
-            .output()
-            .expect("a built binary starts")
+        self.command(subcommand, more).output().expect("a built binary starts")
     }
 
     /// What the storefront shows as available at a store, as soon as it shows exactly that.
@@ -119,11 +109,7 @@ impl Hub {
         eventually(&format!("the hub to show {wanted} of {sku} at {store}"), || {
             let place = self.at(store, sku)?;
             let available = quantity(&place["available"]).ok_or_else(|| place.to_string())?;
-            if available == wanted {
-                Ok(())
-            } else {
-                Err(place.to_string())
-            }
+            if available == wanted { Ok(()) } else { Err(place.to_string()) }
         });
     }
 
@@ -135,9 +121,7 @@ impl Hub {
             return Err(format!("{reply:?}"));
         }
         let answer = reply.json();
-        find_store(&answer, store)
-            .cloned()
-            .ok_or_else(|| answer.to_string())
+        find_store(&answer, store).cloned().ok_or_else(|| answer.to_string())
     }
 
     /// Waits until the hub calls itself healthy, or ill.
@@ -145,11 +129,7 @@ impl Hub {
     pub fn is_healthy(&self, wanted: bool) {
         eventually(&format!("the hub's health to be {wanted}"), || {
             let reply = self.client().get("/healthz").map_err(|error| error.to_string())?;
-            if (reply.status == 200) == wanted {
-                Ok(())
-            } else {
-                Err(reply.body)
-            }
+            if (reply.status == 200) == wanted { Ok(()) } else { Err(reply.body) }
         });
     }
 
@@ -184,11 +164,7 @@ impl Hub {
 
     fn command(&self, subcommand: &[&str], more: &[&str]) -> Command {
         let mut command = self.ground.command(&binary("cloud-hub"));
-        command
-            .args(subcommand)
-            .arg("--config")
-            .arg(self.folder.join("hub.toml"))
-            .args(more);
+        command.args(subcommand).arg("--config").arg(self.folder.join("hub.toml")).args(more);
         command
     }
 

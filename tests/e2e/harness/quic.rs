@@ -28,26 +28,15 @@ pub struct RawLink {
 impl RawLink {
     /// With TLS 1.3 a refused certificate shows only once something is read: ask [`RawLink::next_frame`].
     pub fn open(hub: SocketAddr, authority: &Path, identity: Option<Identity>) -> Result<RawLink, String> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let opened = runtime.block_on(connect(hub, client_config(authority, identity)));
         let (endpoint, connection, send, receive) = opened.map_err(|error| format!("{error:#}"))?;
-        Ok(RawLink {
-            runtime,
-            connection,
-            send,
-            receive,
-            _endpoint: endpoint,
-        })
+        Ok(RawLink { runtime, connection, send, receive, _endpoint: endpoint })
     }
 
-    /// Bytes as they are.
+    /// Bytes as they are. They leave at the latest while something is waited for: nothing runs here in between.
     pub fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
-        self.runtime
-            .block_on(self.send.write_all(bytes))
-            .map_err(|error| error.to_string())
+        self.runtime.block_on(self.send.write_all(bytes)).map_err(|error| error.to_string())
     }
 
     /// A frame with its length before it.
@@ -67,22 +56,16 @@ impl RawLink {
             receive.read_exact(&mut frame).await?;
             Ok::<_, quinn::ReadExactError>(frame)
         };
-        let read = self
-            .runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, read).await });
-        read.map_err(|_| "the hub says nothing".to_owned())?
-            .map_err(|error| error.to_string())
+        let read = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, read).await });
+        read.map_err(|_| "the hub says nothing".to_owned())?.map_err(|error| error.to_string())
     }
 
     /// Waits until the hub hangs up and gives its reason.
     pub fn until_closed(&mut self) -> String {
         let connection = &self.connection;
-        let closed = self
-            .runtime
-            .block_on(async { tokio::time::timeout(PATIENCE, connection.closed()).await });
-        closed
-            .unwrap_or_else(|_| panic!("the hub keeps the link although it should not"))
-            .to_string()
+        let closed =
+            self.runtime.block_on(async { tokio::time::timeout(PATIENCE, connection.closed()).await });
+        closed.unwrap_or_else(|_| panic!("the hub keeps the link although it should not")).to_string()
     }
 }
 
@@ -107,13 +90,11 @@ fn client_config(authority: &Path, identity: Option<Identity>) -> ClientConfig {
         .expect("ring knows TLS 1.3")
         .with_root_certificates(roots);
     let mut tls = match identity {
-        Some(Identity { chain, key }) => builder
-            .with_client_auth_cert(chain, key)
-            .expect("key and certificate match"),
+        Some(Identity { chain, key }) => {
+            builder.with_client_auth_cert(chain, key).expect("key and certificate match")
+        }
         None => builder.with_no_client_auth(),
     };
     tls.alpn_protocols = vec![b"shopsmart/1".to_vec()];
-    ClientConfig::new(Arc::new(
-        QuicClientConfig::try_from(tls).expect("TLS 1.3 suits QUIC"),
-    ))
+    ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3 suits QUIC")))
 }

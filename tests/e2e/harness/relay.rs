@@ -30,15 +30,8 @@ impl Relay {
     pub fn to(hub: HubAddress) -> Relay {
         let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let address = front.local_addr().expect("a bound socket has an address");
-        front
-            .set_read_timeout(Some(LOOK_UP_EVERY))
-            .expect("a socket takes a timeout");
-        let line = Arc::new(Line {
-            front,
-            hub,
-            up: AtomicBool::new(true),
-            closed: AtomicBool::new(false),
-        });
+        front.set_read_timeout(Some(LOOK_UP_EVERY)).expect("a socket takes a timeout");
+        let line = Arc::new(Line { front, hub, up: AtomicBool::new(true), closed: AtomicBool::new(false) });
         let carrying = Arc::clone(&line);
         thread::spawn(move || carry_up(&carrying));
         Relay { address, line }
@@ -84,9 +77,7 @@ fn carry_up(line: &Arc<Line>) {
         if !line.is_up() {
             continue;
         }
-        let back = backs
-            .entry(agent)
-            .or_insert_with(|| open_back(line, agent).expect("a free port"));
+        let back = backs.entry(agent).or_insert_with(|| open_back(line, agent).expect("a free port"));
         let hub = *line.hub.lock().unwrap_or_else(PoisonError::into_inner);
         // A hub that is down answers with an ICMP error on the next call; to the agent that is silence.
         let _ = back.send_to(&packet[..bytes], hub);

@@ -10,19 +10,12 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(name: &str) -> Scene {
-        let folder = tempfile::Builder::new()
-            .prefix(&format!("shopsmart-{name}-"))
-            .tempdir();
-        Scene {
-            folder: Some(folder.expect("a temporary folder can be made")),
-        }
+        let folder = tempfile::Builder::new().prefix(&format!("shopsmart-{name}-")).tempdir();
+        Scene { folder: Some(folder.expect("a temporary folder can be made")) }
     }
 
     pub fn path(&self) -> &Path {
-        self.folder
-            .as_ref()
-            .expect("the folder is there until the scene goes")
-            .path()
+        self.folder.as_ref().expect("the folder is there until the scene goes").path()
     }
 
     pub fn join(&self, name: &str) -> PathBuf {

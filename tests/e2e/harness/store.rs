@@ -39,18 +39,8 @@ impl Store {
     }
 
     pub fn open_on(scene: &Scene, hub: &Hub, id: &str, ground: Ground) -> Store {
-        let place = [
-            "--id",
-            id,
-            "--name",
-            id,
-            "--lat",
-            "40.7",
-            "--lon",
-            "-74.0",
-            "--timezone",
-            "America/New_York",
-        ];
+        let place =
+            ["--id", id, "--name", id, "--lat", "40.7", "--lon", "-74.0", "--timezone", "America/New_York"];
         hub.run(&["store", "add"], &place);
         let folder = scene.join(id);
         fs::create_dir_all(&folder).expect("a folder can be made");
@@ -62,22 +52,10 @@ impl Store {
     fn in_folder(id: &str, folder: PathBuf, ground: Ground, hub: HubAddress) -> Store {
         let line = Relay::to(Arc::clone(&hub));
         write(&folder.join("agent.toml"), &config(id, &line));
-        write(
-            &folder.join("tokens"),
-            &format!("# every till of the tests\n* {TOKEN}\n"),
-        );
+        write(&folder.join("tokens"), &format!("# every till of the tests\n* {TOKEN}\n"));
         let nowhere = Arc::new(Mutex::new(([127, 0, 0, 1], 9).into()));
         let (id, references) = (id.to_owned(), AtomicU32::new(0));
-        let mut store = Store {
-            line,
-            id,
-            folder,
-            ground,
-            hub,
-            daemon: None,
-            http: nowhere,
-            references,
-        };
+        let mut store = Store { line, id, folder, ground, hub, daemon: None, http: nowhere, references };
         store.start();
         store
     }
@@ -118,10 +96,7 @@ impl Store {
     }
 
     pub fn back_up(&self, name: &str) {
-        assert!(
-            self.daemon.is_none(),
-            "only a stopped agent is backed up by copying"
-        );
+        assert!(self.daemon.is_none(), "only a stopped agent is backed up by copying");
         copy_folder(&self.data(), &self.folder.join(name));
     }
 
@@ -147,23 +122,18 @@ impl Store {
     #[track_caller]
     fn record(&self, kind: &str, sku: &str, quantity: &str) {
         let reference = format!("script-{}", self.references.fetch_add(1, Ordering::Relaxed));
-        let reply = self
-            .client()
-            .post("/v1/movements", &document(kind, &reference, sku, quantity));
+        let reply = self.client().post("/v1/movements", &document(kind, &reference, sku, quantity));
         reply.expect("the agent answers").expect(201);
     }
 
     /// Sends the document of an earlier [`Store::sell`] or [`Store::receive`] again, as a till does that missed the answer.
     pub fn send_again(&self, kind: &str, number: u32, sku: &str, quantity: &str) -> super::http::Reply {
         let body = document(kind, &format!("script-{number}"), sku, quantity);
-        self.client()
-            .post("/v1/movements", &body)
-            .expect("the agent answers")
+        self.client().post("/v1/movements", &body).expect("the agent answers")
     }
 
     pub fn on_hand(&self, sku: &str) -> Quantity {
-        self.item(sku)
-            .unwrap_or_else(|error| panic!("{}: {error}", self.id))
+        self.item(sku).unwrap_or_else(|error| panic!("{}: {error}", self.id))
     }
 
     #[track_caller]
@@ -171,19 +141,12 @@ impl Store {
         let wanted: Quantity = wanted.parse().expect("a quantity");
         eventually(&format!("{} to have {wanted} of {sku}", self.id), || {
             let found = self.item(sku)?;
-            if found == wanted {
-                Ok(())
-            } else {
-                Err(found.to_string())
-            }
+            if found == wanted { Ok(()) } else { Err(found.to_string()) }
         });
     }
 
     fn item(&self, sku: &str) -> Result<Quantity, String> {
-        let reply = self
-            .client()
-            .get(&format!("/v1/items/{sku}"))
-            .map_err(|error| error.to_string())?;
+        let reply = self.client().get(&format!("/v1/items/{sku}")).map_err(|error| error.to_string())?;
         if reply.status != 200 {
             return Err(format!("{reply:?}"));
         }
@@ -196,11 +159,7 @@ impl Store {
         eventually(&format!("the hub to have everything of {}", self.id), || {
             let reply = self.client().get("/v1/sync").map_err(|error| error.to_string())?;
             let sync = reply.json();
-            if is_connected(&sync) && sync["caught_up"] == true {
-                Ok(())
-            } else {
-                Err(sync.to_string())
-            }
+            if is_connected(&sync) && sync["caught_up"] == true { Ok(()) } else { Err(sync.to_string()) }
         });
     }
 
@@ -213,17 +172,10 @@ impl Store {
     /// Waits until the hub has confirmed more than `before`: it is there, and it listens.
     #[track_caller]
     pub fn is_heard_beyond(&self, before: u64) {
-        eventually(
-            &format!("the hub to confirm something new of {}", self.id),
-            || {
-                let confirmed = self.confirmed();
-                if confirmed > before {
-                    Ok(())
-                } else {
-                    Err(confirmed)
-                }
-            },
-        );
+        eventually(&format!("the hub to confirm something new of {}", self.id), || {
+            let confirmed = self.confirmed();
+            if confirmed > before { Ok(()) } else { Err(confirmed) }
+        });
     }
 
     pub fn client(&self) -> Client {

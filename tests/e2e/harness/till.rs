@@ -43,16 +43,8 @@ const ABANDONED_ONE_IN: u64 = 8;
 
 impl Till {
     pub fn new(source: &str, agent: Arc<Mutex<SocketAddr>>) -> Till {
-        let seed = source
-            .bytes()
-            .fold(0x9E37_79B9_7F4A_7C15, |seed, byte| seed ^ u64::from(byte) << 17);
-        Till {
-            source: source.to_owned(),
-            agent,
-            random: seed,
-            rung_up: 0,
-            outcomes: BTreeMap::new(),
-        }
+        let seed = source.bytes().fold(0x9E37_79B9_7F4A_7C15, |seed, byte| seed ^ u64::from(byte) << 17);
+        Till { source: source.to_owned(), agent, random: seed, rung_up: 0, outcomes: BTreeMap::new() }
     }
 
     /// Rings up one basket after the other until told to stop; sends each again until it is answered, as tills do.
@@ -74,9 +66,7 @@ impl Till {
     }
 
     pub fn answered(&self) -> usize {
-        self.outcomes()
-            .filter(|(_, outcome)| matches!(outcome, Outcome::Recorded(_)))
-            .count()
+        self.outcomes().filter(|(_, outcome)| matches!(outcome, Outcome::Recorded(_))).count()
     }
 
     /// Sends everything that was answered again; each must be known, at the positions it got then.
@@ -109,11 +99,8 @@ impl Till {
 
     fn send(&self, basket: &Basket) -> std::io::Result<Reply> {
         let agent = *self.agent.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines: Vec<Value> = basket
-            .lines
-            .iter()
-            .map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity }))
-            .collect();
+        let lines: Vec<Value> =
+            basket.lines.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect();
         let body = json!({
             "source": self.source, "reference": basket.reference, "kind": "sale",
             "occurred_at": "2026-10-31T17:03:22-04:00", "lines": lines,
@@ -126,12 +113,7 @@ impl Till {
         let reference = format!("2026-10-31/{:06}", self.rung_up);
         let count = 1 + self.draw(LINES_MAX);
         let lines = (0..count)
-            .map(|_| {
-                (
-                    sku(self.draw(SKUS)),
-                    i64::try_from(1 + self.draw(3)).expect("small"),
-                )
-            })
+            .map(|_| (sku(self.draw(SKUS)), i64::try_from(1 + self.draw(3)).expect("small")))
             .collect();
         Basket { reference, lines }
     }
@@ -183,10 +165,7 @@ impl Ledger {
             let movements = page["movements"].as_array().expect("a page of movements").clone();
             for movement in &movements {
                 let (position, row) = row(movement);
-                assert!(
-                    rows.insert(position, row).is_none(),
-                    "position {position} appears twice"
-                );
+                assert!(rows.insert(position, row).is_none(), "position {position} appears twice");
             }
             match page["next"].as_u64() {
                 Some(next) => after = next,
@@ -201,10 +180,7 @@ impl Ledger {
     pub fn agrees_with(&self, till: &Till) {
         let mut found: BTreeMap<&str, Vec<(u64, Line)>> = BTreeMap::new();
         for (position, row) in self.rows.iter().filter(|(_, row)| row.source == till.source()) {
-            found
-                .entry(&row.reference)
-                .or_default()
-                .push((*position, (row.sku.clone(), row.quantity)));
+            found.entry(&row.reference).or_default().push((*position, (row.sku.clone(), row.quantity)));
         }
         for (basket, outcome) in till.outcomes() {
             let rows = found.remove(basket.reference.as_str()).unwrap_or_default();
@@ -230,36 +206,21 @@ impl Ledger {
 
     /// Units sold of an item.
     pub fn sold(&self, sku: &str, sources: &[&str]) -> i64 {
-        let rows = self
-            .rows
-            .values()
-            .filter(|row| row.sku == sku && sources.contains(&row.source.as_str()));
+        let rows = self.rows.values().filter(|row| row.sku == sku && sources.contains(&row.source.as_str()));
         rows.map(|row| row.quantity).sum()
     }
 }
 
 fn positions(answer: &Value) -> Vec<u64> {
-    let positions = answer["positions"]
-        .as_array()
-        .unwrap_or_else(|| panic!("no positions in {answer}"));
-    positions
-        .iter()
-        .map(|position| position.as_u64().expect("a position is a number"))
-        .collect()
+    let positions = answer["positions"].as_array().unwrap_or_else(|| panic!("no positions in {answer}"));
+    positions.iter().map(|position| position.as_u64().expect("a position is a number")).collect()
 }
 
 fn row(movement: &Value) -> (u64, Row) {
     let text = |field: &str| {
-        movement[field]
-            .as_str()
-            .unwrap_or_else(|| panic!("no {field} in {movement}"))
-            .to_owned()
+        movement[field].as_str().unwrap_or_else(|| panic!("no {field} in {movement}")).to_owned()
     };
-    let number = |field: &str| {
-        movement[field]
-            .as_i64()
-            .unwrap_or_else(|| panic!("no {field} in {movement}"))
-    };
+    let number = |field: &str| movement[field].as_i64().unwrap_or_else(|| panic!("no {field} in {movement}"));
     let position = u64::try_from(number("position")).expect("a position is not negative");
     let row = Row {
         source: text("source"),
@@ -268,4 +229,60 @@ fn row(movement: &Value) -> (u64, Row) {
         quantity: number("quantity"),
     };
     (position, row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASKET: [(&str, i64); 2] = [("item-01", 2), ("item-02", 1)];
+
+    fn till(outcome: Outcome) -> Till {
+        let mut till = Till::new("till-1", Arc::new(Mutex::new(([127, 0, 0, 1], 9).into())));
+        let lines = BASKET.iter().map(|(sku, quantity)| ((*sku).to_owned(), *quantity)).collect();
+        let basket = Basket { reference: "1".to_owned(), lines };
+        till.outcomes.insert("1".to_owned(), (basket, outcome));
+        till
+    }
+
+    fn ledger(rows: &[(u64, &str, (&str, i64))]) -> Ledger {
+        let row = |(position, reference, (sku, quantity)): &(u64, &str, (&str, i64))| {
+            let (reference, sku) = ((*reference).to_owned(), (*sku).to_owned());
+            (*position, Row { source: "till-1".to_owned(), reference, sku, quantity: *quantity })
+        };
+        Ledger { rows: rows.iter().map(row).collect() }
+    }
+
+    #[test]
+    fn the_witness_is_content_with_what_was_answered() {
+        let whole = ledger(&[(7, "1", BASKET[0]), (8, "1", BASKET[1])]);
+        whole.agrees_with(&till(Outcome::Recorded(vec![7, 8])));
+        whole.agrees_with(&till(Outcome::Abandoned));
+        ledger(&[]).agrees_with(&till(Outcome::Abandoned));
+    }
+
+    #[test]
+    #[should_panic(expected = "1 of till-1")]
+    fn the_witness_notices_a_lost_basket() {
+        ledger(&[]).agrees_with(&till(Outcome::Recorded(vec![7, 8])));
+    }
+
+    #[test]
+    #[should_panic(expected = "1 of till-1")]
+    fn the_witness_notices_a_doubled_basket() {
+        let rows = [(7, "1", BASKET[0]), (8, "1", BASKET[1]), (9, "1", BASKET[0]), (10, "1", BASKET[1])];
+        ledger(&rows).agrees_with(&till(Outcome::Recorded(vec![7, 8])));
+    }
+
+    #[test]
+    #[should_panic(expected = "there in part")]
+    fn the_witness_notices_a_torn_basket() {
+        ledger(&[(7, "1", BASKET[0])]).agrees_with(&till(Outcome::Abandoned));
+    }
+
+    #[test]
+    #[should_panic(expected = "nobody rang up")]
+    fn the_witness_notices_a_basket_from_nowhere() {
+        ledger(&[(7, "2", BASKET[0])]).agrees_with(&till(Outcome::Abandoned));
+    }
 }

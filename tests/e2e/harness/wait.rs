@@ -13,18 +13,12 @@ const POLL: Duration = Duration::from_millis(25);
 pub struct Deadline(Instant);
 
 impl Deadline {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place of the harness that reads the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
     pub fn within(time: Duration) -> Deadline {
         Deadline(Instant::now() + time)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place of the harness that reads the clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
     pub fn has_passed(self) -> bool {
         Instant::now() >= self.0
     }

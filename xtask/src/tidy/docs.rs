@@ -4,9 +4,7 @@ use super::Fault;
 use super::tree::Tree;
 
 pub fn check(tree: &Tree) -> Vec<Fault> {
-    tree.files("", ".md")
-        .flat_map(|(path, text)| check_page(tree, path, text))
-        .collect()
+    tree.files("", ".md").flat_map(|(path, text)| check_page(tree, path, text)).collect()
 }
 
 fn check_page(tree: &Tree, path: &str, text: &str) -> Vec<Fault> {
@@ -16,17 +14,10 @@ fn check_page(tree: &Tree, path: &str, text: &str) -> Vec<Fault> {
             continue;
         }
         let (file, heading) = target.split_once('#').unwrap_or((target, ""));
-        let file = if file.is_empty() {
-            path.to_owned()
-        } else {
-            resolve(path, file)
-        };
+        let file = if file.is_empty() { path.to_owned() } else { resolve(path, file) };
         let place = format!("{path}:{line}");
         if !tree.has(&file) {
-            faults.push(Fault::new(
-                place,
-                format!("links to `{file}`, which is not there"),
-            ));
+            faults.push(Fault::new(place, format!("links to `{file}`, which is not there")));
         } else if !heading.is_empty() && !has_heading(tree, &file, heading) {
             faults.push(Fault::new(
                 place,
@@ -53,11 +44,7 @@ pub fn links(text: &str) -> Vec<(usize, &str, &str)> {
                 continue;
             };
             let start = line[..middle].rfind('[').map_or(0, |at| at + 1);
-            found.push((
-                index + 1,
-                &line[start..middle],
-                &line[middle + 2..middle + 2 + end],
-            ));
+            found.push((index + 1, &line[start..middle], &line[middle + 2..middle + 2 + end]));
         }
     }
     found
@@ -80,9 +67,7 @@ pub fn resolve(page: &str, target: &str) -> String {
 fn has_heading(tree: &Tree, file: &str, heading: &str) -> bool {
     let text = tree.text(file).unwrap_or_default();
     let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
-    headings
-        .map(|line| anchor(line.trim_start_matches('#')))
-        .any(|anchor| anchor == heading)
+    headings.map(|line| anchor(line.trim_start_matches('#'))).any(|anchor| anchor == heading)
 }
 
 /// A heading's anchor the way forges make it: lower case, spaces to dashes, punctuation dropped.
@@ -104,10 +89,7 @@ mod tests {
 
     #[test]
     fn a_dead_link_is_found() {
-        let found = faults(&[
-            ("docs/a.md", "see [b](b.md) and [c](../src/c.rs)\n"),
-            ("src/c.rs", ""),
-        ]);
+        let found = faults(&[("docs/a.md", "see [b](b.md) and [c](../src/c.rs)\n"), ("src/c.rs", "")]);
         assert_eq!(found, ["docs/a.md:1: links to `docs/b.md`, which is not there"]);
     }
 

@@ -9,10 +9,8 @@ const PROMISES: [&str; 8] = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8"];
 const PAGE: &str = "docs/guarantees.md";
 
 pub fn check(tree: &Tree) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = tree
-        .files("", ".md")
-        .flat_map(|(path, text)| check_names(tree, path, text))
-        .collect();
+    let mut faults: Vec<Fault> =
+        tree.files("", ".md").flat_map(|(path, text)| check_names(tree, path, text)).collect();
     faults.extend(tree.text(PAGE).into_iter().flat_map(check_promises));
     faults
 }
@@ -41,20 +39,11 @@ fn check_names(tree: &Tree, path: &str, text: &str) -> Vec<Fault> {
 fn check_promises(page: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     for promise in PROMISES {
-        let section = page
-            .split("\n## ")
-            .find(|section| section.starts_with(&format!("{promise} ")));
-        let tests = section.map_or(0, |text| {
-            links(text)
-                .iter()
-                .filter(|(_, _, target)| target.ends_with(".rs"))
-                .count()
-        });
+        let section = page.split("\n## ").find(|section| section.starts_with(&format!("{promise} ")));
+        let tests = section
+            .map_or(0, |text| links(text).iter().filter(|(_, _, target)| target.ends_with(".rs")).count());
         if tests == 0 {
-            faults.push(Fault::new(
-                PAGE,
-                format!("{promise} has no section that names a test"),
-            ));
+            faults.push(Fault::new(PAGE, format!("{promise} has no section that names a test")));
         }
     }
     faults
@@ -68,23 +57,14 @@ mod tests {
     fn a_test_that_is_gone_is_missed() {
         let page = "[`still_here`](t.rs) [`gone`](t.rs) [`src/x.rs`](t.rs)\n";
         let found = check(&Tree::of(&[("a.md", page), ("t.rs", "fn still_here() {}")]));
-        assert_eq!(
-            found,
-            [Fault::new("a.md:1", "names `gone`, which is not in `t.rs`")]
-        );
+        assert_eq!(found, [Fault::new("a.md:1", "names `gone`, which is not in `t.rs`")]);
     }
 
     #[test]
     fn every_promise_needs_a_test() {
-        let mut page: String = PROMISES
-            .iter()
-            .map(|p| format!("\n## {p} Title\n\n[`t`](t.rs)\n"))
-            .collect();
+        let mut page: String = PROMISES.iter().map(|p| format!("\n## {p} Title\n\n[`t`](t.rs)\n")).collect();
         assert_eq!(check_promises(&page), []);
         page = page.replace("## P5 Title\n\n[`t`](t.rs)", "## P5 Title\n\nno proof");
-        assert_eq!(
-            check_promises(&page),
-            [Fault::new(PAGE, "P5 has no section that names a test")]
-        );
+        assert_eq!(check_promises(&page), [Fault::new(PAGE, "P5 has no section that names a test")]);
     }
 }

@@ -4,21 +4,11 @@ use super::Fault;
 use super::tree::Tree;
 
 const PAGE: &str = "docs/operating/metrics.md";
-const PACKAGES: [(&str, &str); 2] = [
-    ("store-agent/src/", "shopsmart_agent_"),
-    ("cloud-hub/src/", "shopsmart_hub_"),
-];
+const PACKAGES: [(&str, &str); 2] =
+    [("store-agent/src/", "shopsmart_agent_"), ("cloud-hub/src/", "shopsmart_hub_")];
 /// What the exposition format adds to a name.
-const SUFFIXES: [&str; 8] = [
-    "",
-    "_total",
-    "_bytes",
-    "_seconds",
-    "_bytes_total",
-    "_seconds_total",
-    "_info",
-    "_ratio",
-];
+const SUFFIXES: [&str; 8] =
+    ["", "_total", "_bytes", "_seconds", "_bytes_total", "_seconds_total", "_info", "_ratio"];
 const CALLS: [&str; 3] = ["register(", "register_with_unit(", "encode_descriptor("];
 
 pub fn check(tree: &Tree) -> Vec<Fault> {
@@ -29,11 +19,8 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
     let mut registered = Vec::new();
     for (folder, prefix) in PACKAGES {
         for (path, text) in tree.files(folder, ".rs") {
-            registered.extend(
-                names(text)
-                    .into_iter()
-                    .map(|(line, name)| (format!("{path}:{line}"), prefix, name)),
-            );
+            registered
+                .extend(names(text).into_iter().map(|(line, name)| (format!("{path}:{line}"), prefix, name)));
         }
     }
     let is = |prefix: &str, name: &str, shown: &str| {
@@ -44,19 +31,13 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (place, prefix, name) in &registered {
         if !documented.iter().any(|(_, shown)| is(prefix, name, shown)) {
-            faults.push(Fault::new(
-                place,
-                format!("`{prefix}{name}` has no line in {PAGE}"),
-            ));
+            faults.push(Fault::new(place, format!("`{prefix}{name}` has no line in {PAGE}")));
         }
     }
     for (line, shown) in documented {
         // Some names are registered in a loop; they still stand in the code as they are.
         if !registered.iter().any(|(_, prefix, name)| is(prefix, name, shown)) && !is_written(tree, shown) {
-            faults.push(Fault::new(
-                format!("{PAGE}:{line}"),
-                format!("`{shown}` is not in the code"),
-            ));
+            faults.push(Fault::new(format!("{PAGE}:{line}"), format!("`{shown}` is not in the code")));
         }
     }
     faults
@@ -64,15 +45,13 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
 
 /// True where the name without prefix stands in quotes somewhere.
 fn is_written(tree: &Tree, shown: &str) -> bool {
-    PACKAGES
-        .iter()
-        .filter_map(|(folder, prefix)| Some((folder, shown.strip_prefix(prefix)?)))
-        .any(|(folder, name)| {
+    PACKAGES.iter().filter_map(|(folder, prefix)| Some((folder, shown.strip_prefix(prefix)?))).any(
+        |(folder, name)| {
             let bare = SUFFIXES.iter().filter_map(|suffix| name.strip_suffix(suffix));
             let quoted: Vec<String> = bare.map(|name| format!("\"{name}\"")).collect();
-            tree.files(folder, ".rs")
-                .any(|(_, text)| quoted.iter().any(|name| text.contains(name)))
-        })
+            tree.files(folder, ".rs").any(|(_, text)| quoted.iter().any(|name| text.contains(name)))
+        },
+    )
 }
 
 /// Names in the first column of the page's tables.
@@ -111,10 +90,7 @@ mod tests {
 
     #[test]
     fn a_metric_with_a_line_passes() {
-        assert_eq!(
-            faults("| `shopsmart_hub_frames_total{stream}` | what arrives |\n"),
-            [""; 0]
-        );
+        assert_eq!(faults("| `shopsmart_hub_frames_total{stream}` | what arrives |\n"), [""; 0]);
     }
 
     #[test]
@@ -129,9 +105,6 @@ mod tests {
     #[test]
     fn a_line_without_a_metric_is_found() {
         let found = faults("| `shopsmart_hub_frames_total` | x |\n| `shopsmart_hub_gone` | y |\n");
-        assert_eq!(
-            found,
-            ["docs/operating/metrics.md:2: `shopsmart_hub_gone` is not in the code"]
-        );
+        assert_eq!(found, ["docs/operating/metrics.md:2: `shopsmart_hub_gone` is not in the code"]);
     }
 }

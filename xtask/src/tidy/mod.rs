@@ -26,10 +26,7 @@ pub struct Fault {
 
 impl Fault {
     fn new(place: impl Into<String>, what: impl Into<String>) -> Fault {
-        Fault {
-            place: place.into(),
-            what: what.into(),
-        }
+        Fault { place: place.into(), what: what.into() }
     }
 }
 

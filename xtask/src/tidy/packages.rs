@@ -10,41 +10,16 @@ const MAY_USE: [(&str, &[&str]); 7] = [
     ("cloud-hub", &["sync-protocol"]),
     ("installer", &["sync-protocol"]),
     ("simulators", &["sync-protocol", "store-agent", "cloud-hub"]),
-    (
-        "tests",
-        &[
-            "sync-protocol",
-            "store-agent",
-            "cloud-hub",
-            "installer",
-            "simulators",
-        ],
-    ),
+    ("tests", &["sync-protocol", "store-agent", "cloud-hub", "installer", "simulators"]),
     ("xtask", &[]),
 ];
 
 /// Libraries that do I/O, read a clock or draw random numbers: not for the shared core.
-const NOT_IN_CORE: [&str; 9] = [
-    "tokio",
-    "quinn",
-    "rusqlite",
-    "axum",
-    "hyper",
-    "getrandom",
-    "socket2",
-    "jiff",
-    "tracing-subscriber",
-];
+const NOT_IN_CORE: [&str; 9] =
+    ["tokio", "quinn", "rusqlite", "axum", "hyper", "getrandom", "socket2", "jiff", "tracing-subscriber"];
 
 /// Second TLS stacks and dead libraries; `deny.toml` bans them too, where cargo-deny is at hand.
-const NOT_IN_LOCK: [&str; 6] = [
-    "openssl",
-    "openssl-sys",
-    "native-tls",
-    "aws-lc-rs",
-    "aws-lc-sys",
-    "bincode",
-];
+const NOT_IN_LOCK: [&str; 6] = ["openssl", "openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys", "bincode"];
 
 pub fn check(tree: &Tree) -> Vec<Fault> {
     let mut faults = check_lock(tree.text("Cargo.lock").unwrap_or_default());
@@ -62,13 +37,9 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
 }
 
 fn check_lock(lock: &str) -> Vec<Fault> {
-    let names = lock
-        .lines()
-        .filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
+    let names = lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'));
     let banned = names.filter(|name| NOT_IN_LOCK.contains(name));
-    banned
-        .map(|name| Fault::new("Cargo.lock", format!("`{name}` is banned, see deny.toml")))
-        .collect()
+    banned.map(|name| Fault::new("Cargo.lock", format!("`{name}` is banned, see deny.toml"))).collect()
 }
 
 fn check_package(path: &str, text: &str, folder: &str, allowed: &[&str]) -> Vec<Fault> {
@@ -77,16 +48,10 @@ fn check_package(path: &str, text: &str, folder: &str, allowed: &[&str]) -> Vec<
         let place = format!("{path}:{line}");
         let ours = MAY_USE.iter().any(|(package, _)| *package == name);
         if ours && !allowed.contains(&name) {
-            faults.push(Fault::new(
-                &place,
-                format!("`{folder}` must not depend on `{name}`"),
-            ));
+            faults.push(Fault::new(&place, format!("`{folder}` must not depend on `{name}`")));
         }
         if folder == "sync-protocol" && !for_tests && NOT_IN_CORE.contains(&name) {
-            faults.push(Fault::new(
-                &place,
-                format!("`{name}` has no place in the shared core"),
-            ));
+            faults.push(Fault::new(&place, format!("`{name}` has no place in the shared core")));
         }
     }
     faults
@@ -114,47 +79,32 @@ mod tests {
     use super::*;
 
     fn faults(path: &str, text: &str) -> Vec<String> {
-        check(&Tree::of(&[(path, text)]))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&Tree::of(&[(path, text)])).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn the_agent_never_knows_the_hub() {
         let text = "[package]\nname = \"store-agent\"\n[dev-dependencies]\ncloud-hub.workspace = true\n";
         let found = faults("store-agent/Cargo.toml", text);
-        assert_eq!(
-            found,
-            ["store-agent/Cargo.toml:4: `store-agent` must not depend on `cloud-hub`"]
-        );
+        assert_eq!(found, ["store-agent/Cargo.toml:4: `store-agent` must not depend on `cloud-hub`"]);
     }
 
     #[test]
     fn the_core_does_no_io() {
         let found = faults("sync-protocol/Cargo.toml", "[dependencies]\ntokio = \"1\"\n");
-        assert_eq!(
-            found,
-            ["sync-protocol/Cargo.toml:2: `tokio` has no place in the shared core"]
-        );
+        assert_eq!(found, ["sync-protocol/Cargo.toml:2: `tokio` has no place in the shared core"]);
     }
 
     #[test]
     fn a_second_tls_stack_is_found() {
-        let found = faults(
-            "Cargo.lock",
-            "[[package]]\nname = \"openssl-sys\"\nversion = \"0.9\"\n",
-        );
+        let found = faults("Cargo.lock", "[[package]]\nname = \"openssl-sys\"\nversion = \"0.9\"\n");
         assert_eq!(found, ["Cargo.lock: `openssl-sys` is banned, see deny.toml"]);
     }
 
     #[test]
     fn no_package_appears_unnoticed() {
         let found = faults("common/Cargo.toml", "[package]\n");
-        assert_eq!(
-            found,
-            ["common/Cargo.toml: a package that xtask's table does not know"]
-        );
+        assert_eq!(found, ["common/Cargo.toml: a package that xtask's table does not know"]);
     }
 
     #[test]

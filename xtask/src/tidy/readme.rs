@@ -12,10 +12,7 @@ pub fn check(tree: &Tree) -> Vec<Fault> {
         let text = tree.text(page).unwrap_or_default();
         for (line, command) in commands(text) {
             if let Some(what) = unknown(tree, command) {
-                faults.push(Fault::new(
-                    format!("{page}:{line}"),
-                    format!("`{command}`: {what}"),
-                ));
+                faults.push(Fault::new(format!("{page}:{line}"), format!("`{command}`: {what}")));
             }
         }
     }
@@ -40,10 +37,7 @@ fn commands(text: &str) -> Vec<(usize, &str)> {
 }
 
 fn unknown(tree: &Tree, command: &str) -> Option<String> {
-    let words: Vec<&str> = command
-        .split_whitespace()
-        .filter(|word| !word.contains('='))
-        .collect();
+    let words: Vec<&str> = command.split_whitespace().filter(|word| !word.contains('=')).collect();
     match words.as_slice() {
         ["cargo", "xtask", task, ..] => unknown_task(task),
         ["cargo", "test", ..] => unknown_package(tree, &words),
@@ -71,9 +65,7 @@ fn unknown_package(tree: &Tree, words: &[&str]) -> Option<String> {
     let at = words.iter().position(|word| *word == "-p")?;
     let name = words.get(at + 1)?;
     let line = format!("name = \"{name}\"");
-    let known = tree
-        .files("", "Cargo.toml")
-        .any(|(_, text)| text.lines().any(|l| l == line));
+    let known = tree.files("", "Cargo.toml").any(|(_, text)| text.lines().any(|l| l == line));
     (!known).then(|| format!("no package `{name}`"))
 }
 
@@ -106,17 +98,8 @@ mod tests {
             faults("cargo dmeo"),
             ["README.md:3: `cargo dmeo`: no alias `dmeo` in .cargo/config.toml"]
         );
-        assert_eq!(
-            faults("./tests/walk"),
-            ["README.md:3: `./tests/walk`: no such file"]
-        );
-        assert_eq!(
-            faults("cargo xtask brew"),
-            ["README.md:3: `cargo xtask brew`: xtask has no task `brew`"]
-        );
-        assert_eq!(
-            faults("cargo test -p b"),
-            ["README.md:3: `cargo test -p b`: no package `b`"]
-        );
+        assert_eq!(faults("./tests/walk"), ["README.md:3: `./tests/walk`: no such file"]);
+        assert_eq!(faults("cargo xtask brew"), ["README.md:3: `cargo xtask brew`: xtask has no task `brew`"]);
+        assert_eq!(faults("cargo test -p b"), ["README.md:3: `cargo test -p b`: no package `b`"]);
     }
 }

@@ -9,19 +9,10 @@ const FILE_LINES_MAX: usize = 700;
 /// Lines of one function, signature and braces included. Most have under 30.
 const FUNCTION_LINES_MAX: usize = 80;
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 6] = [
-    "utils.rs",
-    "util.rs",
-    "common.rs",
-    "helpers.rs",
-    "helper.rs",
-    "misc.rs",
-];
+const EMPTY_NAMES: [&str; 6] = ["utils.rs", "util.rs", "common.rs", "helpers.rs", "helper.rs", "misc.rs"];
 
 pub fn check(tree: &Tree) -> Vec<Fault> {
-    tree.files("", ".rs")
-        .flat_map(|(path, text)| check_file(path, text))
-        .collect()
+    tree.files("", ".rs").flat_map(|(path, text)| check_file(path, text)).collect()
 }
 
 fn check_file(path: &str, text: &str) -> Vec<Fault> {
@@ -55,10 +46,7 @@ fn long_functions(path: &str, code: &str) -> Vec<Fault> {
         let Some(name) = function_name(line) else { continue };
         let indent = &line[..line.len() - line.trim_start().len()];
         let end = format!("{indent}}}");
-        let length = lines[start..]
-            .iter()
-            .position(|line| line.trim_end() == end)
-            .map_or(1, |at| at + 1);
+        let length = lines[start..].iter().position(|line| line.trim_end() == end).map_or(1, |at| at + 1);
         if length > FUNCTION_LINES_MAX {
             let what = format!("`{name}` has {length} lines, more than {FUNCTION_LINES_MAX}");
             faults.push(Fault::new(format!("{path}:{}", start + 1), what));
@@ -72,9 +60,7 @@ fn function_name(line: &str) -> Option<&str> {
     let words = ["pub", "pub(crate)", "pub(super)", "async", "const", "unsafe"];
     let is_head =
         before.split_whitespace().all(|word| words.contains(&word)) && line.trim_end().ends_with(['{', '(']);
-    is_head
-        .then(|| after.split(|c| !super::source::is_word(c)).next())
-        .flatten()
+    is_head.then(|| after.split(|c| !super::source::is_word(c)).next()).flatten()
 }
 
 #[cfg(test)]
@@ -82,10 +68,7 @@ mod tests {
     use super::*;
 
     fn faults(path: &str, text: &str) -> Vec<String> {
-        check(&Tree::of(&[(path, text)]))
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        check(&Tree::of(&[(path, text)])).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -111,10 +94,7 @@ mod tests {
         let text = format!(
             "//! Why.\nimpl A {{\n    pub fn long(&self) {{\n{body}    }}\n\n    fn short() {{\n    }}\n}}\n"
         );
-        assert_eq!(
-            faults("a.rs", &text),
-            ["a.rs:3: `long` has 82 lines, more than 80"]
-        );
+        assert_eq!(faults("a.rs", &text), ["a.rs:3: `long` has 82 lines, more than 80"]);
     }
 
     #[test]
@@ -124,10 +104,8 @@ mod tests {
             faults("a.rs", &long),
             ["a.rs: 701 lines of code, more than 700: find the part with a name of its own"]
         );
-        let tests = format!(
-            "//! Why.\n#[cfg(test)]\nmod tests {{\n{}}}\n",
-            "use a;\n".repeat(FILE_LINES_MAX)
-        );
+        let tests =
+            format!("//! Why.\n#[cfg(test)]\nmod tests {{\n{}}}\n", "use a;\n".repeat(FILE_LINES_MAX));
         assert_eq!(faults("a.rs", &tests), [""; 0]);
     }
 }

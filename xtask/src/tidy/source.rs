@@ -19,17 +19,9 @@ pub fn after<'a>(code: &'a str, prefix: &str) -> Vec<(usize, &'a str)> {
         }
         let line = code[..at].matches('\n').count() + 1;
         let rest = &code[at + prefix.len()..];
-        let heads = if let Some(group) = rest.strip_prefix('{') {
-            group_heads(group)
-        } else {
-            vec![head(rest)]
-        };
-        found.extend(
-            heads
-                .into_iter()
-                .filter(|name| !name.is_empty())
-                .map(|name| (line, name)),
-        );
+        let heads =
+            if let Some(group) = rest.strip_prefix('{') { group_heads(group) } else { vec![head(rest)] };
+        found.extend(heads.into_iter().filter(|name| !name.is_empty()).map(|name| (line, name)));
     }
     found
 }
@@ -99,9 +91,7 @@ fn raw_string_bytes(rest: &str) -> Option<usize> {
     rest[1 + hashes..].starts_with('"').then(|| {
         let close = format!("\"{}", "#".repeat(hashes));
         let start = 2 + hashes;
-        rest[start..]
-            .find(&close)
-            .map_or(rest.len(), |end| start + end + close.len())
+        rest[start..].find(&close).map_or(rest.len(), |end| start + end + close.len())
     })
 }
 
@@ -131,10 +121,7 @@ mod tests {
     #[test]
     fn groups_are_opened_at_their_first_level() {
         let text = "use crate::{one::{a, b}, two, three::c};\nuse crate::four;";
-        assert_eq!(
-            after(&code(text), "crate::"),
-            [(1, "one"), (1, "two"), (1, "three"), (2, "four")]
-        );
+        assert_eq!(after(&code(text), "crate::"), [(1, "one"), (1, "two"), (1, "three"), (2, "four")]);
     }
 
     #[test]

@@ -22,12 +22,7 @@ impl Tree {
 
     #[cfg(test)]
     pub fn of(files: &[(&str, &str)]) -> Tree {
-        Tree {
-            files: files
-                .iter()
-                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
-                .collect(),
-        }
+        Tree { files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect() }
     }
 
     pub fn text(&self, path: &str) -> Option<&str> {
@@ -54,14 +49,8 @@ fn read_folder(folder: &Path, path: &str, files: &mut BTreeMap<String, String>) 
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot list `{}`", folder.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if path.is_empty() {
-            name.clone()
-        } else {
-            format!("{path}/{name}")
-        };
-        let kind = entry
-            .file_type()
-            .with_context(|| format!("cannot look at `{path}`"))?;
+        let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+        let kind = entry.file_type().with_context(|| format!("cannot look at `{path}`"))?;
         if kind.is_dir() {
             if !SKIPPED.contains(&name.as_str()) && name != ".git" {
                 read_folder(&entry.path(), &path, files)?;
@@ -75,9 +64,7 @@ fn read_folder(folder: &Path, path: &str, files: &mut BTreeMap<String, String>) 
 }
 
 fn read_text(file: &Path, name: &str) -> anyhow::Result<String> {
-    let is_text = name
-        .rsplit_once('.')
-        .is_some_and(|(_, ending)| TEXT.contains(&ending));
+    let is_text = name.rsplit_once('.').is_some_and(|(_, ending)| TEXT.contains(&ending));
     if !is_text {
         return Ok(String::new());
     }

@@ -4,7 +4,7 @@ mod rows;
 
 use super::{Changes, HubFacts, QUARANTINE_MAX, Storage, StorageError, StoreChanges, StoreKey, StoredStore};
 use crate::availability::StoreInfo;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::time::Duration;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
@@ -22,6 +22,19 @@ fn failed(act: &'static str) -> impl Fn(rusqlite::Error) -> StorageError {
     move |source| StorageError { act, source: Box::new(source) }
 }
 
+fn opening(path: &Path, source: rusqlite::Error) -> StorageError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => damaged(path, &source.to_string()),
+        _ => StorageError { act: "opening the hub's database", source: Box::new(source) },
+    }
+}
+
+fn damaged(path: &Path, finding: &str) -> StorageError {
+    let advice = "put a backup in its place and start with `cloud-hub run --restored`";
+    let reason = format!("{} is damaged ({finding}); {advice}", path.display());
+    StorageError { act: "opening the hub's database", source: reason.into() }
+}
+
 impl Sqlite {
     /// Opens the file at `path`, creating it if need be.
     ///
@@ -29,13 +42,22 @@ impl Sqlite {
     /// It can't be opened, is no database, or was written by a newer hub.
     pub fn open(path: &Path) -> Result<Sqlite, StorageError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let open = failed("opening the hub's database");
-        let db = Connection::open_with_flags(path, flags).map_err(&open)?;
-        db.busy_timeout(Duration::from_secs(10)).map_err(&open)?;
-        db.pragma_update(None, "journal_mode", "WAL").map_err(&open)?;
-        db.pragma_update(None, "wal_autocheckpoint", 8_000).map_err(&open)?;
-        db.pragma_update(None, "journal_size_limit", 268_435_456).map_err(&open)?;
-        db.pragma_update(None, "cache_size", -65_536).map_err(&open)?;
+        let open = |source| opening(path, source);
+        // A clean stop takes the write-ahead log away. Checking costs a read of the file, so it is done only after another end.
+        let unclean = path.with_extension("db-wal").exists();
+        let db = Connection::open_with_flags(path, flags).map_err(open)?;
+        db.busy_timeout(Duration::from_secs(10)).map_err(open)?;
+        db.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
+        db.pragma_update(None, "wal_autocheckpoint", 8_000).map_err(open)?;
+        db.pragma_update(None, "journal_size_limit", 268_435_456).map_err(open)?;
+        db.pragma_update(None, "cache_size", -65_536).map_err(open)?;
+        if unclean {
+            tracing::info!(path = %path.display(), "the last stop was not clean; checking the integrity of the database");
+            let finding: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(open)?;
+            if finding != "ok" {
+                return Err(damaged(path, &finding));
+            }
+        }
         Self::prepared(db)
     }
 

@@ -14,7 +14,7 @@ pub(super) const SALT: ItemNo = ItemNo(2);
 /// Steps without an end in sight are a livelock. The longest test needs a tenth of this.
 const STEPS_MAX: usize = 20_000;
 /// How long anything may take in the shop's time.
-const DRIVE_MAX_MS: u64 = 15 * 60_000;
+const DRIVE_MAX_MS: u64 = 60 * 60_000;
 
 /// What the line does to frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
