@@ -87,10 +87,8 @@ impl Config {
     /// # Errors
     /// When it can't be read, or says what is not understood.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
         Config::parse(&text, path)
     }
 
@@ -128,11 +126,7 @@ impl Config {
 
 impl Default for Quic {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([0, 0, 0, 0], 7443)),
-            mtu_max: 1452,
-            segmentation_offload: true,
-        }
+        Self { listen: SocketAddr::from(([0, 0, 0, 0], 7443)), mtu_max: 1452, segmentation_offload: true }
     }
 }
 
@@ -148,21 +142,13 @@ impl Default for Storefront {
 
 impl Default for Freshness {
     fn default() -> Self {
-        Self {
-            live_s: 60,
-            offline_s: 900,
-            hold_back_share_per_hour: 0.0,
-            stop_after_s: 0,
-        }
+        Self { live_s: 60, offline_s: 900, hold_back_share_per_hour: 0.0, stop_after_s: 0 }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, level: "info".to_owned() }
     }
 }
 
@@ -172,27 +158,13 @@ pub enum ConfigError {
     #[error("can't read the configuration file `{path}`", path = path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path}, line {line}: unknown key `{key}`; {hint}", path = path.display())]
-    UnknownKey {
-        path: PathBuf,
-        line: usize,
-        key: String,
-        hint: String,
-    },
+    UnknownKey { path: PathBuf, line: usize, key: String, hint: String },
     #[error("{path}, line {line}: `{key}`: {reason}", path = path.display())]
-    Value {
-        path: PathBuf,
-        line: usize,
-        key: String,
-        reason: String,
-    },
+    Value { path: PathBuf, line: usize, key: String, reason: String },
     #[error("{path}: {reason}", path = path.display())]
     Missing { path: PathBuf, reason: String },
     #[error("{path}, line {line}: this is not TOML: {reason}", path = path.display())]
-    Syntax {
-        path: PathBuf,
-        line: usize,
-        reason: String,
-    },
+    Syntax { path: PathBuf, line: usize, reason: String },
 }
 
 /// The file as it is written.
@@ -212,30 +184,16 @@ struct File {
 
 impl File {
     fn resolved(self, folder: &Path) -> Config {
-        let File {
-            data_dir,
-            quic,
-            mut storefront,
-            freshness,
-            log,
-        } = self;
+        let File { data_dir, quic, mut storefront, freshness, log } = self;
         storefront.keys_file = folder.join(storefront.keys_file);
-        Config {
-            data_dir: folder.join(data_dir),
-            quic,
-            storefront,
-            freshness,
-            log,
-        }
+        Config { data_dir: folder.join(data_dir), quic, storefront, freshness, log }
     }
 }
 
 fn udp_payload<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
     let bytes = u16::deserialize(from)?;
     if !(1200..=65_527).contains(&bytes) {
-        return Err(D::Error::custom(format!(
-            "`{bytes}` is not between 1200 and 65527"
-        )));
+        return Err(D::Error::custom(format!("`{bytes}` is not between 1200 and 65527")));
     }
     Ok(bytes)
 }
@@ -251,9 +209,7 @@ fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 fn log_level<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let level = String::deserialize(from)?;
     level.parse::<Targets>().map_err(|_| {
-        D::Error::custom(format!(
-            "`{level}` is no level; write error, warn, info, debug or trace"
-        ))
+        D::Error::custom(format!("`{level}` is no level; write error, warn, info, debug or trace"))
     })?;
     Ok(level)
 }
@@ -274,24 +230,11 @@ impl Place<'_> {
         };
         let line = self.line(&span);
         if reason.starts_with("missing field") {
-            ConfigError::Missing {
-                path,
-                reason: reason.replacen("missing field", "there must be a key", 1),
-            }
+            ConfigError::Missing { path, reason: reason.replacen("missing field", "there must be a key", 1) }
         } else if let Some((key, known)) = unknown_field(&reason) {
-            ConfigError::UnknownKey {
-                path,
-                line,
-                key: self.key(&span, Some(&key)),
-                hint: hint(&key, &known),
-            }
+            ConfigError::UnknownKey { path, line, key: self.key(&span, Some(&key)), hint: hint(&key, &known) }
         } else if self.is_value(&span) {
-            ConfigError::Value {
-                path,
-                line,
-                key: self.key(&span, None),
-                reason,
-            }
+            ConfigError::Value { path, line, key: self.key(&span, None), reason }
         } else {
             ConfigError::Syntax { path, line, reason }
         }
@@ -301,14 +244,9 @@ impl Place<'_> {
         if freshness.offline_s > freshness.live_s {
             return Ok(());
         }
-        let line = self
-            .line_of("offline_s")
-            .or_else(|| self.line_of("live_s"))
-            .unwrap_or(1);
-        let reason = format!(
-            "`{}` is not more than `live_s`, which is {}",
-            freshness.offline_s, freshness.live_s
-        );
+        let line = self.line_of("offline_s").or_else(|| self.line_of("live_s")).unwrap_or(1);
+        let reason =
+            format!("`{}` is not more than `live_s`, which is {}", freshness.offline_s, freshness.live_s);
         Err(ConfigError::Value {
             path: self.path.to_owned(),
             line,
@@ -326,10 +264,7 @@ impl Place<'_> {
     }
 
     fn line_of(&self, key: &str) -> Option<usize> {
-        self.text
-            .lines()
-            .position(|line| key_of(line) == Some(key))
-            .map(|at| at + 1)
+        self.text.lines().position(|line| key_of(line) == Some(key)).map(|at| at + 1)
     }
 
     /// The dotted name of what stands at `span`, as `quic.listen`.
@@ -422,10 +357,7 @@ mod tests {
     fn paths_are_relative_to_the_file() {
         let config = parse("data_dir = 'hub'\n[storefront]\nkeys_file = 'secret/keys'").unwrap();
         assert_eq!(config.data_dir, Path::new("/etc/shopsmart/hub"));
-        assert_eq!(
-            config.storefront.keys_file,
-            Path::new("/etc/shopsmart/secret/keys")
-        );
+        assert_eq!(config.storefront.keys_file, Path::new("/etc/shopsmart/secret/keys"));
         assert_eq!(config.pki_folder(), Path::new("/etc/shopsmart/hub/pki"));
     }
 
@@ -433,46 +365,25 @@ mod tests {
     fn an_unknown_key_is_answered_with_the_nearest_one() {
         let text = "data_dir = 'x'\n\n[quic]\nlisen = '0.0.0.0:1'\n";
         let said = complaint(text);
-        assert!(
-            said.starts_with("/etc/shopsmart/hub.toml, line 4: unknown key `quic.lisen`"),
-            "{said}"
-        );
+        assert!(said.starts_with("/etc/shopsmart/hub.toml, line 4: unknown key `quic.lisen`"), "{said}");
         assert!(said.contains("did you mean `listen`?"), "{said}");
     }
 
     #[test]
     fn an_unknown_table_names_the_tables_there_are() {
         let said = complaint("data_dir = 'x'\n[mqtt]\nport = 1\n");
-        assert!(
-            said.contains("line 2: unknown key `mqtt`; known here: data_dir, quic"),
-            "{said}"
-        );
+        assert!(said.contains("line 2: unknown key `mqtt`; known here: data_dir, quic"), "{said}");
     }
 
     #[test]
     fn a_bad_value_is_answered_with_its_line_and_key() {
         let cases = [
-            (
-                "data_dir = 'x'\n[quic]\nlisten = 'seven'",
-                "line 3: `quic.listen`: ",
-            ),
-            (
-                "data_dir = 'x'\n[quic]\nmtu_max = 100",
-                "line 3: `quic.mtu_max`: `100` is not between",
-            ),
-            (
-                "data_dir = 'x'\n[freshness]\nhold_back_share_per_hour = 1.5",
-                "`1.5` is not between",
-            ),
-            (
-                "data_dir = 'x'\n[freshness]\nlive_s = -1",
-                "line 3: `freshness.live_s`: ",
-            ),
+            ("data_dir = 'x'\n[quic]\nlisten = 'seven'", "line 3: `quic.listen`: "),
+            ("data_dir = 'x'\n[quic]\nmtu_max = 100", "line 3: `quic.mtu_max`: `100` is not between"),
+            ("data_dir = 'x'\n[freshness]\nhold_back_share_per_hour = 1.5", "`1.5` is not between"),
+            ("data_dir = 'x'\n[freshness]\nlive_s = -1", "line 3: `freshness.live_s`: "),
             ("data_dir = 'x'\n[log]\nformat = 'xml'", "line 3: `log.format`: "),
-            (
-                "data_dir = 'x'\n[log]\nlevel = 'loud=very'",
-                "line 3: `log.level`: `loud=very` is no level",
-            ),
+            ("data_dir = 'x'\n[log]\nlevel = 'loud=very'", "line 3: `log.level`: `loud=very` is no level"),
             ("data_dir = 7", "line 1: `data_dir`: "),
         ];
         for (text, expected) in cases {
@@ -484,10 +395,7 @@ mod tests {
     #[test]
     fn ages_must_grow() {
         let said = complaint("data_dir = 'x'\n[freshness]\nlive_s = 100\noffline_s = 100\n");
-        assert!(
-            said.contains("line 4: `freshness.offline_s`: `100` is not more than `live_s`"),
-            "{said}"
-        );
+        assert!(said.contains("line 4: `freshness.offline_s`: `100` is not more than `live_s`"), "{said}");
     }
 
     #[test]

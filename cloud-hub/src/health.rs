@@ -59,11 +59,7 @@ impl Health {
             }
             Some(_) => {}
         }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(Faults(faults))
-        }
+        if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
     }
 
     // A panic while holding the lock leaves no half-written state: each write is one assignment or map operation.

@@ -38,13 +38,8 @@ pub fn store_uri(store: &StoreId) -> String {
 /// When it names no store, or more than one.
 pub fn store_of(certificate: &[u8]) -> Result<StoreId, IdentityError> {
     let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| IdentityError::Unreadable)?;
-    let names = certificate
-        .subject_alternative_name()
-        .map_err(|_| IdentityError::Unreadable)?;
-    let mut stores = names
-        .iter()
-        .flat_map(|names| &names.value.general_names)
-        .filter_map(store_in);
+    let names = certificate.subject_alternative_name().map_err(|_| IdentityError::Unreadable)?;
+    let mut stores = names.iter().flat_map(|names| &names.value.general_names).filter_map(store_in);
     let store = stores.next().ok_or(IdentityError::NoStore)?;
     if stores.next().is_some() {
         return Err(IdentityError::SeveralStores);
@@ -66,15 +61,8 @@ mod tests {
 
     fn naming(uris: &[&str]) -> Vec<u8> {
         let mut params = CertificateParams::default();
-        params.subject_alt_names = uris
-            .iter()
-            .map(|uri| SanType::URI((*uri).try_into().unwrap()))
-            .collect();
-        params
-            .self_signed(&KeyPair::generate().unwrap())
-            .unwrap()
-            .der()
-            .to_vec()
+        params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
     }
 
     #[test]
@@ -86,10 +74,7 @@ mod tests {
 
     #[test]
     fn a_certificate_without_a_store_speaks_for_none() {
-        assert!(matches!(
-            store_of(&naming(&[HUB_URI])),
-            Err(IdentityError::NoStore)
-        ));
+        assert!(matches!(store_of(&naming(&[HUB_URI])), Err(IdentityError::NoStore)));
         assert!(matches!(store_of(&naming(&[])), Err(IdentityError::NoStore)));
     }
 
@@ -102,10 +87,7 @@ mod tests {
     #[test]
     fn what_is_no_store_id_is_refused() {
         for uri in ["shopsmart:store:", "shopsmart:store:../S1", "shopsmart:store:S 1"] {
-            assert!(
-                matches!(store_of(&naming(&[uri])), Err(IdentityError::NotAStore(_))),
-                "{uri}"
-            );
+            assert!(matches!(store_of(&naming(&[uri])), Err(IdentityError::NotAStore(_))), "{uri}");
         }
     }
 

@@ -129,15 +129,9 @@ impl Init {
         let config = self.configured.load()?;
         let (folder, keys) = (config.pki_folder(), &config.storefront.keys_file);
         Pki::create(&folder, &self.names, Clock::start().wall())?;
-        say(&format!(
-            "certificate authority and server certificate written to {}",
-            folder.display()
-        ))?;
+        say(&format!("certificate authority and server certificate written to {}", folder.display()))?;
         if key::write_first(keys)? {
-            say(&format!(
-                "a first API key for the web shop written to {}",
-                keys.display()
-            ))?;
+            say(&format!("a first API key for the web shop written to {}", keys.display()))?;
         }
         Ok(())
     }
@@ -148,9 +142,7 @@ impl Run {
         let config = self.configured.load()?;
         telemetry::start_logging(&config.log)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        runtime
-            .context("can't start the async runtime")?
-            .block_on(run_hub(&config, self.restored))
+        runtime.context("can't start the async runtime")?.block_on(run_hub(&config, self.restored))
     }
 }
 
@@ -178,23 +170,10 @@ async fn run_hub(config: &Config, restored: bool) -> anyhow::Result<()> {
 impl Add {
     fn run(self) -> anyhow::Result<()> {
         let config = self.configured.load()?;
-        let Add {
-            id,
-            name,
-            lat,
-            lon,
-            timezone,
-            ..
-        } = self;
+        let Add { id, name, lat, lon, timezone, .. } = self;
         let name = checked_name(&name)?;
         let said = format!("store {id} is known to the hub");
-        open_storage(&config)?.put_store(&StoreInfo {
-            id,
-            name,
-            lat,
-            lon,
-            timezone,
-        })?;
+        open_storage(&config)?.put_store(&StoreInfo { id, name, lat, lon, timezone })?;
         say(&said)
     }
 }
@@ -205,13 +184,9 @@ impl Issue {
         let pki = Pki::open(&config.pki_folder())?;
         let known = open_storage(&config)?.stores()?;
         if !known.iter().any(|(_, store)| store.id == self.id) {
-            bail!(
-                "the hub knows no store `{}`; add it first with `cloud-hub store add`",
-                self.id
-            );
+            bail!("the hub knows no store `{}`; add it first with `cloud-hub store add`", self.id);
         }
-        pki.issue(&self.id, STORE_DAYS, Clock::start().wall())?
-            .write_to(&self.out)?;
+        pki.issue(&self.id, STORE_DAYS, Clock::start().wall())?.write_to(&self.out)?;
         say(&format!(
             "ca.pem, store.pem and store.key for store {} written to {}",
             self.id,
@@ -256,11 +231,7 @@ fn longitude(text: &str) -> Result<f64, String> {
 
 fn degrees(text: &str, max: f64) -> Result<f64, String> {
     let degrees: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if degrees.abs() <= max {
-        Ok(degrees)
-    } else {
-        Err(format!("not between -{max} and {max}"))
-    }
+    if degrees.abs() <= max { Ok(degrees) } else { Err(format!("not between -{max} and {max}")) }
 }
 
 fn timezone(text: &str) -> Result<String, String> {

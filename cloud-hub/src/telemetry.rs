@@ -21,19 +21,13 @@ use tracing_subscriber::{Layer, fmt};
 /// # Errors
 /// When the level can't be read, or logging has been set up before.
 pub fn start_logging(log: &Log) -> Result<(), LoggingError> {
-    let levels: Targets = log
-        .level
-        .parse()
-        .map_err(|_| LoggingError::Level(log.level.clone()))?;
+    let levels: Targets = log.level.parse().map_err(|_| LoggingError::Level(log.level.clone()))?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match log.format {
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(lines.with_filter(levels))
-        .try_init()
-        .map_err(|_| LoggingError::Twice)
+    tracing_subscriber::registry().with(lines.with_filter(levels)).try_init().map_err(|_| LoggingError::Twice)
 }
 
 /// Why nothing would be logged.
@@ -110,14 +104,8 @@ mod tests {
         registry.register("connections_refused", "Connections refused", refused.clone());
         refused.get_or_create(&Reason { reason: "identity" }).inc();
         let text = scrape(&registry);
-        assert!(
-            text.contains("shopsmart_hub_connections_refused_total{reason=\"identity\"} 1"),
-            "{text}"
-        );
-        assert!(text.contains(concat!(
-            "shopsmart_hub_build_info{version=\"",
-            env!("CARGO_PKG_VERSION")
-        )));
+        assert!(text.contains("shopsmart_hub_connections_refused_total{reason=\"identity\"} 1"), "{text}");
+        assert!(text.contains(concat!("shopsmart_hub_build_info{version=\"", env!("CARGO_PKG_VERSION"))));
         assert!(
             text.contains("process_resident_memory_bytes ") && text.contains("process_cpu_seconds_total ")
         );

@@ -7,6 +7,7 @@
 pub mod bench;
 pub mod clock;
 pub mod demo;
+pub mod dst;
 pub mod fleet;
 pub mod http;
 pub mod latency;

@@ -64,10 +64,8 @@ pub enum LogFormat {
 impl Config {
     /// Reads and checks the file at `path`. Relative paths inside it are relative to its folder.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Config::parse(&text, path)
     }
 
@@ -104,20 +102,11 @@ pub enum ConfigError {
     #[error("cannot read the configuration file {path}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}, line {line}{}: {message}", in_key(key), path = path.display())]
-    Wrong {
-        path: PathBuf,
-        line: usize,
-        key: String,
-        message: String,
-    },
+    Wrong { path: PathBuf, line: usize, key: String, message: String },
 }
 
 fn in_key(key: &str) -> String {
-    if key.is_empty() {
-        String::new()
-    } else {
-        format!(", key `{key}`")
-    }
+    if key.is_empty() { String::new() } else { format!(", key `{key}`") }
 }
 
 /// The file as written.
@@ -219,10 +208,7 @@ impl Checker<'_> {
     fn config(&self, file: File) -> Result<Config, ConfigError> {
         let data_dir = file.data_dir.get_ref();
         if data_dir.as_os_str().is_empty() {
-            return Err(self.wrong(
-                &file.data_dir,
-                "is empty; name the folder that holds the database",
-            ));
+            return Err(self.wrong(&file.data_dir, "is empty; name the folder that holds the database"));
         }
         Ok(Config {
             store: self.parsed::<StoreId, _>(&file.store)?,
@@ -235,46 +221,31 @@ impl Checker<'_> {
     }
 
     fn http(&self, table: HttpTable) -> Result<HttpConfig, ConfigError> {
-        let listen = table
-            .listen
-            .unwrap_or_else(|| Spanned::new(0..0, LISTEN.to_owned()));
-        let bytes = table
-            .body_max_bytes
-            .unwrap_or_else(|| Spanned::new(0..0, BODY_BYTES_MAX));
+        let listen = table.listen.unwrap_or_else(|| Spanned::new(0..0, LISTEN.to_owned()));
+        let bytes = table.body_max_bytes.unwrap_or_else(|| Spanned::new(0..0, BODY_BYTES_MAX));
         let body_bytes_max = usize::try_from(*bytes.get_ref()).unwrap_or(usize::MAX);
         if !BODY_BYTES_RANGE.contains(bytes.get_ref()) {
             return Err(self.wrong(&bytes, "must be between 65536 (64 KiB) and 1073741824 (1 GiB)"));
         }
         Ok(HttpConfig {
             listen: self.parsed::<SocketAddr, _>(&listen)?,
-            tokens_file: self
-                .folder
-                .join(table.tokens_file.unwrap_or_else(|| TOKENS_FILE.into())),
+            tokens_file: self.folder.join(table.tokens_file.unwrap_or_else(|| TOKENS_FILE.into())),
             body_bytes_max,
-            hosts: table
-                .hosts
-                .iter()
-                .map(|host| self.host(host))
-                .collect::<Result<_, _>>()?,
+            hosts: table.hosts.iter().map(|host| self.host(host)).collect::<Result<_, _>>()?,
         })
     }
 
     fn host(&self, host: &Spanned<String>) -> Result<String, ConfigError> {
         let name = host.get_ref();
         if name.is_empty() || name.contains(['/', '*']) || name.contains(char::is_whitespace) {
-            return Err(self.wrong(
-                host,
-                "is no host name; write it as in the address bar, without port",
-            ));
+            return Err(self.wrong(host, "is no host name; write it as in the address bar, without port"));
         }
         Ok(name.to_ascii_lowercase())
     }
 
     fn hub(&self, table: HubTable) -> Result<HubConfig, ConfigError> {
         let address = table.address.get_ref();
-        let named = address
-            .rsplit_once(':')
-            .filter(|(_, port)| port.parse::<u16>().is_ok_and(|p| p > 0));
+        let named = address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok_and(|p| p > 0));
         let Some((host, _)) = named.filter(|(host, _)| !host.is_empty()) else {
             return Err(self.wrong(&table.address, "must be `host:port`, such as `hub.example:7443`"));
         };
@@ -315,11 +286,7 @@ impl Checker<'_> {
         if let Some(given) = table.z.as_ref().filter(|_| !(0.0..=Z_MAX).contains(&z)) {
             return Err(self.wrong(given, "must be between 0 and 10 standard deviations"));
         }
-        Ok(ReservePolicy {
-            safety_stock,
-            exposure_s,
-            z,
-        })
+        Ok(ReservePolicy { safety_stock, exposure_s, z })
     }
 
     fn safety_stock(&self, amount: &Spanned<Amount>) -> Result<Quantity, ConfigError> {
@@ -332,19 +299,13 @@ impl Checker<'_> {
     }
 
     fn log(&self, table: LogTable) -> Result<LogConfig, ConfigError> {
-        let level = table
-            .level
-            .unwrap_or_else(|| Spanned::new(0..0, LEVEL.to_owned()));
+        let level = table.level.unwrap_or_else(|| Spanned::new(0..0, LEVEL.to_owned()));
         if tracing_subscriber::EnvFilter::try_new(level.get_ref()).is_err() {
-            return Err(self.wrong(
-                &level,
-                "must be error, warn, info, debug or trace, or such as `info,quinn=warn`",
-            ));
+            return Err(
+                self.wrong(&level, "must be error, warn, info, debug or trace, or such as `info,quinn=warn`")
+            );
         }
-        Ok(LogConfig {
-            format: table.format.unwrap_or(LogFormat::Text),
-            level: level.into_inner(),
-        })
+        Ok(LogConfig { format: table.format.unwrap_or(LogFormat::Text), level: level.into_inner() })
     }
 
     fn parsed<T, E: fmt::Display>(&self, value: &Spanned<String>) -> Result<T, ConfigError>
@@ -363,12 +324,7 @@ impl Checker<'_> {
 fn wrong(text: &str, path: &Path, at: usize, message: String) -> ConfigError {
     let before = text.get(..at).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    ConfigError::Wrong {
-        path: path.to_owned(),
-        line,
-        key: key_at(text, line),
-        message,
-    }
+    ConfigError::Wrong { path: path.to_owned(), line, key: key_at(text, line), message }
 }
 
 /// The dotted key that stands on a line, with the table it belongs to.
@@ -435,9 +391,7 @@ mod tests {
     }
 
     fn complaint(text: &str) -> String {
-        Config::parse(text, Path::new("agent.toml"))
-            .unwrap_err()
-            .to_string()
+        Config::parse(text, Path::new("agent.toml")).unwrap_err().to_string()
     }
 
     #[test]
@@ -458,10 +412,7 @@ mod tests {
         assert_eq!(shown.reserve.safety_stock, bare.reserve.safety_stock);
         assert_eq!(shown.reserve.exposure_s, bare.reserve.exposure_s);
         assert!((shown.reserve.z - bare.reserve.z).abs() < f64::EPSILON);
-        assert_eq!(
-            (shown.log.format, shown.log.level),
-            (bare.log.format, bare.log.level)
-        );
+        assert_eq!((shown.log.format, shown.log.level), (bare.log.format, bare.log.level));
         let hub = shown.hub.unwrap();
         assert_eq!((hub.disable_gso, hub.mtu_max), (false, MTU_MAX));
     }
@@ -479,34 +430,22 @@ mod tests {
     #[test]
     fn a_mistyped_key_is_named_with_line_and_nearest_key() {
         let said = complaint(&format!("{SMALLEST}[http]\nlisen = \"127.0.0.1:1\"\n"));
-        assert_eq!(
-            said,
-            "agent.toml, line 4, key `http.lisen`: unknown key `lisen`; did you mean `listen`?"
-        );
+        assert_eq!(said, "agent.toml, line 4, key `http.lisen`: unknown key `lisen`; did you mean `listen`?");
     }
 
     #[test]
     fn a_key_like_no_other_gets_the_list() {
         let said = complaint(&format!("{SMALLEST}[log]\nrotation_period = 3\n"));
-        assert!(
-            said.contains("line 4") && said.contains("known here: format, level"),
-            "{said}"
-        );
+        assert!(said.contains("line 4") && said.contains("known here: format, level"), "{said}");
     }
 
     #[test]
     fn a_bad_value_is_named_with_line_and_key() {
         let cases = [
             ("[http]\nlisten = \"here\"\n", "line 4, key `http.listen`"),
-            (
-                "[http]\nbody_max_bytes = 10\n",
-                "line 4, key `http.body_max_bytes`",
-            ),
+            ("[http]\nbody_max_bytes = 10\n", "line 4, key `http.body_max_bytes`"),
             ("[http]\nhosts = [\"a b\"]\n", "line 4, key `http.hosts`"),
-            (
-                "[reserve]\nsafety_stock = 0.0001\n",
-                "line 4, key `reserve.safety_stock`",
-            ),
+            ("[reserve]\nsafety_stock = 0.0001\n", "line 4, key `reserve.safety_stock`"),
             ("[reserve]\nsafety_stock = -1\n", "cannot be negative"),
             ("[reserve]\nz = nan\n", "line 4, key `reserve.z`"),
             ("[log]\nlevel = \"loud,,=\"\n", "line 4, key `log.level`"),
@@ -536,13 +475,9 @@ mod tests {
 
     #[test]
     fn safety_stock_may_be_weighed() {
-        let half = read(&format!("{SMALLEST}[reserve]\nsafety_stock = 0.5\n"))
-            .reserve
-            .safety_stock;
+        let half = read(&format!("{SMALLEST}[reserve]\nsafety_stock = 0.5\n")).reserve.safety_stock;
         assert_eq!(half, Quantity::from_thousandths(500));
-        let text = read(&format!("{SMALLEST}[reserve]\nsafety_stock = \"0.5\"\n"))
-            .reserve
-            .safety_stock;
+        let text = read(&format!("{SMALLEST}[reserve]\nsafety_stock = \"0.5\"\n")).reserve.safety_stock;
         assert_eq!(text, half);
     }
 }

@@ -36,16 +36,12 @@ impl Health {
             Vitals { core_runs: false, .. } => {
                 Some("the agent's core has stopped; restart the agent".to_owned())
             }
-            Vitals {
-                storage: Storage::Refuses { reason },
-                ..
-            } => Some(format!("the disk does not take changes: {reason}")),
+            Vitals { storage: Storage::Refuses { reason }, .. } => {
+                Some(format!("the disk does not take changes: {reason}"))
+            }
             _ => None,
         };
-        Health {
-            status: if reason.is_none() { "ok" } else { "failing" },
-            reason,
-        }
+        Health { status: if reason.is_none() { "ok" } else { "failing" }, reason }
     }
 
     #[must_use]
@@ -60,31 +56,14 @@ mod tests {
 
     #[test]
     fn a_disk_that_refuses_is_ill_health_and_says_why() {
-        let storage = Storage::Refuses {
-            reason: "disk full".to_owned(),
-        };
-        let health = Health::of(&Vitals {
-            core_runs: true,
-            storage: &storage,
-        });
+        let storage = Storage::Refuses { reason: "disk full".to_owned() };
+        let health = Health::of(&Vitals { core_runs: true, storage: &storage });
         assert!(!health.is_ok() && health.reason.unwrap().contains("disk full"));
     }
 
     #[test]
     fn an_agent_that_can_record_is_well() {
-        assert!(
-            Health::of(&Vitals {
-                core_runs: true,
-                storage: &Storage::Takes
-            })
-            .is_ok()
-        );
-        assert!(
-            !Health::of(&Vitals {
-                core_runs: false,
-                storage: &Storage::Takes
-            })
-            .is_ok()
-        );
+        assert!(Health::of(&Vitals { core_runs: true, storage: &Storage::Takes }).is_ok());
+        assert!(!Health::of(&Vitals { core_runs: false, storage: &Storage::Takes }).is_ok());
     }
 }

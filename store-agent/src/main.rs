@@ -45,9 +45,7 @@ struct Given {
 }
 
 fn main() -> ExitCode {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .expect("nothing was installed before");
+    rustls::crypto::ring::default_provider().install_default().expect("nothing was installed before");
     let done = match Cli::parse().command {
         Command::Run(given) => run(&given),
         Command::CheckConfig(given) => check_config(&given),

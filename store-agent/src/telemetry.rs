@@ -19,16 +19,10 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging. Called once, by the program.
 pub fn start_logging(log: &LogConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.level)?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => logs.with_ansi(false).try_init(),
-        LogFormat::Json => logs
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
+        LogFormat::Json => logs.json().flatten_event(true).with_current_span(false).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
 }
@@ -95,12 +89,9 @@ impl MetricConstructor<Histogram> for InSeconds {
     }
 }
 
-const SECONDS: [f64; 15] = [
-    1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
-];
-const DOCUMENTS: [f64; 12] = [
-    1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0,
-];
+const SECONDS: [f64; 15] =
+    [1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const DOCUMENTS: [f64; 12] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 4096.0];
 
 impl Metrics {
     #[must_use]
@@ -141,29 +132,19 @@ impl Metrics {
 
     fn register(&mut self, store: &str) {
         let mut registry = Registry::default();
-        registry.register(
-            "process_resident_memory_bytes",
-            "Memory held in RAM",
-            self.resident_bytes.clone(),
-        );
+        registry.register("process_resident_memory_bytes", "Memory held in RAM", self.resident_bytes.clone());
         registry.register(
             "process_cpu_seconds",
             "Processor time used, user and system",
             self.cpu_seconds.clone(),
         );
         let agent = registry.sub_registry_with_prefix("shopsmart_agent");
-        let build = Info::new([
-            ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("store", store.to_owned()),
-        ]);
+        let build =
+            Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("store", store.to_owned())]);
         agent.register("build", "Version and store of this agent", build);
         self.register_core(agent);
         self.register_link(agent);
-        agent.register(
-            "http_requests",
-            "Requests answered, by route and status",
-            self.requests.clone(),
-        );
+        agent.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         agent.register(
             "http_request_seconds",
             "Time from a request's header to its answer",
@@ -173,37 +154,17 @@ impl Metrics {
     }
 
     fn register_core(&self, agent: &mut Registry) {
-        agent.register(
-            "documents",
-            "Documents reported by sources, by outcome",
-            self.documents.clone(),
-        );
-        agent.register(
-            "movements",
-            "Ledger lines recorded, by kind",
-            self.movements.clone(),
-        );
+        agent.register("documents", "Documents reported by sources, by outcome", self.documents.clone());
+        agent.register("movements", "Ledger lines recorded, by kind", self.movements.clone());
         agent.register("items_put", "Item entries taken, by outcome", self.items.clone());
-        agent.register(
-            "items_known",
-            "Items in the store's catalogue",
-            self.items_known.clone(),
-        );
+        agent.register("items_known", "Items in the store's catalogue", self.items_known.clone());
         agent.register(
             "commit_seconds",
             "Time of one go of the core, durable commit included",
             self.commit_seconds.clone(),
         );
-        agent.register(
-            "batch_documents",
-            "Documents that shared one commit",
-            self.batch_documents.clone(),
-        );
-        agent.register(
-            "inputs_waiting",
-            "Inputs waiting for the core",
-            self.inputs_waiting.clone(),
-        );
+        agent.register("batch_documents", "Documents that shared one commit", self.batch_documents.clone());
+        agent.register("inputs_waiting", "Inputs waiting for the core", self.inputs_waiting.clone());
         agent.register(
             "failed_commits",
             "Commits the disk did not take since the start; should stay 0",
@@ -212,27 +173,11 @@ impl Metrics {
     }
 
     fn register_link(&self, agent: &mut Registry) {
-        agent.register(
-            "link_up",
-            "1 while the hub answers on the link",
-            self.link_up.clone(),
-        );
+        agent.register("link_up", "1 while the hub answers on the link", self.link_up.clone());
         agent.register("link_dials", "Attempts to reach the hub", self.link_dials.clone());
-        agent.register(
-            "link_ends",
-            "Links that were open and ended",
-            self.link_ends.clone(),
-        );
-        agent.register(
-            "frames",
-            "Frames on the link, by direction and stream",
-            self.frames.clone(),
-        );
-        agent.register(
-            "frame_bytes",
-            "Bytes of those frames, before TLS and QUIC",
-            self.frame_bytes.clone(),
-        );
+        agent.register("link_ends", "Links that were open and ended", self.link_ends.clone());
+        agent.register("frames", "Frames on the link, by direction and stream", self.frames.clone());
+        agent.register("frame_bytes", "Bytes of those frames, before TLS and QUIC", self.frame_bytes.clone());
         agent.register(
             "udp_datagrams",
             "UDP datagrams of the link, by direction",
@@ -268,11 +213,7 @@ impl Metrics {
             "Times this agent took over from the hub's copy since the start",
             self.adoptions.clone(),
         );
-        agent.register(
-            "epoch",
-            "Epoch the hub granted this agent; 0 before the first",
-            self.epoch.clone(),
-        );
+        agent.register("epoch", "Epoch the hub granted this agent; 0 before the first", self.epoch.clone());
         agent.register(
             "quarantined_records",
             "Records from the hub that could not be understood",
@@ -290,9 +231,7 @@ impl Metrics {
     }
 
     pub fn movements(&self, kind: Kind, lines: u64) {
-        self.movements
-            .get_or_create(&[("kind", kind.name())])
-            .inc_by(lines);
+        self.movements.get_or_create(&[("kind", kind.name())]).inc_by(lines);
     }
 
     pub fn item(&self, outcome: &'static str) {
@@ -312,12 +251,8 @@ impl Metrics {
     }
 
     pub fn request(&self, route: &'static str, status: u16, seconds: f64) {
-        self.requests
-            .get_or_create(&[("route", route), ("status", status_name(status))])
-            .inc();
-        self.request_seconds
-            .get_or_create(&[("route", route)])
-            .observe(seconds);
+        self.requests.get_or_create(&[("route", route), ("status", status_name(status))]).inc();
+        self.request_seconds.get_or_create(&[("route", route)]).observe(seconds);
     }
 
     /// Everything in the text format collectors read.

@@ -1,8 +1,8 @@
 //! One valid frame of each kind: where damage starts from, and what is kept of the released protocol.
 
 use sync_protocol::frame::{
-    Ack, Body, BootMark, Buckets, Direction, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Marks, Offer, Pulse,
-    Refusal, Refused, Resend, StateBatch, Stream, Welcome, encode,
+    Ack, Body, BootMark, Buckets, Direction, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch,
+    Marks, Offer, Pulse, Refusal, Refused, Resend, StateBatch, Stream, Welcome, encode,
 };
 use sync_protocol::limits::DIGEST_BUCKETS;
 use sync_protocol::record::{
@@ -18,7 +18,12 @@ pub fn frames() -> Vec<Vec<u8>> {
 }
 
 fn framed(body: Body) -> Frame {
-    Frame { store: "S0042".parse().expect("a store id"), epoch: Epoch(3), boot: Boot(0x1122_3344_5566_7788), body }
+    Frame {
+        store: "S0042".parse().expect("a store id"),
+        epoch: Epoch(3),
+        boot: Boot(0x1122_3344_5566_7788),
+        body,
+    }
 }
 
 fn greetings() -> Vec<Body> {
@@ -46,7 +51,10 @@ fn greetings() -> Vec<Body> {
             wants_offer: true,
             clock: UnixMillis(1_793_480_602_100),
         }),
-        Body::Refused(Refused { why: Refusal::WrongStore, detail: "the certificate speaks for `S0001`".to_owned() }),
+        Body::Refused(Refused {
+            why: Refusal::WrongStore,
+            detail: "the certificate speaks for `S0001`".to_owned(),
+        }),
     ]
 }
 

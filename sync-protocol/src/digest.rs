@@ -82,7 +82,15 @@ impl Digested for StoreStock {
         if [half.in_, half.out, half.granted, half.recalled, half.fulfilled] == [0; 5] {
             return 0;
         }
-        hash_numbers::<7>([2, self.item.0.into(), half.in_, half.out, half.granted, half.recalled, half.fulfilled])
+        hash_numbers::<7>([
+            2,
+            self.item.0.into(),
+            half.in_,
+            half.out,
+            half.granted,
+            half.recalled,
+            half.fulfilled,
+        ])
     }
 }
 

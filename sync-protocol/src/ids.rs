@@ -24,7 +24,12 @@ pub enum InvalidId {
     NotATraceId { found: String },
 }
 
-fn check_text(what: &'static str, text: &str, max: usize, allowed: fn(char) -> bool) -> Result<(), InvalidId> {
+fn check_text(
+    what: &'static str,
+    text: &str,
+    max: usize,
+    allowed: fn(char) -> bool,
+) -> Result<(), InvalidId> {
     if text.is_empty() {
         return Err(InvalidId::Empty { what });
     }

@@ -88,11 +88,7 @@ impl Quantity {
     #[must_use]
     pub const fn up_to_whole_units(self) -> Quantity {
         let part = self.0.rem_euclid(THOUSAND);
-        if part == 0 {
-            self
-        } else {
-            Quantity(self.0.saturating_add(THOUSAND - part))
-        }
+        if part == 0 { self } else { Quantity(self.0.saturating_add(THOUSAND - part)) }
     }
 
     #[must_use]
@@ -138,13 +134,10 @@ impl FromStr for Quantity {
         let Some(decimal) = Decimal::split(text) else {
             return Err(InvalidQuantity::NotANumber { found: found() });
         };
-        decimal
-            .thousandths()
-            .map(Quantity)
-            .map_err(|misfit| match misfit {
-                Misfit::TooPrecise => InvalidQuantity::TooPrecise { found: found() },
-                Misfit::TooLarge => InvalidQuantity::TooLarge { found: found() },
-            })
+        decimal.thousandths().map(Quantity).map_err(|misfit| match misfit {
+            Misfit::TooPrecise => InvalidQuantity::TooPrecise { found: found() },
+            Misfit::TooLarge => InvalidQuantity::TooLarge { found: found() },
+        })
     }
 }
 
@@ -175,12 +168,7 @@ impl<'a> Decimal<'a> {
         };
         let has_digits = !whole.is_empty() || !fraction.is_empty();
         let only_digits = whole.iter().chain(fraction).all(u8::is_ascii_digit);
-        (has_digits && only_digits).then_some(Decimal {
-            negative,
-            whole,
-            fraction,
-            exponent,
-        })
+        (has_digits && only_digits).then_some(Decimal { negative, whole, fraction, exponent })
     }
 
     /// Zeros at either end carry no value, however many there are: what counts is the digits between them and where the
@@ -204,10 +192,7 @@ impl<'a> Decimal<'a> {
         if zeros < 0 {
             return Err(Misfit::TooPrecise);
         }
-        let value = digits
-            .skip(leading)
-            .take(significant)
-            .map(|d| i64::from(d - b'0'));
+        let value = digits.skip(leading).take(significant).map(|d| i64::from(d - b'0'));
         let value = (0..zeros).fold(value.fold(0, |sum, d| sum * 10 + d), |sum, _| sum * 10);
         if value > Quantity::MAX.0 {
             return Err(Misfit::TooLarge);
@@ -233,9 +218,7 @@ fn read_exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let size = digits.iter().fold(0_i64, |size, d| {
-        (size * 10 + i64::from(d - b'0')).min(1_000_000_000_000)
-    });
+    let size = digits.iter().fold(0_i64, |size, d| (size * 10 + i64::from(d - b'0')).min(1_000_000_000_000));
     Some(if negative { -size } else { size })
 }
 

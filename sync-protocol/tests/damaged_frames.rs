@@ -73,7 +73,9 @@ fn a_frame_full_of_nothing_is_set_aside_in_a_few_pieces() {
     let frame = [&header[..], &[0xA8, 0xC2, 0x1E], &body].concat();
     assert!(frame.len() < 1_000, "{} bytes", frame.len());
     match decode(&frame).map(|frame| frame.body) {
-        Ok(Body::State(batch)) => assert!(batch.unreadable.len() <= 1_000, "{} pieces", batch.unreadable.len()),
+        Ok(Body::State(batch)) => {
+            assert!(batch.unreadable.len() <= 1_000, "{} pieces", batch.unreadable.len())
+        }
         Ok(other) => panic!("{} where a state batch was sent", other.kind()),
         Err(error) => assert!(error.to_string().contains("many"), "{error}"),
     }

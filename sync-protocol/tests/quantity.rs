@@ -8,9 +8,7 @@ use sync_protocol::Quantity;
 use sync_protocol::quantity::InvalidQuantity;
 
 fn thousandths(text: &str) -> i64 {
-    text.parse::<Quantity>()
-        .unwrap_or_else(|e| panic!("{text:?}: {e}"))
-        .thousandths()
+    text.parse::<Quantity>().unwrap_or_else(|e| panic!("{text:?}: {e}")).thousandths()
 }
 
 fn refusal(text: &str) -> InvalidQuantity {
@@ -33,11 +31,7 @@ struct Line {
 }
 
 fn line(quantity: Quantity, counted: Option<Quantity>) -> Line {
-    Line {
-        sku: "4011".to_owned(),
-        quantity,
-        counted,
-    }
+    Line { sku: "4011".to_owned(), quantity, counted }
 }
 
 #[test]
@@ -83,51 +77,23 @@ fn exponents_are_read_where_they_are_exact() {
     assert_eq!(thousandths("0e99999999999999999999999"), 0);
     assert!(matches!(refusal("1235e-4"), InvalidQuantity::TooPrecise { .. }));
     assert!(matches!(refusal("1e10"), InvalidQuantity::TooLarge { .. }));
-    assert!(matches!(
-        refusal("1e99999999999999999999999"),
-        InvalidQuantity::TooLarge { .. }
-    ));
-    assert!(matches!(
-        refusal("1e-99999999999999999999999"),
-        InvalidQuantity::TooPrecise { .. }
-    ));
+    assert!(matches!(refusal("1e99999999999999999999999"), InvalidQuantity::TooLarge { .. }));
+    assert!(matches!(refusal("1e-99999999999999999999999"), InvalidQuantity::TooPrecise { .. }));
 }
 
 #[test]
 fn a_fourth_decimal_is_refused_and_never_rounded() {
-    for text in [
-        "0.0001",
-        "1.2345",
-        "1.0005",
-        "0.30000000000000004",
-        "-0.0009",
-        "999999999.9999",
-    ] {
-        assert!(
-            matches!(refusal(text), InvalidQuantity::TooPrecise { .. }),
-            "{text}"
-        );
+    for text in ["0.0001", "1.2345", "1.0005", "0.30000000000000004", "-0.0009", "999999999.9999"] {
+        assert!(matches!(refusal(text), InvalidQuantity::TooPrecise { .. }), "{text}");
     }
 }
 
 #[test]
 fn more_than_one_line_may_carry_is_refused() {
-    for text in [
-        "1000000000.001",
-        "-1000000001",
-        "9223372036854775807",
-        "9223372036854775808",
-        "1e18",
-    ] {
-        assert!(
-            matches!(refusal(text), InvalidQuantity::TooLarge { .. }),
-            "{text}"
-        );
+    for text in ["1000000000.001", "-1000000001", "9223372036854775807", "9223372036854775808", "1e18"] {
+        assert!(matches!(refusal(text), InvalidQuantity::TooLarge { .. }), "{text}");
     }
-    assert!(matches!(
-        refusal(&"9".repeat(100_000)),
-        InvalidQuantity::TooLarge { .. }
-    ));
+    assert!(matches!(refusal(&"9".repeat(100_000)), InvalidQuantity::TooLarge { .. }));
 }
 
 #[test]
@@ -137,10 +103,7 @@ fn what_is_no_number_is_refused() {
         "1 000", "--1", "+-1", "0x10", "1_000", "١", "½", "−1", "\u{a0}1", "1kg", "1e5e5", "\0", "true",
         "null",
     ] {
-        assert!(
-            matches!(refusal(text), InvalidQuantity::NotANumber { .. }),
-            "{text:?}"
-        );
+        assert!(matches!(refusal(text), InvalidQuantity::NotANumber { .. }), "{text:?}");
     }
     for text in ["", " ", "\t\n"] {
         assert_eq!(refusal(text), InvalidQuantity::Empty, "{text:?}");
@@ -149,19 +112,13 @@ fn what_is_no_number_is_refused() {
 
 #[test]
 fn a_refusal_names_what_was_found_and_what_is_allowed() {
-    assert_eq!(
-        refusal("1.2345").to_string(),
-        "quantity `1.2345` has more than three decimals"
-    );
+    assert_eq!(refusal("1.2345").to_string(), "quantity `1.2345` has more than three decimals");
     assert_eq!(
         refusal("1e12").to_string(),
         "quantity `1e12` is beyond the 1000000000 units one line may carry"
     );
     let comma = refusal("1,5").to_string();
-    assert!(
-        comma.contains("`1,5`") && comma.contains("like `2` or `1.235`"),
-        "{comma}"
-    );
+    assert!(comma.contains("`1,5`") && comma.contains("like `2` or `1.235`"), "{comma}");
     assert!(refusal("").to_string().contains("empty"));
     let long = refusal(&"x".repeat(1_000_000)).to_string();
     assert!(long.len() < 300, "{} bytes of error", long.len());
@@ -190,11 +147,7 @@ fn a_quantity_prints_as_short_as_it_can() {
         assert_eq!(Quantity::from_thousandths(thousandths).to_string(), expected);
     }
     assert_eq!(
-        format!(
-            "{:>8}|{:<6}|",
-            Quantity::from_thousandths(1235),
-            Quantity::from_units(2)
-        ),
+        format!("{:>8}|{:<6}|", Quantity::from_thousandths(1235), Quantity::from_units(2)),
         "   1.235|2     |"
     );
 }
@@ -204,10 +157,7 @@ fn arithmetic_says_when_it_overflows() {
     let most = Quantity::from_thousandths(i64::MAX);
     let least = Quantity::from_thousandths(i64::MIN);
     let crumb = Quantity::from_thousandths(1);
-    assert_eq!(
-        Quantity::from_units(2).checked_add(crumb),
-        Some(Quantity::from_thousandths(2001))
-    );
+    assert_eq!(Quantity::from_units(2).checked_add(crumb), Some(Quantity::from_thousandths(2001)));
     assert_eq!(most.checked_add(crumb), None);
     assert_eq!(least.checked_sub(crumb), None);
     assert_eq!(least.checked_neg(), None);
@@ -218,45 +168,22 @@ fn arithmetic_says_when_it_overflows() {
 
 #[test]
 fn parts_of_a_unit_round_up_to_whole_ones() {
-    for (thousandths, expected) in [
-        (1, 1),
-        (1000, 1),
-        (1001, 2),
-        (0, 0),
-        (-1, 0),
-        (-1000, -1),
-        (-1001, -1),
-    ] {
+    for (thousandths, expected) in [(1, 1), (1000, 1), (1001, 2), (0, 0), (-1, 0), (-1000, -1), (-1001, -1)] {
         let q = Quantity::from_thousandths(thousandths);
         assert_eq!(q.up_to_whole_units(), Quantity::from_units(expected), "{q}");
     }
     let most = Quantity::from_thousandths(i64::MAX);
-    assert_eq!(
-        most.up_to_whole_units(),
-        most,
-        "the end of the range is as far as it goes"
-    );
+    assert_eq!(most.up_to_whole_units(), most, "the end of the range is as far as it goes");
 }
 
 #[test]
 fn json_numbers_and_strings_come_in_and_exact_numbers_go_out() {
-    for json in [
-        "1.235",
-        "\"1.235\"",
-        "1235e-3",
-        " 1.235 ",
-        "\"1.2350\"",
-        "\"\\u0031.235\"",
-        "\" 1.235\"",
-    ] {
+    for json in ["1.235", "\"1.235\"", "1235e-3", " 1.235 ", "\"1.2350\"", "\"\\u0031.235\"", "\" 1.235\""] {
         let q = from_json(json).unwrap_or_else(|e| panic!("{json}: {e}"));
         assert_eq!(serde_json::to_string(&q).unwrap(), "1.235", "{json}");
     }
     assert_eq!(serde_json::to_string(&Quantity::from_units(2)).unwrap(), "2");
-    assert_eq!(
-        serde_json::to_string(&Quantity::from_thousandths(-500)).unwrap(),
-        "-0.5"
-    );
+    assert_eq!(serde_json::to_string(&Quantity::from_thousandths(-500)).unwrap(), "-0.5");
 }
 
 #[test]
@@ -269,16 +196,9 @@ fn json_figures_larger_than_a_double_can_hold_go_out_exactly() {
 #[test]
 fn json_digits_beyond_a_double_are_seen_and_refused() {
     // A parser that went through a double would read these as 1.23, 1 and 100000000.001.
-    for json in [
-        "1.2300000000000000000001",
-        "0.99999999999999999999",
-        "100000000.0010000000001",
-    ] {
+    for json in ["1.2300000000000000000001", "0.99999999999999999999", "100000000.0010000000001"] {
         let error = from_json(json).unwrap_err();
-        assert!(
-            error.contains("more than three decimals") && error.contains(&json[..8]),
-            "{json}: {error}"
-        );
+        assert!(error.contains("more than three decimals") && error.contains(&json[..8]), "{json}: {error}");
     }
 }
 
@@ -302,12 +222,7 @@ fn json_that_is_no_quantity_says_what_stood_there() {
     }
     let error = serde_json::from_str::<Line>("{\"sku\":\"4011\",\n\"quantity\":1.2345}").unwrap_err();
     assert_eq!(error.line(), 2, "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains("`1.2345` has more than three decimals"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("`1.2345` has more than three decimals"), "{error}");
 }
 
 #[test]
@@ -316,31 +231,17 @@ fn structs_read_quantities_from_every_kind_of_input() {
     let expected = line(Quantity::from_thousandths(1235), Some(Quantity::from_units(-2)));
     assert_eq!(serde_json::from_str::<Line>(json).unwrap(), expected);
     assert_eq!(serde_json::from_slice::<Line>(json.as_bytes()).unwrap(), expected);
-    assert_eq!(
-        serde_json::from_reader::<_, Line>(json.as_bytes()).unwrap(),
-        expected
-    );
+    assert_eq!(serde_json::from_reader::<_, Line>(json.as_bytes()).unwrap(), expected);
     let value: serde_json::Value = serde_json::from_str(json).unwrap();
     assert_eq!(Line::deserialize(&value).unwrap(), expected);
     assert_eq!(serde_json::from_value::<Line>(value).unwrap(), expected);
-    assert_eq!(
-        serde_json::from_str::<Vec<Quantity>>("[1, 2.5 ,\"3\"]")
-            .unwrap()
-            .len(),
-        3
-    );
+    assert_eq!(serde_json::from_str::<Vec<Quantity>>("[1, 2.5 ,\"3\"]").unwrap().len(), 3);
 }
 
 #[test]
 fn an_absent_or_null_quantity_is_none() {
-    for json in [
-        r#"{"sku":"4011","quantity":1}"#,
-        r#"{"sku":"4011","quantity":1,"counted":null}"#,
-    ] {
-        assert_eq!(
-            serde_json::from_str::<Line>(json).unwrap(),
-            line(Quantity::ONE, None)
-        );
+    for json in [r#"{"sku":"4011","quantity":1}"#, r#"{"sku":"4011","quantity":1,"counted":null}"#] {
+        assert_eq!(serde_json::from_str::<Line>(json).unwrap(), line(Quantity::ONE, None));
     }
     assert!(serde_json::from_str::<Line>(r#"{"sku":"4011","quantity":null}"#).is_err());
 }
@@ -349,15 +250,9 @@ fn an_absent_or_null_quantity_is_none() {
 fn values_and_pretty_printing_keep_the_number() {
     let original = line(Quantity::from_thousandths(1235), Some(Quantity::from_units(7)));
     let value = serde_json::to_value(&original).unwrap();
-    assert_eq!(
-        value,
-        serde_json::json!({"sku": "4011", "quantity": 1.235, "counted": 7})
-    );
+    assert_eq!(value, serde_json::json!({"sku": "4011", "quantity": 1.235, "counted": 7}));
     let pretty = serde_json::to_string_pretty(&original).unwrap();
-    assert!(
-        pretty.contains("\"quantity\": 1.235,") && pretty.contains("\"counted\": 7\n"),
-        "{pretty}"
-    );
+    assert!(pretty.contains("\"quantity\": 1.235,") && pretty.contains("\"counted\": 7\n"), "{pretty}");
 }
 
 #[test]
@@ -381,24 +276,12 @@ fn containers_that_buffer_their_content_read_quantities_too() {
     let q = Quantity::from_thousandths(1235);
     for written in ["1.235", "\"1.235\""] {
         let tagged = format!(r#"{{"quantity":{written},"kind":"sale"}}"#);
-        assert_eq!(
-            serde_json::from_str::<Tagged>(&tagged).unwrap(),
-            Tagged::Sale { quantity: q }
-        );
-        assert_eq!(
-            serde_json::from_str::<Untagged>(written).unwrap(),
-            Untagged::Bare(q)
-        );
+        assert_eq!(serde_json::from_str::<Tagged>(&tagged).unwrap(), Tagged::Sale { quantity: q });
+        assert_eq!(serde_json::from_str::<Untagged>(written).unwrap(), Untagged::Bare(q));
         let full = format!(r#"{{"quantity":{written}}}"#);
-        assert_eq!(
-            serde_json::from_str::<Untagged>(&full).unwrap(),
-            Untagged::Full { quantity: q }
-        );
+        assert_eq!(serde_json::from_str::<Untagged>(&full).unwrap(), Untagged::Full { quantity: q });
         let flat = format!(r#"{{"sku":"4011","quantity":{written}}}"#);
-        assert_eq!(
-            serde_json::from_str::<Flat>(&flat).unwrap(),
-            Flat { line: line(q, None) }
-        );
+        assert_eq!(serde_json::from_str::<Flat>(&flat).unwrap(), Flat { line: line(q, None) });
     }
 }
 
@@ -410,13 +293,9 @@ fn formats_without_json_text_hand_over_plain_numbers() {
     assert_eq!(unsigned.unwrap(), Quantity::from_units(2));
     let text: Result<Quantity, ValueError> = Quantity::deserialize("1.235".into_deserializer());
     assert_eq!(text.unwrap(), Quantity::from_thousandths(1235));
-    for (double, expected) in [
-        (0.5, Some(500)),
-        (1e9, Some(1_000_000_000_000)),
-        (1.2345, None),
-        (f64::NAN, None),
-        (1e300, None),
-    ] {
+    for (double, expected) in
+        [(0.5, Some(500)), (1e9, Some(1_000_000_000_000)), (1.2345, None), (f64::NAN, None), (1e300, None)]
+    {
         let read: Result<Quantity, ValueError> = Quantity::deserialize(double.into_deserializer());
         assert_eq!(read.ok().map(Quantity::thousandths), expected, "{double}");
     }
@@ -439,9 +318,7 @@ fn exact(negative: bool, whole: u64, fraction: &str, exponent: i32) -> Option<i6
     } else {
         (digits % power == 0).then_some(digits / power)?
     };
-    let size = i64::try_from(size)
-        .ok()
-        .filter(|s| *s <= Quantity::MAX.thousandths())?;
+    let size = i64::try_from(size).ok().filter(|s| *s <= Quantity::MAX.thousandths())?;
     Some(if negative { -size } else { size })
 }
 

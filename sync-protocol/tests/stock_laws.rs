@@ -54,15 +54,8 @@ fn obeys_the_laws<T: CvRDT + Copy + PartialEq + Debug>(a: T, b: T, c: T) -> Resu
     prop_assert_eq!(merged(a, b), merged(b, a), "commutative");
     prop_assert_eq!(merged(merged(a, b), c), merged(a, merged(b, c)), "associative");
     prop_assert_eq!(merged(a, a), a, "idempotent");
-    prop_assert_eq!(
-        merged(merged(a, b), b),
-        merged(a, b),
-        "a second delivery changes nothing"
-    );
-    prop_assert!(
-        a.validate_merge(&merged(a, b)).is_ok(),
-        "a join of valid states is valid"
-    );
+    prop_assert_eq!(merged(merged(a, b), b), merged(a, b), "a second delivery changes nothing");
+    prop_assert!(a.validate_merge(&merged(a, b)).is_ok(), "a join of valid states is valid");
     Ok(())
 }
 
@@ -145,18 +138,8 @@ proptest! {
 
 fn store_op() -> impl Strategy<Value = StoreOp> {
     use StoreField::{Fulfilled, Granted, In, Out, Recalled};
-    let field = prop_oneof![
-        Just(In),
-        Just(Out),
-        Just(Granted),
-        Just(Recalled),
-        Just(Fulfilled)
-    ];
-    (0..3_u32, field, total()).prop_map(|(epoch, field, to)| StoreOp {
-        epoch: Epoch(epoch),
-        field,
-        to,
-    })
+    let field = prop_oneof![Just(In), Just(Out), Just(Granted), Just(Recalled), Just(Fulfilled)];
+    (0..3_u32, field, total()).prop_map(|(epoch, field, to)| StoreOp { epoch: Epoch(epoch), field, to })
 }
 
 fn hub_op() -> impl Strategy<Value = HubOp> {
@@ -200,43 +183,24 @@ proptest! {
 fn every_field_beyond_the_bound_is_named() {
     use StoreField::{Fulfilled, Granted, In, Out, Recalled};
     let to = TOTAL_MAX + 1;
-    for (field, name) in [
-        (In, "in"),
-        (Out, "out"),
-        (Granted, "granted"),
-        (Recalled, "recalled"),
-        (Fulfilled, "fulfilled"),
-    ] {
-        let op = StoreOp {
-            epoch: Epoch(1),
-            field,
-            to,
-        };
+    for (field, name) in
+        [(In, "in"), (Out, "out"), (Granted, "granted"), (Recalled, "recalled"), (Fulfilled, "fulfilled")]
+    {
+        let op = StoreOp { epoch: Epoch(1), field, to };
         let mut cell = Cell::default();
         assert_eq!(cell.store.validate_op(&op).unwrap_err().field, name);
         cell.store.apply(op);
-        assert_eq!(
-            StoreHalf::default()
-                .validate_merge(&cell.store)
-                .unwrap_err()
-                .field,
-            name
-        );
+        assert_eq!(StoreHalf::default().validate_merge(&cell.store).unwrap_err().field, name);
         assert_eq!(Cell::default().validate_merge(&cell).unwrap_err().found, to);
     }
-    for (field, name) in [
-        (HubField::Promised, "promised"),
-        (HubField::Released, "released"),
-        (HubField::Returned, "returned"),
-    ] {
+    for (field, name) in
+        [(HubField::Promised, "promised"), (HubField::Released, "released"), (HubField::Returned, "returned")]
+    {
         let op = HubOp { field, to };
         let mut cell = Cell::default();
         assert_eq!(cell.hub.validate_op(&op).unwrap_err().field, name);
         cell.hub.apply(op);
-        assert_eq!(
-            HubHalf::default().validate_merge(&cell.hub).unwrap_err().field,
-            name
-        );
+        assert_eq!(HubHalf::default().validate_merge(&cell.hub).unwrap_err().field, name);
         assert_eq!(Cell::default().validate_merge(&cell).unwrap_err().found, to);
     }
 }
@@ -305,11 +269,7 @@ impl Reference {
 
     fn merge(&mut self, other: Reference) {
         for (epoch, (start, counters)) in other.epochs {
-            self.epochs
-                .entry(epoch)
-                .or_insert((start, StoreCounters::default()))
-                .1
-                .merge(counters);
+            self.epochs.entry(epoch).or_insert((start, StoreCounters::default())).1.merge(counters);
         }
         self.hub.promised.merge(other.hub.promised);
         self.hub.released.merge(other.hub.released);
@@ -320,48 +280,19 @@ impl Reference {
     fn read(&mut self) -> [String; 7] {
         let store = self.newest().clone();
         let hub = &self.hub;
-        let growing = [
-            &store.granted,
-            &store.recalled,
-            &store.fulfilled,
-            &hub.promised,
-            &hub.released,
-            &hub.returned,
-        ];
+        let growing =
+            [&store.granted, &store.recalled, &store.fulfilled, &hub.promised, &hub.released, &hub.returned];
         let [granted, recalled, fulfilled, promised, released, returned] =
             growing.map(|c| c.read().to_string());
-        [
-            store.on_hand.read().to_string(),
-            granted,
-            recalled,
-            fulfilled,
-            promised,
-            released,
-            returned,
-        ]
+        [store.on_hand.read().to_string(), granted, recalled, fulfilled, promised, released, returned]
     }
 }
 
 fn read(cell: &Cell) -> [String; 7] {
     let Cell { store, hub } = cell;
-    let growing = [
-        store.granted,
-        store.recalled,
-        store.fulfilled,
-        hub.promised,
-        hub.released,
-        hub.returned,
-    ];
+    let growing = [store.granted, store.recalled, store.fulfilled, hub.promised, hub.released, hub.returned];
     let [granted, recalled, fulfilled, promised, released, returned] = growing.map(|total| total.to_string());
-    [
-        cell.on_hand().thousandths().to_string(),
-        granted,
-        recalled,
-        fulfilled,
-        promised,
-        released,
-        returned,
-    ]
+    [cell.on_hand().thousandths().to_string(), granted, recalled, fulfilled, promised, released, returned]
 }
 
 #[derive(Debug, Clone)]
@@ -406,11 +337,7 @@ fn raise_store(half: &mut StoreHalf, field: StoreField, by: u64) {
         StoreField::Recalled => half.recalled,
         StoreField::Fulfilled => half.fulfilled,
     };
-    half.apply(StoreOp {
-        epoch: half.epoch,
-        field,
-        to: at + by,
-    });
+    half.apply(StoreOp { epoch: half.epoch, field, to: at + by });
 }
 
 fn raise_hub(half: &mut HubHalf, field: HubField, by: u64) {

@@ -9,3 +9,4 @@ mod kills;
 mod metrics;
 mod restores;
 mod sales;
+mod web_shop;

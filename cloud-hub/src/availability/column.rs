@@ -49,14 +49,7 @@ impl Column {
             Some(cell) => cell,
             None => {
                 self.wide.push((store, level));
-                Cell {
-                    on_hand: 0,
-                    open: 0,
-                    free: 0,
-                    feed_low,
-                    store,
-                    wide: true,
-                }
+                Cell { on_hand: 0, open: 0, free: 0, feed_low, store, wide: true }
             }
         };
         match self.position(store) {
@@ -92,17 +85,8 @@ impl Column {
     }
 
     fn level(&self, cell: &Cell) -> Level {
-        let beside = || {
-            self.wide
-                .iter()
-                .find(|(store, _)| *store == cell.store)
-                .map(|(_, level)| *level)
-        };
-        if cell.wide {
-            beside().unwrap_or_default()
-        } else {
-            cell.level()
-        }
+        let beside = || self.wide.iter().find(|(store, _)| *store == cell.store).map(|(_, level)| *level);
+        if cell.wide { beside().unwrap_or_default() } else { cell.level() }
     }
 }
 
@@ -121,11 +105,7 @@ impl Cell {
 
     fn level(&self) -> Level {
         let quantity = |thousandths| Quantity::from_thousandths(i64::from(thousandths));
-        Level {
-            on_hand: quantity(self.on_hand),
-            open: quantity(self.open),
-            free: quantity(self.free),
-        }
+        Level { on_hand: quantity(self.on_hand), open: quantity(self.open), free: quantity(self.free) }
     }
 }
 
@@ -134,10 +114,7 @@ mod tests {
     use super::*;
 
     fn level(on_hand: i64) -> Level {
-        Level {
-            on_hand: Quantity::from_thousandths(on_hand),
-            ..Level::default()
-        }
+        Level { on_hand: Quantity::from_thousandths(on_hand), ..Level::default() }
     }
 
     #[test]
@@ -157,15 +134,8 @@ mod tests {
     #[test]
     fn figures_of_any_size_come_back_exactly() {
         let mut column = Column::default();
-        let figures = [
-            0,
-            -1,
-            i64::from(i32::MAX),
-            i64::from(i32::MAX) + 1,
-            i64::from(i32::MIN) - 1,
-            i64::MAX,
-            5,
-        ];
+        let figures =
+            [0, -1, i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::from(i32::MIN) - 1, i64::MAX, 5];
         for (feed, on_hand) in figures.into_iter().enumerate() {
             let low = u32::try_from(feed).unwrap();
             assert_eq!(column.put(StoreIx(4), level(on_hand), low), low.checked_sub(1));
@@ -181,9 +151,6 @@ mod tests {
         column.put(StoreIx(1), level(i64::MAX), 1);
         column.remove(StoreIx(1));
         column.remove(StoreIx(2));
-        assert_eq!(
-            (column.cells.len(), column.wide.len(), column.get(StoreIx(1))),
-            (0, 0, None)
-        );
+        assert_eq!((column.cells.len(), column.wide.len(), column.get(StoreIx(1))), (0, 0, None));
     }
 }

@@ -39,13 +39,7 @@ pub(super) struct Feed {
 
 impl Feed {
     pub(super) fn new(kept_max: usize) -> Feed {
-        Feed {
-            kept: BTreeSet::new(),
-            kept_max,
-            floor: 0,
-            highest: 0,
-            settled: 0,
-        }
+        Feed { kept: BTreeSet::new(), kept_max, floor: 0, highest: 0, settled: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -84,8 +78,7 @@ impl Feed {
 
     pub(super) fn forget(&mut self, cell: CellKey, low: u32) {
         // Of all numbers that end in `low` only the last one can still be here: the feed keeps far fewer than 2³² of them.
-        self.kept
-            .remove(&(last_number_ending_in(low, self.highest), cell));
+        self.kept.remove(&(last_number_ending_in(low, self.highest), cell));
     }
 
     /// Up to `limit` cells that changed after the cursor (more where several share a number), each with where a reader
@@ -121,17 +114,11 @@ impl Feed {
 }
 
 impl CellKey {
-    const FIRST: CellKey = CellKey {
-        item: ItemIx::FIRST,
-        store: StoreIx(0),
-    };
+    const FIRST: CellKey = CellKey { item: ItemIx::FIRST, store: StoreIx(0) };
 }
 
 /// The low half of a feed number.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "cutting off the high half is the purpose"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "cutting off the high half is the purpose")]
 pub(super) fn low_half(feed: u64) -> u32 {
     feed as u32
 }
@@ -139,11 +126,7 @@ pub(super) fn low_half(feed: u64) -> u32 {
 /// The highest number up to `highest` whose low half is `low`.
 fn last_number_ending_in(low: u32, highest: u64) -> u64 {
     let candidate = (highest >> 32 << 32) | u64::from(low);
-    if candidate <= highest {
-        candidate
-    } else {
-        candidate.saturating_sub(1 << 32)
-    }
+    if candidate <= highest { candidate } else { candidate.saturating_sub(1 << 32) }
 }
 
 #[cfg(test)]
@@ -151,10 +134,7 @@ mod tests {
     use super::*;
 
     fn cell(item: u32) -> CellKey {
-        CellKey {
-            item: ItemIx::new(item),
-            store: StoreIx(0),
-        }
+        CellKey { item: ItemIx::new(item), store: StoreIx(0) }
     }
 
     fn feed_of(changes: &[(u32, Option<u32>, u64)]) -> Feed {
@@ -190,25 +170,14 @@ mod tests {
     fn changes_that_share_a_number_are_never_parted() {
         let feed = feed_of(&[(1, None, 10), (2, None, 10), (3, None, 11)]);
         assert_eq!(read(&feed, 0, 1), (vec![cell(1), cell(2)], 10));
-        let stands: Vec<u64> = feed
-            .after(Cursor(3), 9)
-            .unwrap()
-            .0
-            .iter()
-            .map(|(stands, _)| stands.0)
-            .collect();
+        let stands: Vec<u64> =
+            feed.after(Cursor(3), 9).unwrap().0.iter().map(|(stands, _)| stands.0).collect();
         assert_eq!(stands, [3, 10, 11]);
     }
 
     #[test]
     fn a_reader_behind_what_is_kept_is_told_so() {
-        let feed = feed_of(&[
-            (1, None, 1),
-            (2, None, 2),
-            (3, None, 3),
-            (4, None, 4),
-            (5, None, 5),
-        ]);
+        let feed = feed_of(&[(1, None, 1), (2, None, 2), (3, None, 3), (4, None, 4), (5, None, 5)]);
         assert_eq!(feed.after(Cursor(0), 10), Err(CursorTooOld));
         assert_eq!(read(&feed, 1, 10).0.len(), 4);
     }
@@ -230,14 +199,8 @@ mod tests {
 
     #[test]
     fn what_comes_in_any_order_at_the_start_keeps_the_newest() {
-        let feed = feed_of(&[
-            (1, None, 6),
-            (2, None, 1),
-            (3, None, 5),
-            (4, None, 2),
-            (5, None, 4),
-            (6, None, 3),
-        ]);
+        let feed =
+            feed_of(&[(1, None, 6), (2, None, 1), (3, None, 5), (4, None, 2), (5, None, 4), (6, None, 3)]);
         assert_eq!(feed.floor, 2);
         assert_eq!(read(&feed, 2, 10).0, [cell(6), cell(5), cell(3), cell(1)]);
     }
@@ -254,11 +217,7 @@ mod tests {
     #[test]
     fn coalescing_holds_across_the_low_halfs_end() {
         let before = u64::from(u32::MAX);
-        let feed = feed_of(&[
-            (1, None, before),
-            (2, None, before + 1),
-            (1, Some(u32::MAX), before + 2),
-        ]);
+        let feed = feed_of(&[(1, None, before), (2, None, before + 1), (1, Some(u32::MAX), before + 2)]);
         assert_eq!(read(&feed, 0, 10).0, [cell(2), cell(1)]);
     }
 }

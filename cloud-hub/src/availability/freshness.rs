@@ -24,12 +24,7 @@ pub struct Freshness {
 
 impl Default for Freshness {
     fn default() -> Self {
-        Self {
-            live_s: 60,
-            offline_s: 900,
-            hold_back_share_per_hour: 0.0,
-            stop_after_s: 0,
-        }
+        Self { live_s: 60, offline_s: 900, hold_back_share_per_hour: 0.0, stop_after_s: 0 }
     }
 }
 
@@ -104,11 +99,7 @@ impl Freshness {
         let age_ms = now.since(contact.as_of);
         let silent_ms = now.since(contact.at);
         let state = self.state(contact.link_up, age_ms, silent_ms);
-        let held_share = if state == State::Live {
-            0
-        } else {
-            self.held_share(silent_ms)
-        };
+        let held_share = if state == State::Live { 0 } else { self.held_share(silent_ms) };
         let withheld = match () {
             () if !contact.trusted => Some(Withheld::HubRestored),
             () if self.stop_after_s > 0 && silent_ms > millis(self.stop_after_s) => {
@@ -199,10 +190,7 @@ impl Standing {
         let free = free.thousandths().max(0);
         let held = match self.withheld {
             Some(Withheld::NeverSeen | Withheld::TooOld) => {
-                return Offer {
-                    available: None,
-                    held_back: Quantity::ZERO,
-                };
+                return Offer { available: None, held_back: Quantity::ZERO };
             }
             Some(Withheld::HubRestored | Withheld::SilentTooLong) => free,
             Some(Withheld::Aged) => held_part(free, self.held_share),
@@ -221,11 +209,7 @@ fn held_part(free: i64, share: u32) -> i64 {
     let exact = i128::from(free) * i128::from(share) / i128::from(MILLION);
     // A part of `free`, which is an i64.
     let exact = i64::try_from(exact).unwrap_or(free);
-    if free % 1000 == 0 {
-        exact.saturating_add(500) / 1000 * 1000
-    } else {
-        exact
-    }
+    if free % 1000 == 0 { exact.saturating_add(500) / 1000 * 1000 } else { exact }
 }
 
 #[cfg(test)]
@@ -236,21 +220,12 @@ mod tests {
     const HOUR_S: i64 = 3600;
 
     fn settings() -> Freshness {
-        Freshness {
-            hold_back_share_per_hour: 0.1,
-            stop_after_s: 86_400,
-            ..Freshness::default()
-        }
+        Freshness { hold_back_share_per_hour: 0.1, stop_after_s: 86_400, ..Freshness::default() }
     }
 
     fn heard(seconds_ago: i64, link_up: bool) -> Contact {
         let at = UnixMillis(NOW.0 - seconds_ago * 1000);
-        Contact {
-            at,
-            as_of: at,
-            link_up,
-            trusted: true,
-        }
+        Contact { at, as_of: at, link_up, trusted: true }
     }
 
     fn standing(contact: Contact) -> Standing {
@@ -280,20 +255,14 @@ mod tests {
 
     #[test]
     fn a_store_that_is_catching_up_is_delayed_with_the_age_of_its_numbers() {
-        let contact = Contact {
-            as_of: UnixMillis(NOW.0 - 7_200_000),
-            ..heard(0, true)
-        };
+        let contact = Contact { as_of: UnixMillis(NOW.0 - 7_200_000), ..heard(0, true) };
         let standing = standing(contact);
         assert_eq!((standing.state, standing.age_s), (State::Delayed, Some(7200)));
     }
 
     #[test]
     fn a_store_that_never_sent_complete_numbers_is_unknown() {
-        let empty = Contact {
-            as_of: UnixMillis(0),
-            ..heard(0, true)
-        };
+        let empty = Contact { as_of: UnixMillis(0), ..heard(0, true) };
         for contact in [None, Some(empty)] {
             let standing = settings().standing(contact, NOW);
             assert_eq!((standing.state, standing.age_s), (State::NeverSeen, None));
@@ -306,10 +275,7 @@ mod tests {
         assert_eq!(offered(heard(HOUR_S, false), 20_000), 18_000);
         assert_eq!(offered(heard(5 * HOUR_S, false), 20_000), 10_000);
         assert_eq!(offered(heard(12 * HOUR_S, false), 20_000), 0);
-        assert_eq!(
-            standing(heard(25 * HOUR_S, false)).withheld,
-            Some(Withheld::SilentTooLong)
-        );
+        assert_eq!(standing(heard(25 * HOUR_S, false)).withheld, Some(Withheld::SilentTooLong));
         assert_eq!(offered(heard(25 * HOUR_S, false), 20_000), 0);
     }
 
@@ -322,10 +288,7 @@ mod tests {
 
     #[test]
     fn a_hub_that_was_restored_offers_nothing_of_a_store_it_has_not_joined() {
-        let contact = Contact {
-            trusted: false,
-            ..heard(0, true)
-        };
+        let contact = Contact { trusted: false, ..heard(0, true) };
         assert_eq!(standing(contact).withheld, Some(Withheld::HubRestored));
         assert_eq!(offered(contact, 9_000), 0);
     }

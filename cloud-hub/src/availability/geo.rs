@@ -61,11 +61,7 @@ impl From<Place> for Point {
     fn from(place: Place) -> Point {
         let (lat_sin, lat_cos) = place.lat.to_radians().sin_cos();
         let (lon_sin, lon_cos) = place.lon.to_radians().sin_cos();
-        Point {
-            x: lat_cos * lon_cos,
-            y: lat_cos * lon_sin,
-            z: lat_sin,
-        }
+        Point { x: lat_cos * lon_cos, y: lat_cos * lon_sin, z: lat_sin }
     }
 }
 
@@ -117,13 +113,7 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_haversine() {
-        let places = [
-            (52.52, 13.405),
-            (48.1372, 11.5755),
-            (-33.8688, 151.2093),
-            (0.0, 0.0),
-            (89.9, -120.0),
-        ];
+        let places = [(52.52, 13.405), (48.1372, 11.5755), (-33.8688, 151.2093), (0.0, 0.0), (89.9, -120.0)];
         for from in places {
             for to in places {
                 let difference = (km(from, to) - haversine_km(from, to)).abs();
@@ -163,14 +153,9 @@ mod tests {
 
     #[test]
     fn what_is_not_on_the_globe_is_no_place() {
-        for (lat, lon) in [
-            (90.1, 0.0),
-            (-91.0, 0.0),
-            (0.0, 180.1),
-            (f64::NAN, 0.0),
-            (0.0, f64::NAN),
-            (f64::INFINITY, 0.0),
-        ] {
+        for (lat, lon) in
+            [(90.1, 0.0), (-91.0, 0.0), (0.0, 180.1), (f64::NAN, 0.0), (0.0, f64::NAN), (f64::INFINITY, 0.0)]
+        {
             assert!(Place::new(lat, lon).is_err(), "{lat} {lon}");
         }
     }

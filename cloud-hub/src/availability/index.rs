@@ -118,10 +118,7 @@ impl Index {
     /// An index whose change feed keeps at most `kept_max` cells.
     #[must_use]
     pub fn with_feed_of(kept_max: usize) -> Index {
-        Index {
-            shared: RwLock::new(Shared::new(kept_max)),
-            listeners: RwLock::default(),
-        }
+        Index { shared: RwLock::new(Shared::new(kept_max)), listeners: RwLock::default() }
     }
 
     /// Takes in committed changes, in order. Readers get in between every few hundred; followers of the change feed see
@@ -142,10 +139,7 @@ impl Index {
 
     /// Calls `listener` after each publishing, on the publisher's thread; it must not wait for anything.
     pub fn on_publish(&self, listener: impl Fn(Cursor) + Send + Sync + 'static) {
-        self.listeners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Box::new(listener));
+        self.listeners.write().unwrap_or_else(PoisonError::into_inner).push(Box::new(listener));
     }
 
     /// Holds the index still for some questions. Keep it short: publishing waits meanwhile.
@@ -212,25 +206,13 @@ impl Reading<'_> {
     /// When the feed does not reach back to the cursor.
     pub fn changes(&self, after: Cursor, limit: usize) -> Result<ChangesPage, CursorTooOld> {
         let (cells, next) = self.0.feed.after(after, limit)?;
-        let changes = cells
-            .into_iter()
-            .filter_map(|(cursor, cell)| self.changed(cursor, cell))
-            .collect();
-        Ok(ChangesPage {
-            changes,
-            next,
-            more: next < self.cursor(),
-        })
+        let changes = cells.into_iter().filter_map(|(cursor, cell)| self.changed(cursor, cell)).collect();
+        Ok(ChangesPage { changes, next, more: next < self.cursor() })
     }
 
     fn changed(&self, cursor: Cursor, cell: CellKey) -> Option<Changed> {
         let level = self.level(cell.item, cell.store)?;
-        Some(Changed {
-            cursor,
-            store: cell.store,
-            sku: Arc::clone(&self.names(cell.item).sku),
-            level,
-        })
+        Some(Changed { cursor, store: cell.store, sku: Arc::clone(&self.names(cell.item).sku), level })
     }
 
     #[must_use]
@@ -265,34 +247,11 @@ impl Shared {
     fn apply(&mut self, update: Update) {
         let taken = match update {
             Update::Store(info) => self.put_store(info),
-            Update::Contact {
-                store,
-                at,
-                as_of,
-                link_up,
-                trusted,
-            } => self.put_contact(
-                &store,
-                Contact {
-                    at,
-                    as_of,
-                    link_up,
-                    trusted,
-                },
-            ),
-            Update::Item {
-                store,
-                item,
-                sku,
-                gtins,
-                name,
-            } => self.put_item(&store, item, &sku, gtins, name),
-            Update::Cell {
-                store,
-                item,
-                figures,
-                feed,
-            } => self.put_cell(&store, item, figures, feed),
+            Update::Contact { store, at, as_of, link_up, trusted } => {
+                self.put_contact(&store, Contact { at, as_of, link_up, trusted })
+            }
+            Update::Item { store, item, sku, gtins, name } => self.put_item(&store, item, &sku, gtins, name),
+            Update::Cell { store, item, figures, feed } => self.put_cell(&store, item, figures, feed),
         };
         if taken.is_none() {
             self.refused += 1;
@@ -354,15 +313,8 @@ impl Shared {
         // The place plus one has to fit as well.
         let item = ItemIx(u32::try_from(self.items.len()).ok().filter(|at| *at < u32::MAX)?);
         let sku: Arc<str> = sku.as_str().into();
-        let names = ItemNames {
-            sku: Arc::clone(&sku),
-            name: name.into(),
-            gtins: gtins.into(),
-        };
-        self.items.push(Item {
-            names,
-            column: Column::default(),
-        });
+        let names = ItemNames { sku: Arc::clone(&sku), name: name.into(), gtins: gtins.into() };
+        self.items.push(Item { names, column: Column::default() });
         self.by_sku.insert(sku, item);
         Some(item)
     }
@@ -370,9 +322,7 @@ impl Shared {
     fn put_cell(&mut self, store: &StoreId, no: ItemNo, figures: Figures, feed: u64) -> Option<()> {
         let store = self.directory.find(store.as_str())?;
         let slot = usize::try_from(no.0).ok().filter(|_| no.0 <= ITEMS_MAX)?;
-        let known = self.numbers[store.at()]
-            .get(slot)
-            .and_then(|at| at.checked_sub(1));
+        let known = self.numbers[store.at()].get(slot).and_then(|at| at.checked_sub(1));
         match known.map(ItemIx) {
             Some(item) => self.put_level(CellKey { item, store }, figures.into(), feed),
             None => {
@@ -383,9 +333,7 @@ impl Shared {
     }
 
     fn put_level(&mut self, cell: CellKey, level: Level, feed: u64) {
-        let before = self.items[cell.item.at()]
-            .column
-            .put(cell.store, level, low_half(feed));
+        let before = self.items[cell.item.at()].column.put(cell.store, level, low_half(feed));
         self.cells += usize::from(before.is_none());
         self.feed.record(cell, before, feed);
     }
@@ -441,26 +389,12 @@ mod tests {
 
     fn item(store: &str, no: u32, sku: &str) -> Update {
         let (store, sku) = (store.parse().unwrap(), sku.parse().unwrap());
-        Update::Item {
-            store,
-            item: ItemNo(no),
-            sku,
-            gtins: Vec::new(),
-            name: format!("the {no}"),
-        }
+        Update::Item { store, item: ItemNo(no), sku, gtins: Vec::new(), name: format!("the {no}") }
     }
 
     fn cell(store: &str, no: u32, free: i64, feed: u64) -> Update {
-        let figures = Figures {
-            free: Quantity::from_units(free),
-            ..Figures::default()
-        };
-        Update::Cell {
-            store: store.parse().unwrap(),
-            item: ItemNo(no),
-            figures,
-            feed,
-        }
+        let figures = Figures { free: Quantity::from_units(free), ..Figures::default() };
+        Update::Cell { store: store.parse().unwrap(), item: ItemNo(no), figures, feed }
     }
 
     fn free(index: &Index, store: &str, sku: &str) -> Option<i64> {
@@ -472,21 +406,13 @@ mod tests {
 
     fn changes(index: &Index, after: u64) -> Vec<(String, i64)> {
         let page = index.read().changes(Cursor(after), 100).unwrap();
-        page.changes
-            .iter()
-            .map(|c| (c.sku.to_string(), c.level.free.thousandths() / 1000))
-            .collect()
+        page.changes.iter().map(|c| (c.sku.to_string(), c.level.free.thousandths() / 1000)).collect()
     }
 
     #[test]
     fn stores_number_their_items_as_they_like_and_meet_at_the_sku() {
         let index = Index::new();
-        index.publish([
-            store("S1"),
-            store("S2"),
-            item("S1", 1, "milk"),
-            item("S2", 9, "milk"),
-        ]);
+        index.publish([store("S1"), store("S2"), item("S1", 1, "milk"), item("S2", 9, "milk")]);
         index.publish([cell("S1", 1, 4, 1), cell("S2", 9, 6, 2)]);
         assert_eq!(free(&index, "S1", "milk"), Some(4));
         assert_eq!(free(&index, "S2", "milk"), Some(6));
@@ -507,19 +433,11 @@ mod tests {
     #[test]
     fn a_cell_that_had_to_wait_still_comes_to_readers_of_the_feed() {
         let index = Index::new();
-        index.publish([
-            store("S1"),
-            item("S1", 1, "milk"),
-            cell("S1", 3, 5, 1),
-            cell("S1", 1, 1, 2),
-        ]);
+        index.publish([store("S1"), item("S1", 1, "milk"), cell("S1", 3, 5, 1), cell("S1", 1, 1, 2)]);
         let cursor = index.read().cursor();
         index.publish([item("S1", 3, "tea")]);
         index.publish([cell("S1", 1, 2, 3)]);
-        assert_eq!(
-            changes(&index, cursor.0),
-            [("milk".to_owned(), 2), ("tea".to_owned(), 5)]
-        );
+        assert_eq!(changes(&index, cursor.0), [("milk".to_owned(), 2), ("tea".to_owned(), 5)]);
         assert_eq!(changes(&index, 3), []);
     }
 
@@ -539,12 +457,7 @@ mod tests {
     #[test]
     fn an_item_that_is_renumbered_takes_its_figures_along() {
         let index = Index::new();
-        index.publish([
-            store("S1"),
-            item("S1", 1, "old"),
-            cell("S1", 1, 5, 1),
-            item("S1", 1, "new"),
-        ]);
+        index.publish([store("S1"), item("S1", 1, "old"), cell("S1", 1, 5, 1), item("S1", 1, "new")]);
         assert_eq!(free(&index, "S1", "old"), None);
         assert_eq!(free(&index, "S1", "new"), Some(5));
         assert_eq!(index.read().counts().cells, 1);
@@ -554,28 +467,12 @@ mod tests {
     fn an_unnamed_item_keeps_the_name_another_store_gave_it() {
         let index = Index::new();
         let unnamed = |store: &str| match item(store, 7, "milk") {
-            Update::Item {
-                store,
-                item,
-                sku,
-                gtins,
-                ..
-            } => Update::Item {
-                store,
-                item,
-                sku,
-                gtins,
-                name: String::new(),
-            },
+            Update::Item { store, item, sku, gtins, .. } => {
+                Update::Item { store, item, sku, gtins, name: String::new() }
+            }
             other => other,
         };
-        index.publish([
-            store("S1"),
-            store("S2"),
-            unnamed("S1"),
-            item("S2", 2, "milk"),
-            unnamed("S1"),
-        ]);
+        index.publish([store("S1"), store("S2"), unnamed("S1"), item("S2", 2, "milk"), unnamed("S1")]);
         let reading = index.read();
         assert_eq!(&*reading.names(reading.find("milk").unwrap()).name, "the 2");
     }
@@ -583,13 +480,8 @@ mod tests {
     #[test]
     fn a_rebuilt_index_continues_the_feed_it_had() {
         let index = Index::new();
-        let everything = [
-            store("S1"),
-            item("S1", 1, "a"),
-            item("S1", 2, "b"),
-            cell("S1", 1, 4, 70),
-            cell("S1", 2, 5, 30),
-        ];
+        let everything =
+            [store("S1"), item("S1", 1, "a"), item("S1", 2, "b"), cell("S1", 1, 4, 70), cell("S1", 2, 5, 30)];
         index.publish(everything);
         assert_eq!(changes(&index, 30), [("a".to_owned(), 4)]);
         index.publish([cell("S1", 2, 9, 71)]);
@@ -600,12 +492,7 @@ mod tests {
     #[test]
     fn the_feed_keeps_to_its_bound_and_says_what_it_lost() {
         let index = Index::with_feed_of(2);
-        index.publish([
-            store("S1"),
-            item("S1", 1, "a"),
-            item("S1", 2, "b"),
-            item("S1", 3, "c"),
-        ]);
+        index.publish([store("S1"), item("S1", 1, "a"), item("S1", 2, "b"), item("S1", 3, "c")]);
         index.publish([cell("S1", 1, 1, 1), cell("S1", 2, 1, 2), cell("S1", 3, 1, 3)]);
         assert_eq!(index.read().changes(Cursor(0), 10), Err(CursorTooOld));
         assert_eq!(changes(&index, 1).len(), 2);
@@ -628,26 +515,9 @@ mod tests {
         let index = Index::new();
         let (at, as_of) = (UnixMillis(2), UnixMillis(1));
         let id: StoreId = "S1".parse().unwrap();
-        index.publish([
-            store("S1"),
-            Update::Contact {
-                store: id,
-                at,
-                as_of,
-                link_up: true,
-                trusted: false,
-            },
-        ]);
+        index.publish([store("S1"), Update::Contact { store: id, at, as_of, link_up: true, trusted: false }]);
         let reading = index.read();
         let ix = reading.directory().find("S1").unwrap();
-        assert_eq!(
-            reading.contact(ix),
-            Some(Contact {
-                at,
-                as_of,
-                link_up: true,
-                trusted: false
-            })
-        );
+        assert_eq!(reading.contact(ix), Some(Contact { at, as_of, link_up: true, trusted: false }));
     }
 }

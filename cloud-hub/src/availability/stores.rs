@@ -45,9 +45,7 @@ impl Directory {
             return Some(ix);
         }
         let ix = StoreIx(u16::try_from(self.listed.len()).ok()?);
-        let at = self
-            .in_order
-            .partition_point(|other| self.listed[other.at()].info.id < info.id);
+        let at = self.in_order.partition_point(|other| self.listed[other.at()].info.id < info.id);
         self.in_order.insert(at, ix);
         self.by_id.insert(info.id.clone(), ix);
         self.listed.push(Listed::from(info));
@@ -82,24 +80,19 @@ impl Directory {
 
     /// Every store, by index.
     pub fn all(&self) -> impl Iterator<Item = StoreIx> + use<> {
-        (0..self.listed.len())
-            .filter_map(|at| u16::try_from(at).ok())
-            .map(StoreIx)
+        (0..self.listed.len()).filter_map(|at| u16::try_from(at).ok()).map(StoreIx)
     }
 
     /// How many ids come before `id`, or up to and with it.
     #[must_use]
     pub fn rank_after(&self, id: &str) -> usize {
-        self.in_order
-            .partition_point(|ix| self.get(*ix).info.id.as_str() <= id)
+        self.in_order.partition_point(|ix| self.get(*ix).info.id.as_str() <= id)
     }
 
     /// The squared chord from `from` to a store; infinite for a store without a place.
     #[must_use]
     pub fn chord_squared(&self, from: Point, ix: StoreIx) -> f64 {
-        self.get(ix)
-            .point
-            .map_or(f64::INFINITY, |point| point.chord_squared(from))
+        self.get(ix).point.map_or(f64::INFINITY, |point| point.chord_squared(from))
     }
 }
 
@@ -113,11 +106,7 @@ impl From<StoreInfo> for Listed {
     fn from(info: StoreInfo) -> Listed {
         let point = Place::new(info.lat, info.lon).ok().map(Point::from);
         let fingerprint = fingerprint(&info);
-        Listed {
-            info,
-            point,
-            fingerprint,
-        }
+        Listed { info, point, fingerprint }
     }
 }
 
@@ -152,11 +141,8 @@ mod tests {
         for id in ["S3", "S1", "S2"] {
             directory.put(info(id));
         }
-        let ids: Vec<&str> = directory
-            .in_order()
-            .iter()
-            .map(|ix| directory.get(*ix).info.id.as_str())
-            .collect();
+        let ids: Vec<&str> =
+            directory.in_order().iter().map(|ix| directory.get(*ix).info.id.as_str()).collect();
         assert_eq!(ids, ["S1", "S2", "S3"]);
         assert_eq!(directory.rank_after("S2"), 2);
         assert_eq!(directory.rank_after("S2a"), 2);
@@ -168,13 +154,7 @@ mod tests {
         let mut directory = Directory::default();
         let ix = directory.put(info("S1")).unwrap();
         let before = directory.get(ix).fingerprint;
-        assert_eq!(
-            directory.put(StoreInfo {
-                name: "new".to_owned(),
-                ..info("S1")
-            }),
-            Some(ix)
-        );
+        assert_eq!(directory.put(StoreInfo { name: "new".to_owned(), ..info("S1") }), Some(ix));
         assert_ne!(directory.get(ix).fingerprint, before);
         assert_eq!(directory.len(), 1);
     }
@@ -182,12 +162,7 @@ mod tests {
     #[test]
     fn a_store_without_a_place_is_near_to_nothing() {
         let mut directory = Directory::default();
-        let ix = directory
-            .put(StoreInfo {
-                lat: f64::NAN,
-                ..info("S1")
-            })
-            .unwrap();
+        let ix = directory.put(StoreInfo { lat: f64::NAN, ..info("S1") }).unwrap();
         let here = Point::from(Place::new(0.0, 0.0).unwrap());
         assert!(directory.chord_squared(here, ix) > reach_of_km(1e9));
     }

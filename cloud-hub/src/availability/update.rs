@@ -44,20 +44,9 @@ pub enum Update {
     },
     /// What a store's item number means. A cell that comes before its item waits for it; figures go with the number
     /// should it ever mean another item.
-    Item {
-        store: StoreId,
-        item: ItemNo,
-        sku: Sku,
-        gtins: Vec<Gtin>,
-        name: String,
-    },
+    Item { store: StoreId, item: ItemNo, sku: Sku, gtins: Vec<Gtin>, name: String },
     /// New figures of a cell. `feed` starts at 1 and only grows, from one publishing to the next and over restarts.
-    Cell {
-        store: StoreId,
-        item: ItemNo,
-        figures: Figures,
-        feed: u64,
-    },
+    Cell { store: StoreId, item: ItemNo, figures: Figures, feed: u64 },
 }
 
 /// What the index keeps of [`Figures`]; the rest follows from these three.
@@ -87,10 +76,6 @@ impl Level {
 
 impl From<Figures> for Level {
     fn from(figures: Figures) -> Level {
-        Level {
-            on_hand: figures.on_hand,
-            open: figures.open,
-            free: figures.free,
-        }
+        Level { on_hand: figures.on_hand, open: figures.open, free: figures.free }
     }
 }

@@ -79,9 +79,7 @@ impl Pki {
     /// When `folder` already holds something, or can't be written.
     pub fn create(folder: &Path, names: &[ServerName], now: UnixMillis) -> Result<Pki, PkiError> {
         if folder.exists() {
-            return Err(PkiError::Exists {
-                path: folder.to_owned(),
-            });
+            return Err(PkiError::Exists { path: folder.to_owned() });
         }
         let unnamed = folder.with_extension("new");
         // An init that was interrupted left this; its keys were never used.
@@ -97,9 +95,7 @@ impl Pki {
         write_new(&unnamed.join(SERVER_CERTIFICATE), &server.pem(), PUBLIC)?;
         std::fs::rename(&unnamed, folder).map_err(|e| FileError::new("naming", folder, e))?;
         sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
-        Ok(Pki {
-            folder: folder.to_owned(),
-        })
+        Ok(Pki { folder: folder.to_owned() })
     }
 
     /// The authority that `create` made.
@@ -108,13 +104,9 @@ impl Pki {
     /// When there is none.
     pub fn open(folder: &Path) -> Result<Pki, PkiError> {
         if !folder.join(CA_CERTIFICATE).exists() {
-            return Err(PkiError::Missing {
-                path: folder.to_owned(),
-            });
+            return Err(PkiError::Missing { path: folder.to_owned() });
         }
-        Ok(Pki {
-            folder: folder.to_owned(),
-        })
+        Ok(Pki { folder: folder.to_owned() })
     }
 
     /// A new certificate for a store, good for `days`.
@@ -143,10 +135,8 @@ impl Pki {
         if old.ends_at.0.saturating_sub(now.0) > RENEW_BEFORE_END {
             return Ok(Renewal::NotDue { ends_at: old.ends_at });
         }
-        let key = KeyPair::from_pem(&self.read(SERVER_KEY)?).map_err(|source| PkiError::NotOurs {
-            path: self.folder.join(SERVER_KEY),
-            source,
-        })?;
+        let key = KeyPair::from_pem(&self.read(SERVER_KEY)?)
+            .map_err(|source| PkiError::NotOurs { path: self.folder.join(SERVER_KEY), source })?;
         let certificate = server_params(&names, now)?.signed_by(&key, &self.authority()?.issuer)?;
         let path = self.folder.join(SERVER_CERTIFICATE);
         let unnamed = path.with_extension("pem.new");
@@ -154,9 +144,7 @@ impl Pki {
         write_new(&unnamed, &certificate.pem(), PUBLIC)?;
         std::fs::rename(&unnamed, &path).map_err(|e| FileError::new("naming", &path, e))?;
         sync_folder(&self.folder)?;
-        Ok(Renewal::Renewed {
-            ends_at: end_of(certificate.der()).unwrap_or_default(),
-        })
+        Ok(Renewal::Renewed { ends_at: end_of(certificate.der()).unwrap_or_default() })
     }
 
     /// What the hub needs to listen.
@@ -172,28 +160,16 @@ impl Pki {
         let key = PrivateKeyDer::from_pem_slice(self.read(SERVER_KEY)?.as_bytes())
             .map_err(|source| self.no_pem(SERVER_KEY, source))?;
         let ends_at = chain.first().and_then(|first| end_of(first)).unwrap_or_default();
-        Ok(ServerCertificates {
-            ca,
-            chain,
-            key,
-            ends_at,
-        })
+        Ok(ServerCertificates { ca, chain, key, ends_at })
     }
 
     fn authority(&self) -> Result<Authority, PkiError> {
         let certificate_pem = self.read(CA_CERTIFICATE)?;
-        let key = KeyPair::from_pem(&self.read(CA_KEY)?).map_err(|source| PkiError::NotOurs {
-            path: self.folder.join(CA_KEY),
-            source,
-        })?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key).map_err(|source| PkiError::NotOurs {
-            path: self.folder.join(CA_CERTIFICATE),
-            source,
-        })?;
-        Ok(Authority {
-            issuer,
-            certificate_pem,
-        })
+        let key = KeyPair::from_pem(&self.read(CA_KEY)?)
+            .map_err(|source| PkiError::NotOurs { path: self.folder.join(CA_KEY), source })?;
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, key)
+            .map_err(|source| PkiError::NotOurs { path: self.folder.join(CA_CERTIFICATE), source })?;
+        Ok(Authority { issuer, certificate_pem })
     }
 
     fn read(&self, name: &str) -> Result<String, PkiError> {
@@ -202,10 +178,7 @@ impl Pki {
     }
 
     fn no_pem(&self, name: &str, source: rustls::pki_types::pem::Error) -> PkiError {
-        PkiError::NoPem {
-            path: self.folder.join(name),
-            source,
-        }
+        PkiError::NoPem { path: self.folder.join(name), source }
     }
 }
 
@@ -213,10 +186,7 @@ impl ServerName {
     /// The names a hub on one machine answers to.
     #[must_use]
     pub fn local() -> Vec<ServerName> {
-        ["localhost", "127.0.0.1", "::1"]
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .collect()
+        ["localhost", "127.0.0.1", "::1"].iter().filter_map(|name| name.parse().ok()).collect()
     }
 
     fn alternative_name(&self) -> SanType {
@@ -260,15 +230,11 @@ impl Issued {
             return Err(PkiError::Exists { path: path.clone() });
         }
         std::fs::create_dir_all(folder).map_err(|e| FileError::new("making", folder, e))?;
-        let written = files
-            .iter()
-            .try_for_each(|(path, text, mode)| write_new(path, text, *mode));
+        let written = files.iter().try_for_each(|(path, text, mode)| write_new(path, text, *mode));
         if written.is_err() {
             // What is there now is ours: nothing was there before. A file that can't be removed stays, and is named
             // by the next attempt.
-            files
-                .iter()
-                .for_each(|(path, ..)| drop(std::fs::remove_file(path)));
+            files.iter().for_each(|(path, ..)| drop(std::fs::remove_file(path)));
         }
         written?;
         Ok(sync_folder(folder)?)
@@ -285,10 +251,7 @@ pub enum PkiError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("`{path}` does not hold what `cloud-hub init` wrote", path = path.display())]
-    NoPem {
-        path: PathBuf,
-        source: rustls::pki_types::pem::Error,
-    },
+    NoPem { path: PathBuf, source: rustls::pki_types::pem::Error },
     #[error("`{path}` does not hold what `cloud-hub init` wrote", path = path.display())]
     NotOurs { path: PathBuf, source: rcgen::Error },
     #[error("can't make a certificate")]
@@ -306,10 +269,7 @@ impl Authority {
         let key = new_key()?;
         let params = ca_params(now);
         let certificate_pem = params.self_signed(&key)?.pem();
-        Ok(Authority {
-            issuer: Issuer::new(params, key),
-            certificate_pem,
-        })
+        Ok(Authority { issuer: Issuer::new(params, key), certificate_pem })
     }
 
     fn sign(&self, params: CertificateParams) -> Result<(Certificate, KeyPair), PkiError> {
@@ -375,9 +335,7 @@ fn server_name_in(name: &GeneralName<'_>) -> Option<ServerName> {
         GeneralName::DNSName(name) => Ia5String::try_from(*name).ok().map(ServerName::Dns),
         GeneralName::IPAddress(bytes) => match bytes.len() {
             4 => <[u8; 4]>::try_from(*bytes).ok().map(|b| ServerName::Ip(b.into())),
-            _ => <[u8; 16]>::try_from(*bytes)
-                .ok()
-                .map(|b| ServerName::Ip(b.into())),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|b| ServerName::Ip(b.into())),
         },
         _ => None,
     }
@@ -385,9 +343,7 @@ fn server_name_in(name: &GeneralName<'_>) -> Option<ServerName> {
 
 fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixMillis> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    Some(UnixMillis(
-        certificate.validity().not_after.timestamp().checked_mul(1000)?,
-    ))
+    Some(UnixMillis(certificate.validity().not_after.timestamp().checked_mul(1000)?))
 }
 
 #[cfg(test)]
@@ -417,10 +373,7 @@ mod tests {
         assert_eq!(mode(&pki_folder.join("ca.key")), 0o600);
         assert_eq!(mode(&pki_folder.join("server.key")), 0o600);
         let out = folder.path().join("S0001");
-        pki.issue(&"S0001".parse().unwrap(), STORE_DAYS, NOW)
-            .unwrap()
-            .write_to(&out)
-            .unwrap();
+        pki.issue(&"S0001".parse().unwrap(), STORE_DAYS, NOW).unwrap().write_to(&out).unwrap();
         assert_eq!(mode(&out.join("store.key")), 0o600);
     }
 
@@ -463,10 +416,7 @@ mod tests {
         let server = pki.server().unwrap();
         assert_eq!(names_in(&server.chain[0]), names);
         assert_eq!(server.ends_at.0 / DAY_MS, NOW.0 / DAY_MS + i64::from(SERVER_DAYS));
-        assert!(matches!(
-            store_of(&server.chain[0]),
-            Err(crate::identity::IdentityError::NoStore)
-        ));
+        assert!(matches!(store_of(&server.chain[0]), Err(crate::identity::IdentityError::NoStore)));
     }
 
     #[test]
@@ -474,17 +424,9 @@ mod tests {
         let (_folder, pki) = pki();
         let before = pki.server().unwrap();
         let early = UnixMillis(NOW.0 + 200 * DAY_MS);
-        assert_eq!(
-            pki.renew_server_when_due(early).unwrap(),
-            Renewal::NotDue {
-                ends_at: before.ends_at
-            }
-        );
+        assert_eq!(pki.renew_server_when_due(early).unwrap(), Renewal::NotDue { ends_at: before.ends_at });
         let late = UnixMillis(NOW.0 + 300 * DAY_MS);
-        assert!(matches!(
-            pki.renew_server_when_due(late).unwrap(),
-            Renewal::Renewed { .. }
-        ));
+        assert!(matches!(pki.renew_server_when_due(late).unwrap(), Renewal::Renewed { .. }));
         let after = pki.server().unwrap();
         assert!(after.ends_at.0 >= late.0 + 365 * DAY_MS);
         assert_eq!(names_in(&after.chain[0]), names_in(&before.chain[0]));

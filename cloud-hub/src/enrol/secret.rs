@@ -21,11 +21,7 @@ pub struct FileError {
 
 impl FileError {
     pub(super) fn new(act: &'static str, path: &Path, source: io::Error) -> FileError {
-        FileError {
-            act,
-            path: path.to_owned(),
-            source,
-        }
+        FileError { act, path: path.to_owned(), source }
     }
 
     pub(super) fn is_already_there(&self) -> bool {
@@ -37,20 +33,13 @@ impl FileError {
 pub(super) fn create_private_folder(folder: &Path) -> Result<(), FileError> {
     let parent = folder.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(|e| FileError::new("making", parent, e))?;
-    DirBuilder::new()
-        .mode(0o700)
-        .create(folder)
-        .map_err(|e| FileError::new("making", folder, e))
+    DirBuilder::new().mode(0o700).create(folder).map_err(|e| FileError::new("making", folder, e))
 }
 
 /// Writes a file that must not be there yet, down to the disk.
 pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), FileError> {
     let write = || {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
@@ -59,12 +48,6 @@ pub(super) fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), FileEr
 
 /// Makes the names in a folder durable.
 pub(super) fn sync_folder(folder: &Path) -> Result<(), FileError> {
-    let folder = if folder.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        folder
-    };
-    File::open(folder)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| FileError::new("writing", folder, e))
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| FileError::new("writing", folder, e))
 }

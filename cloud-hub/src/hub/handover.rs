@@ -2,17 +2,11 @@
 
 use super::ledger::StoreLedger;
 use crate::storage::{Storage, StorageError};
-use sync_protocol::frame::Handover;
-use sync_protocol::limits::{BATCH_BODY_TARGET, RECORDS_MAX};
+use std::collections::HashSet;
+use sync_protocol::frame::{Handover, measure};
+use sync_protocol::limits::RECORDS_MAX;
 use sync_protocol::record::{HistoryDocument, HubStock, ItemRecord, KnownDocument, StoreStock, document_key};
 use sync_protocol::stock::HubHalf;
-
-/// Roughly what one record takes in a part, in bytes, on the large side.
-const ITEM_BYTES: usize = 300;
-const CELL_BYTES: usize = 16;
-const KNOWN_BYTES: usize = 32;
-const DOCUMENT_BYTES: usize = 64;
-const LINE_BYTES: usize = 8;
 
 /// All parts, in order; at least one, the last marked as such.
 pub(super) fn parts(
@@ -23,13 +17,21 @@ pub(super) fn parts(
     let mut cutter = Cutter::new(store, hub_life);
     storage.items(store.key)?.into_iter().for_each(|item| cutter.item(item));
     for (item, stored) in store.cells() {
-        let half = (stored.cell.hub != HubHalf::default()).then_some(HubStock { item, half: stored.cell.hub });
+        let half =
+            (stored.cell.hub != HubHalf::default()).then_some(HubStock { item, half: stored.cell.hub });
         cutter.cell(StoreStock { item, half: stored.cell.store }, half);
     }
-    store.cursors().for_each(|cursor| cutter.part().cursors.push(cursor));
+    store.cursors().for_each(|cursor| cutter.room(measure::cursor(&cursor)).cursors.push(cursor));
     let cut = store.facts.cut;
+    // After a restore of the hub a store tells its history once more, in a later epoch. The first telling says whether the figures
+    // hold a document.
+    let mut seen = HashSet::new();
     storage.history(store.key, &mut |epoch, document| {
-        cutter.known(&document);
+        let key = document_key(&document.source, &document.reference);
+        if !seen.insert(key) {
+            return;
+        }
+        cutter.known(key, &document);
         if (epoch, document.first_position) > cut {
             cutter.document(document);
         }
@@ -67,11 +69,11 @@ impl Cutter {
         self.parts.last_mut().expect("there is always a part: `new` makes the first")
     }
 
-    /// The part to put a record of `bytes` into: a new one once this one is full.
+    /// The part to put a record into that takes at most `bytes`: a new one where this one might grow past its frame.
     fn room(&mut self, bytes: usize) -> &mut Handover {
         self.bytes += bytes;
         let records = self.part().stock.len().max(self.part().known.len()).max(self.part().items.len());
-        if self.bytes > BATCH_BODY_TARGET || records >= RECORDS_MAX / 2 {
+        if self.bytes > measure::ROOM || records >= RECORDS_MAX / 2 {
             self.bytes = bytes;
             let last = self.part();
             let next = Handover {
@@ -90,28 +92,27 @@ impl Cutter {
     }
 
     fn item(&mut self, item: ItemRecord) {
-        self.room(ITEM_BYTES).items.push(item);
+        self.room(measure::item(&item)).items.push(item);
     }
 
     fn cell(&mut self, stock: StoreStock, half: Option<HubStock>) {
-        let part = self.room(CELL_BYTES);
+        let part = self.room(measure::store_stock(&stock) + half.as_ref().map_or(0, measure::hub_stock));
         part.stock.push(stock);
         part.halves.extend(half);
     }
 
-    fn known(&mut self, document: &HistoryDocument) {
+    fn known(&mut self, key: [u8; 16], document: &HistoryDocument) {
         let known = KnownDocument {
-            key: document_key(&document.source, &document.reference),
+            key,
             content: document.content,
             first_position: document.first_position,
             lines: u32::try_from(document.lines.len()).unwrap_or(u32::MAX),
         };
-        self.room(KNOWN_BYTES).known.push(known);
+        self.room(measure::KNOWN_BYTES).known.push(known);
     }
 
     fn document(&mut self, document: HistoryDocument) {
-        let bytes = DOCUMENT_BYTES + document.reference.as_str().len() + LINE_BYTES * document.lines.len();
-        self.room(bytes).documents.push(document);
+        self.room(measure::document(&document)).documents.push(document);
     }
 
     fn finish(mut self) -> Vec<Handover> {

@@ -2,7 +2,8 @@
 
 use crate::availability::{Figures, StoreInfo, Update};
 use crate::storage::{
-    AtCut, HistoryChunk, Quarantined, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor, StoredStore,
+    AtCut, HistoryChunk, Quarantined, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor,
+    StoredStore,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::digest::{Digest, Digested};
@@ -24,6 +25,8 @@ pub(super) struct StoreLedger {
     pub(super) key: StoreKey,
     pub(super) info: StoreInfo,
     pub(super) facts: StoreFacts,
+    /// The agent the hub goes by has said hello since this start of the hub.
+    pub(super) is_greeted: bool,
     /// Cell of item `n` at `n − 1`.
     cells: Vec<Option<StoredCell>>,
     at_cut: BTreeMap<ItemNo, AtCut>,
@@ -31,6 +34,8 @@ pub(super) struct StoreLedger {
     pub(super) up: Digest,
     pub(super) down: Digest,
     down_pending: BTreeMap<Seq, ItemNo>,
+    /// Cells whose store half is of an earlier epoch: the store has not told them in its own yet.
+    untold: BTreeSet<ItemNo>,
     /// The newest batch or heartbeat that said "this is all": its head and ledger position.
     complete_at: Option<(Seq, Position)>,
     changed: Changed,
@@ -51,17 +56,24 @@ struct Changed {
 }
 
 impl StoreLedger {
-    pub(super) fn new(key: StoreKey, info: StoreInfo, stored: StoredStore, items: &[ItemRecord]) -> StoreLedger {
+    pub(super) fn new(
+        key: StoreKey,
+        info: StoreInfo,
+        stored: StoredStore,
+        items: &[ItemRecord],
+    ) -> StoreLedger {
         let mut ledger = StoreLedger {
             key,
             info,
             facts: stored.facts,
+            is_greeted: false,
             cells: Vec::new(),
             at_cut: stored.at_cut,
             cursors: stored.cursors,
             up: Digest::default(),
             down: Digest::default(),
             down_pending: BTreeMap::new(),
+            untold: BTreeSet::new(),
             complete_at: None,
             changed: Changed::default(),
         };
@@ -70,6 +82,9 @@ impl StoreLedger {
             ledger.up.add(&CursorRecord { source: source.clone(), value: cursor.value.clone() });
         }
         for (item, stored) in stored.cells {
+            if stored.cell.store.epoch < ledger.facts.epoch {
+                ledger.untold.insert(item);
+            }
             ledger.up.add(&StoreStock { item, half: stored.cell.store });
             ledger.down.add(&HubStock { item, half: stored.cell.hub });
             if stored.down_seq > Seq(0) {
@@ -93,7 +108,13 @@ impl StoreLedger {
             history_mark: facts.history_mark,
             down_head: facts.down_head,
             hub_life,
+            heard_life: facts.heard_life,
         }
+    }
+
+    /// The start of the agent whose frames are taken now.
+    pub(super) fn boot(&self) -> Option<sync_protocol::Boot> {
+        self.facts.boots.last().map(|mark| mark.boot)
     }
 
     pub(super) fn cell(&self, item: ItemNo) -> Option<&StoredCell> {
@@ -105,12 +126,15 @@ impl StoreLedger {
     }
 
     pub(super) fn cursors(&self) -> impl Iterator<Item = CursorRecord> {
-        self.cursors.iter().map(|(source, cursor)| CursorRecord { source: source.clone(), value: cursor.value.clone() })
+        self.cursors
+            .iter()
+            .map(|(source, cursor)| CursorRecord { source: source.clone(), value: cursor.value.clone() })
     }
 
     /// Whether the store has sent everything it had when it last said so, and nothing beyond has been taken.
     pub(super) fn is_complete(&self) -> bool {
-        self.complete_at.is_some_and(|(head, _)| self.facts.state_mark >= head && self.facts.boot_head == head)
+        self.complete_at
+            .is_some_and(|(head, _)| self.facts.state_mark >= head && self.facts.boot_head == head)
     }
 
     fn place(&mut self, item: ItemNo) -> &mut Option<StoredCell> {
@@ -130,6 +154,7 @@ impl StoreLedger {
     /// Joins a store half. Says by how much the hub's own half moved in answer, if it did.
     pub(super) fn join(&mut self, stock: &StoreStock) -> Joined {
         let (epoch, trusted) = (self.facts.epoch, self.facts.trusted);
+        self.untold.remove(&stock.item);
         let stored = self.place(stock.item).get_or_insert_with(|| empty(epoch));
         let before = stored.cell;
         let first = before.store == StoreHalf { epoch, ..StoreHalf::default() };
@@ -140,13 +165,19 @@ impl StoreLedger {
         // A hub that has forgotten promises must not give back what they stand for.
         let returned = if trusted { stored.cell.honour_recalls() } else { Quantity::ZERO };
         let after = stored.cell;
-        if (before.store.in_, before.store.out) != (after.store.in_, after.store.out) && !self.at_cut.contains_key(&stock.item) {
+        if (before.store.in_, before.store.out) != (after.store.in_, after.store.out)
+            && !self.at_cut.contains_key(&stock.item)
+        {
             let at_cut = AtCut { in_: before.store.in_, out: before.store.out };
             self.at_cut.insert(stock.item, at_cut);
             self.changed.at_cut.insert(stock.item);
         }
         self.refresh_up(stock.item, &before.store, &after.store);
-        if returned > Quantity::ZERO { self.hub_half_moved(stock.item, &before.hub) } else { self.touch(stock.item) }
+        if returned > Quantity::ZERO {
+            self.hub_half_moved(stock.item, &before.hub)
+        } else {
+            self.touch(stock.item)
+        }
         if returned > Quantity::ZERO { Joined::AndReturned } else { Joined::Yes }
     }
 
@@ -291,6 +322,9 @@ impl StoreLedger {
     /// A consistent cut is there when the hub has all state up to a head the store called complete, nothing beyond it, and all
     /// history up to the position that head stands for.
     fn make_cut(&mut self) {
+        if self.is_complete() {
+            self.forget_untold();
+        }
         let Some((head, position)) = self.complete_at else { return };
         let facts = &mut self.facts;
         let whole = facts.state_mark == head && facts.boot_head == head && facts.history_mark >= position;
@@ -319,9 +353,6 @@ impl StoreLedger {
             self.up.add(&StoreStock { item, half: stored.cell.store });
             self.changed.cells.insert(item);
         }
-        for stored in self.cells.iter_mut().flatten() {
-            stored.cell.store.epoch = epoch;
-        }
         self.cursors().collect::<Vec<_>>().iter().for_each(|cursor| self.up.remove(cursor));
         self.cursors.retain(|_, cursor| cursor.at_cut != Some(None));
         for cursor in self.cursors.values_mut() {
@@ -346,21 +377,33 @@ impl StoreLedger {
             .filter(|(item, stored)| !is_named(item) && stored.cell.hub.promised == 0)
             .map(|(item, _)| item)
             .collect();
-        for item in nameless {
-            let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { continue };
-            self.up.remove(&StoreStock { item, half: stored.cell.store });
-            self.down.remove(&HubStock { item, half: stored.cell.hub });
-            self.down_pending.remove(&stored.down_seq);
-            *stored = StoredCell { feed: stored.feed, ..empty(self.facts.epoch) };
-            self.at_cut.remove(&item);
-            self.changed.cells.insert(item);
-        }
+        nameless.into_iter().for_each(|item| self.forget_cell(item));
     }
 
     /// The store lives in a later epoch than the hub remembers: nothing of that epoch has been taken.
     pub(super) fn enter_later_epoch(&mut self, epoch: Epoch) {
         self.new_epoch(epoch);
         self.facts.granted_to = None;
+    }
+
+    /// The store has told all it has: a cell that was not among it, it does not have.
+    fn forget_untold(&mut self) {
+        for item in std::mem::take(&mut self.untold) {
+            if self.cell(item).is_some_and(|stored| stored.cell.hub.promised == 0) {
+                self.forget_cell(item);
+            }
+        }
+    }
+
+    fn forget_cell(&mut self, item: ItemNo) {
+        let epoch = self.facts.epoch;
+        let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { return };
+        self.up.remove(&StoreStock { item, half: stored.cell.store });
+        self.down.remove(&HubStock { item, half: stored.cell.hub });
+        self.down_pending.remove(&stored.down_seq);
+        *stored = StoredCell { feed: stored.feed, ..empty(epoch) };
+        self.at_cut.remove(&item);
+        self.changed.cells.insert(item);
     }
 
     fn new_epoch(&mut self, epoch: Epoch) {
@@ -371,6 +414,7 @@ impl StoreLedger {
         facts.state_mark = Seq(0);
         facts.history_mark = Position(0);
         self.complete_at = None;
+        self.untold = self.cells().map(|(item, _)| item).collect();
         self.changed.facts = true;
     }
 
@@ -409,9 +453,14 @@ impl StoreLedger {
             cells.push((*item, *stored));
             updates.push(cell_update(&self.info, *item, stored));
         }
-        let sources: Vec<SourceId> =
-            if changed.all_cursors { self.cursors.keys().cloned().collect() } else { changed.cursors.into_iter().collect() };
-        let cursors = sources.into_iter().filter_map(|source| Some((source.clone(), self.cursors.get(&source)?.clone())));
+        let sources: Vec<SourceId> = if changed.all_cursors {
+            self.cursors.keys().cloned().collect()
+        } else {
+            changed.cursors.into_iter().collect()
+        };
+        let cursors = sources
+            .into_iter()
+            .filter_map(|source| Some((source.clone(), self.cursors.get(&source)?.clone())));
         let changes = StoreChanges {
             facts: changed.facts.then(|| self.facts.clone()),
             items: changed.items.into_values().collect(),
@@ -419,7 +468,11 @@ impl StoreLedger {
             cursors: cursors.collect(),
             forget_cursors: changed.all_cursors,
             forget_at_cut: changed.cut_made,
-            at_cut: changed.at_cut.into_iter().filter_map(|item| Some((item, *self.at_cut.get(&item)?))).collect(),
+            at_cut: changed
+                .at_cut
+                .into_iter()
+                .filter_map(|item| Some((item, *self.at_cut.get(&item)?)))
+                .collect(),
             history: changed.history,
             quarantine: changed.quarantine,
         };
@@ -455,7 +508,9 @@ impl HubRecords for StoreLedger {
                 break;
             }
             batch.upto = *seq;
-            batch.halves.extend(self.cell(*item).map(|stored| HubStock { item: *item, half: stored.cell.hub }));
+            batch
+                .halves
+                .extend(self.cell(*item).map(|stored| HubStock { item: *item, half: stored.cell.hub }));
         }
         if is_all {
             batch.upto = self.facts.down_head;

@@ -1,0 +1,19 @@
+//! The hub's core without a network: frames and orders in, answers, frames and figures out.
+
+use super::*;
+use crate::storage::sqlite::Sqlite;
+use headquarters::{Caller, Headquarters, MILK, SALT, said, units};
+use sync_protocol::frame::{Body, DownBatch, Handover, Marks};
+use sync_protocol::limits::FRAME_BYTES_MAX;
+use sync_protocol::record::{
+    CursorRecord, HistoryDocument, HistoryLine, HubStock, Kind, KnownDocument, StoreStock, Unreadable,
+    document_key,
+};
+use sync_protocol::stock::{HubHalf, StoreHalf};
+
+mod doors;
+mod epochs;
+mod failures;
+mod headquarters;
+mod merging;
+mod promises;

@@ -52,11 +52,7 @@ impl Links {
         let mut state = self.state();
         state.last += 1;
         let link = LinkId(state.last);
-        let live = Live {
-            store: store.clone(),
-            connection: connection.clone(),
-            hang_up,
-        };
+        let live = Live { store: store.clone(), connection: connection.clone(), hang_up };
         state.live.insert(link, live);
         let older = state.current.insert(store.clone(), link);
         if let Some(older) = older.and_then(|older| state.live.get(&older)) {
@@ -67,10 +63,7 @@ impl Links {
 
     /// Tells every link to go.
     pub(super) fn hang_up_all(&self, why: &Farewell) {
-        self.state()
-            .live
-            .values()
-            .for_each(|live| live.hang_up.because(why.clone()));
+        self.state().live.values().for_each(|live| live.hang_up.because(why.clone()));
     }
 
     /// Takes a connection that has ended off the list.
@@ -106,10 +99,7 @@ impl Links {
     pub fn wire(&self) -> Wire {
         let state = self.state();
         let mut wire = state.gone;
-        state
-            .live
-            .values()
-            .for_each(|live| wire.add(&live.connection.stats()));
+        state.live.values().for_each(|live| wire.add(&live.connection.stats()));
         wire
     }
 

@@ -20,11 +20,7 @@ impl Metrics {
     /// Makes them visible, together with the wire bytes of `links`.
     pub fn register(registry: &mut Registry, links: &Arc<Links>) -> Metrics {
         let metrics = Metrics::default();
-        registry.register(
-            "frames_received",
-            "Frames received from stores",
-            metrics.frames.clone(),
-        );
+        registry.register("frames_received", "Frames received from stores", metrics.frames.clone());
         registry.register_with_unit(
             "frame_received",
             "Bytes of frames received from stores, before QUIC and TLS",
@@ -56,8 +52,6 @@ impl Metrics {
     }
 
     pub(super) fn link_ended(&self, why: &Farewell) {
-        self.links_ended
-            .get_or_create(&Reason { reason: why.name() })
-            .inc();
+        self.links_ended.get_or_create(&Reason { reason: why.name() }).inc();
     }
 }

@@ -50,7 +50,9 @@ pub enum Arrival {
         room: Room,
     },
     /// The link is gone. Nothing more comes from it.
-    Down { link: LinkId },
+    Down {
+        link: LinkId,
+    },
 }
 
 /// The share of the driver's memory that an arrived frame takes up until it is dropped.
@@ -84,16 +86,8 @@ impl Inbox {
     async fn frame(&self, link: LinkId, bytes: Vec<u8>) -> Result<(), Stopped> {
         // Frames are never longer than FRAME_BYTES_MAX, so they always fit.
         let size = u32::try_from(bytes.len()).unwrap_or(ARRIVED_BYTES_MAX);
-        let room = Arc::clone(&self.room)
-            .acquire_many_owned(size)
-            .await
-            .map_err(|_| Stopped)?;
-        self.put(Arrival::Frame {
-            link,
-            bytes,
-            room: Room(room),
-        })
-        .await
+        let room = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Stopped)?;
+        self.put(Arrival::Frame { link, bytes, room: Room(room) }).await
     }
 
     async fn down(&self, link: LinkId) -> Result<(), Stopped> {
@@ -135,17 +129,7 @@ pub fn outlet() -> (Outlet, Answers) {
     let (answers, receiver) = mpsc::channel(ANSWERS_MAX);
     let (farewell, farewells) = watch::channel(None);
     let room = Arc::new(Semaphore::new(ANSWERED_BYTES_MAX as usize));
-    (
-        Outlet {
-            answers,
-            hang_up: HangUp(farewell),
-            room,
-        },
-        Answers {
-            queue: receiver,
-            farewells,
-        },
-    )
+    (Outlet { answers, hang_up: HangUp(farewell), room }, Answers { queue: receiver, farewells })
 }
 
 /// The driver's end of a link. Never waits.
@@ -317,10 +301,7 @@ mod tests {
     #[test]
     fn few_large_answers_fill_a_queue_too() {
         let (outlet, answers) = outlet();
-        let large = || Answer {
-            state: vec![0; ANSWERED_BYTES_MAX as usize / 2],
-            history: Vec::new(),
-        };
+        let large = || Answer { state: vec![0; ANSWERED_BYTES_MAX as usize / 2], history: Vec::new() };
         outlet.send(large());
         outlet.send(large());
         assert_eq!(*answers.farewells().borrow(), None);
@@ -345,11 +326,7 @@ mod tests {
             inbox.frame(LinkId(1), frame()).await.unwrap();
         }
         let mut held_back = std::pin::pin!(inbox.frame(LinkId(1), frame()));
-        assert!(
-            tokio::time::timeout(Duration::from_millis(20), &mut held_back)
-                .await
-                .is_err()
-        );
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut held_back).await.is_err());
         drop(arrivals.recv().await);
         held_back.await.unwrap();
     }

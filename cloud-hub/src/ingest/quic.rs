@@ -124,23 +124,13 @@ impl Ingest {
     ) -> Result<Ingest, ListenError> {
         let reset_key = reset_key(&certificates.key);
         let server = server_config(settings, certificates)?;
-        let failed = |source| ListenError::Socket {
-            address: settings.listen,
-            source,
-        };
+        let failed = |source| ListenError::Socket { address: settings.listen, source };
         let socket = bound_socket(settings.listen).map_err(failed)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let endpoint = Endpoint::new(endpoint_config(reset_key), Some(server), socket, runtime).map_err(failed)?;
+        let endpoint =
+            Endpoint::new(endpoint_config(reset_key), Some(server), socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
-        Ok(Ingest {
-            endpoint,
-            address,
-            shared: Shared {
-                inbox,
-                links,
-                metrics,
-            },
-        })
+        Ok(Ingest { endpoint, address, shared: Shared { inbox, links, metrics } })
     }
 
     #[must_use]
@@ -196,10 +186,7 @@ fn log_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended
         && error.is_panic()
     {
-        error!(
-            error = &error as &dyn std::error::Error,
-            "a connection's task panicked; the others go on"
-        );
+        error!(error = &error as &dyn std::error::Error, "a connection's task panicked; the others go on");
     }
 }
 
@@ -304,16 +291,10 @@ impl Shared {
     ) -> Farewell {
         let reading = async {
             let stream = stream_named_in(&mut receive).await?;
-            opened
-                .send((stream, send))
-                .await
-                .map_err(|_| Farewell::Stopping)?;
+            opened.send((stream, send)).await.map_err(|_| Farewell::Stopping)?;
             let mut splitter = Splitter::default();
             loop {
-                let chunk = receive
-                    .read_chunk(CHUNK_BYTES, true)
-                    .await?
-                    .ok_or(Farewell::Gone)?;
+                let chunk = receive.read_chunk(CHUNK_BYTES, true).await?.ok_or(Farewell::Gone)?;
                 splitter.push(&chunk.bytes);
                 while let Some(frame) = splitter.next()? {
                     self.metrics.frame(frame.len());
@@ -420,9 +401,8 @@ impl Pipe {
 
 /// Whose certificate the peer has shown. That it is of our authority, and still good, TLS has checked.
 fn speaks_for(connection: &Connection) -> Result<StoreId, Farewell> {
-    let shown = connection
-        .peer_identity()
-        .and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let shown =
+        connection.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
     let shown = shown.as_deref().and_then(|chain| chain.first());
     let certificate = shown.ok_or_else(|| Farewell::NoIdentity("no certificate was shown".to_owned()))?;
     store_of(certificate).map_err(|error| Farewell::NoIdentity(error.to_string()))
@@ -440,10 +420,7 @@ fn handshake_failure(error: &ConnectionError) -> &'static str {
 }
 
 fn panicked(error: JoinError) -> Farewell {
-    error!(
-        error = &error as &dyn std::error::Error,
-        "a link's task panicked; the other links go on"
-    );
+    error!(error = &error as &dyn std::error::Error, "a link's task panicked; the other links go on");
     Farewell::Misused("the hub failed on what this link sent")
 }
 
@@ -490,9 +467,7 @@ impl From<Stopped> for Farewell {
 fn server_config(settings: &Settings, certificates: Certificates) -> Result<ServerConfig, ListenError> {
     let crypto = QuicServerConfig::try_from(Arc::new(tls_config(certificates)?))?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
-    server
-        .max_incoming(INCOMING_MAX)
-        .transport_config(Arc::new(transport_config(settings)));
+    server.max_incoming(INCOMING_MAX).transport_config(Arc::new(transport_config(settings)));
     Ok(server)
 }
 

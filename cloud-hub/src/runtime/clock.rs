@@ -16,18 +16,13 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
     pub fn start() -> Clock {
-        Clock {
-            started: Instant::now(),
-        }
+        Clock { started: Instant::now() }
     }
 
     /// Both clocks at this moment.
     #[must_use]
     pub fn now(&self) -> Now {
-        Now {
-            wall: self.wall(),
-            ticks: Ticks(millis(self.running())),
-        }
+        Now { wall: self.wall(), ticks: Ticks(millis(self.running())) }
     }
 
     /// The wall clock at this moment. A clock set before 1970 reads as 1970.

@@ -32,9 +32,8 @@ const TICK_EVERY: u64 = 5_000;
 const PATIENCE_MIN: u64 = 1;
 
 /// Seconds.
-const ROUND_BUCKETS: [f64; 12] = [
-    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0,
-];
+const ROUND_BUCKETS: [f64; 12] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
 
 /// The core and everything it is connected to.
 pub struct Driver {
@@ -80,9 +79,7 @@ impl Driving {
     pub async fn ended(self) -> Result<(), Panicked> {
         // The sender is dropped with the thread's last breath, however it dies; joining then takes no time.
         drop(self.ended.await);
-        self.thread
-            .join()
-            .map_err(|panic| Panicked(words_of(panic.as_ref())))
+        self.thread.join().map_err(|panic| Panicked(words_of(panic.as_ref())))
     }
 }
 
@@ -102,11 +99,7 @@ struct Rounds {
 impl Rounds {
     fn new(driver: Driver) -> Rounds {
         let next_tick = driver.clock.now().ticks.plus(TICK_EVERY);
-        Rounds {
-            driver,
-            outlets: HashMap::new(),
-            next_tick,
-        }
+        Rounds { driver, outlets: HashMap::new(), next_tick }
     }
 
     fn run(mut self, runtime: &Handle) {
@@ -119,17 +112,10 @@ impl Rounds {
 
     /// Waits for arrivals or a deadline; `false` when there will be no more arrivals.
     async fn wait(&mut self, arrived: &mut Vec<Arrival>) -> bool {
-        let deadline = self
-            .driver
-            .hub
-            .next_deadline()
-            .map_or(self.next_tick, |at| at.min(self.next_tick));
+        let deadline = self.driver.hub.next_deadline().map_or(self.next_tick, |at| at.min(self.next_tick));
         let patience = deadline.since(self.driver.clock.now().ticks).max(PATIENCE_MIN);
         let arrivals = self.driver.arrivals.recv_many(arrived, ROUND_MAX);
-        tokio::time::timeout(Duration::from_millis(patience), arrivals)
-            .await
-            .is_err()
-            || !arrived.is_empty()
+        tokio::time::timeout(Duration::from_millis(patience), arrivals).await.is_err() || !arrived.is_empty()
     }
 
     /// One group: take in, commit, show, answer.

@@ -12,9 +12,8 @@ use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, UnixMillis};
 
 /// Seconds; a commit takes 0.1 ms on a good disk and 20 ms on a poor one.
-const COMMIT_BUCKETS: [f64; 12] = [
-    0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0,
-];
+const COMMIT_BUCKETS: [f64; 12] =
+    [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0];
 
 /// A storage under observation.
 pub struct Metered<S> {
@@ -33,13 +32,7 @@ impl<S: Storage> Metered<S> {
         registry.register("commits", "Groups of changes made durable", commits.clone());
         let help = "Time the storage took to make a group durable";
         registry.register_with_unit("commit", help, Unit::Seconds, commit_seconds.clone());
-        Metered {
-            storage,
-            clock,
-            health,
-            commits,
-            commit_seconds,
-        }
+        Metered { storage, clock, health, commits, commit_seconds }
     }
 }
 
@@ -50,8 +43,7 @@ impl<S: Storage> Storage for Metered<S> {
         match &committed {
             Ok(()) => {
                 self.commits.inc();
-                self.commit_seconds
-                    .observe((self.clock.running() - started).as_secs_f64());
+                self.commit_seconds.observe((self.clock.running() - started).as_secs_f64());
                 self.health.mended("storage");
             }
             Err(error) => self.health.fault("storage", format!("{error}: {}", error.source)),
@@ -110,10 +102,7 @@ mod tests {
     }
 
     fn feed_moved(to: u64) -> Changes {
-        Changes {
-            hub: Some(HubFacts { life: 1, feed: to }),
-            ..Changes::default()
-        }
+        Changes { hub: Some(HubFacts { life: 1, feed: to }), ..Changes::default() }
     }
 
     #[test]
@@ -130,19 +119,12 @@ mod tests {
     #[test]
     fn a_storage_that_takes_no_commits_shows_until_it_does() {
         let sqlite = Sqlite::open_in_memory().unwrap();
-        sqlite
-            .connection()
-            .execute_batch("ALTER TABLE hub RENAME TO hidden")
-            .unwrap();
+        sqlite.connection().execute_batch("ALTER TABLE hub RENAME TO hidden").unwrap();
         let (mut storage, health, _) = metered(sqlite);
         assert!(storage.commit(&feed_moved(2)).is_err());
         let faults = health.report(Clock::start().wall()).unwrap_err().to_string();
         assert!(faults.starts_with("storage: "), "{faults}");
-        storage
-            .storage
-            .connection()
-            .execute_batch("ALTER TABLE hidden RENAME TO hub")
-            .unwrap();
+        storage.storage.connection().execute_batch("ALTER TABLE hidden RENAME TO hub").unwrap();
         storage.commit(&feed_moved(2)).unwrap();
         assert!(health.report(Clock::start().wall()).is_ok());
     }

@@ -120,10 +120,7 @@ impl Running {
         let http = address_of(&listener, config)?;
         let (inbox, arrivals) = ingest::inbox();
         let ingest = shared.listen_quic(config, certificates, inbox, &mut registry)?;
-        let addresses = Addresses {
-            http,
-            quic: ingest.address(),
-        };
+        let addresses = Addresses { http, quic: ingest.address() };
         let lineage = core.life;
         let driver = shared.driver(core, arrivals, &mut registry);
         let (stop, stopped) = watch::channel(false);
@@ -134,16 +131,9 @@ impl Running {
         parts.spawn(serve_quic(ingest, stopped.clone()));
         parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
         parts.spawn(watch_keys(keys, stopped));
-        let running = Running {
-            addresses,
-            addresses_file: config.addresses_file(),
-            stop,
-            parts,
-            _lock: lock,
-        };
-        running
-            .publish_addresses()
-            .map_err(|source| data_folder(config, source))?;
+        let running =
+            Running { addresses, addresses_file: config.addresses_file(), stop, parts, _lock: lock };
+        running.publish_addresses().map_err(|source| data_folder(config, source))?;
         info!(http = %addresses.http, quic = %addresses.quic, "the hub is listening");
         Ok(running)
     }
@@ -178,9 +168,7 @@ impl Running {
             }
             outcome
         };
-        let outcome = tokio::time::timeout(STOP_MAX, last_parts)
-            .await
-            .unwrap_or(Err(PartFailed::TooSlow));
+        let outcome = tokio::time::timeout(STOP_MAX, last_parts).await.unwrap_or(Err(PartFailed::TooSlow));
         // Left behind, it would only point at nothing.
         drop(std::fs::remove_file(&self.addresses_file));
         outcome
@@ -210,12 +198,7 @@ struct Core {
 
 impl Shared {
     fn new() -> Shared {
-        Shared {
-            clock: Clock::start(),
-            health: Arc::default(),
-            index: Arc::default(),
-            links: Arc::default(),
-        }
+        Shared { clock: Clock::start(), health: Arc::default(), index: Arc::default(), links: Arc::default() }
     }
 
     /// Reads every cell into memory and makes it visible, which takes a moment, before anybody can ask.
@@ -231,21 +214,12 @@ impl Shared {
         let opening = move || {
             let fresh_life = random_life()?;
             let known_life = storage.hub(fresh_life)?.life;
-            let settings = Settings {
-                timing: Timing::default(),
-                fresh_life,
-                restored,
-            };
+            let settings = Settings { timing: Timing::default(), fresh_life, restored };
             let mut hub = Hub::open(Box::new(storage), settings)?;
             hub.each_initial_update(|updates| index.publish(updates))?;
-            Ok(Core {
-                hub,
-                life: if restored { fresh_life } else { known_life },
-            })
+            Ok(Core { hub, life: if restored { fresh_life } else { known_life } })
         };
-        tokio::task::spawn_blocking(opening)
-            .await
-            .map_err(StartError::Opening)?
+        tokio::task::spawn_blocking(opening).await.map_err(StartError::Opening)?
     }
 
     fn listen_quic(
@@ -255,16 +229,8 @@ impl Shared {
         inbox: Inbox,
         registry: &mut Registry,
     ) -> Result<quic::Ingest, quic::ListenError> {
-        let Quic {
-            listen,
-            mtu_max,
-            segmentation_offload,
-        } = config.quic;
-        let settings = quic::Settings {
-            listen,
-            mtu_max,
-            segmentation_offload,
-        };
+        let Quic { listen, mtu_max, segmentation_offload } = config.quic;
+        let settings = quic::Settings { listen, mtu_max, segmentation_offload };
         let metrics = ingest::Metrics::register(registry, &self.links);
         quic::Ingest::listen(&settings, certificates, inbox, Arc::clone(&self.links), metrics)
     }
@@ -305,19 +271,9 @@ impl Shared {
 }
 
 fn storefront_settings(config: &Config, lineage: u64) -> storefront::Settings {
-    let Freshness {
-        live_s,
-        offline_s,
-        hold_back_share_per_hour,
-        stop_after_s,
-    } = config.freshness;
+    let Freshness { live_s, offline_s, hold_back_share_per_hour, stop_after_s } = config.freshness;
     storefront::Settings {
-        freshness: availability::Freshness {
-            live_s,
-            offline_s,
-            hold_back_share_per_hour,
-            stop_after_s,
-        },
+        freshness: availability::Freshness { live_s, offline_s, hold_back_share_per_hour, stop_after_s },
         requests_per_second: config.storefront.requests_per_second,
         lineage,
         ..storefront::Settings::default()
@@ -338,9 +294,7 @@ fn lock(config: &Config) -> Result<File, StartError> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(StartError::Locked {
-                path: config.data_dir.clone(),
-            });
+            return Err(StartError::Locked { path: config.data_dir.clone() });
         }
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
@@ -351,10 +305,7 @@ fn lock(config: &Config) -> Result<File, StartError> {
 }
 
 fn data_folder(config: &Config, source: io::Error) -> StartError {
-    StartError::DataFolder {
-        path: config.data_dir.clone(),
-        source,
-    }
+    StartError::DataFolder { path: config.data_dir.clone(), source }
 }
 
 /// The hub's certificates, renewed where that is due.
@@ -367,11 +318,7 @@ fn certificates(folder: &Path, clock: Clock) -> Result<quic::Certificates, PkiEr
     if server.ends_at <= clock.wall() {
         warn!("the hub's certificate has ended; stores will refuse it");
     }
-    Ok(quic::Certificates {
-        ca: server.ca,
-        chain: server.chain,
-        key: server.key,
-    })
+    Ok(quic::Certificates { ca: server.ca, chain: server.chain, key: server.key })
 }
 
 fn http_listener(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -387,10 +334,7 @@ fn http_listener(address: SocketAddr) -> Result<TcpListener, StartError> {
 }
 
 fn address_of(listener: &TcpListener, config: &Config) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Http {
-        address: config.storefront.listen,
-        source,
-    })
+    listener.local_addr().map_err(|source| StartError::Http { address: config.storefront.listen, source })
 }
 
 async fn serve_quic(ingest: quic::Ingest, stopped: watch::Receiver<bool>) -> Ended {
@@ -400,18 +344,12 @@ async fn serve_quic(ingest: quic::Ingest, stopped: watch::Receiver<bool>) -> End
 
 /// Keys can be added and withdrawn while the hub runs.
 async fn watch_keys(keys: Arc<KeyRing>, mut stopped: watch::Receiver<bool>) -> Ended {
-    while tokio::time::timeout(KEYS_LOOK_EVERY, stopped.wait_for(|stopped| *stopped))
-        .await
-        .is_err()
-    {
+    while tokio::time::timeout(KEYS_LOOK_EVERY, stopped.wait_for(|stopped| *stopped)).await.is_err() {
         match keys.reload_if_changed() {
             Ok(true) => info!(keys = keys.len(), "the storefront's keys have been read again"),
             Ok(false) => {}
             Err(error) => {
-                warn!(
-                    error = &error as &dyn Error,
-                    "the storefront's keys stay as they were"
-                );
+                warn!(error = &error as &dyn Error, "the storefront's keys stay as they were");
             }
         }
     }
@@ -426,9 +364,7 @@ async fn serve_http(listener: TcpListener, router: Router, mut stopped: watch::R
     });
     let mut asked_to_stop = stopped.clone();
     let asked = async move { drop(asked_to_stop.wait_for(|stopped| *stopped).await) };
-    let serving = axum::serve(listener, router)
-        .with_graceful_shutdown(asked)
-        .into_future();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(asked).into_future();
     let late = async {
         drop(stopped.wait_for(|stopped| *stopped).await);
         tokio::time::sleep(LAST_REQUESTS_MAX).await;

@@ -34,19 +34,11 @@ impl Tally {
     }
 
     fn register_counters(&self, registry: &mut Registry) {
-        registry.register(
-            "frames_taken",
-            "Frames the core has looked at",
-            self.frames.clone(),
-        );
+        registry.register("frames_taken", "Frames the core has looked at", self.frames.clone());
         let help = "Frames dropped whole: unreadable, of a fenced agent, or about another store";
         registry.register("frames_dropped", help, self.frames_dropped.clone());
         registry.register("cells_merged", "Stock cells merged", self.cells_merged.clone());
-        registry.register(
-            "documents_received",
-            "Documents of store histories",
-            self.documents.clone(),
-        );
+        registry.register("documents_received", "Documents of store histories", self.documents.clone());
         let help = "Records that could not be understood and were put in quarantine";
         registry.register("records_quarantined", help, self.quarantined.clone());
         let help = "Digests that differed at equal heads; should never happen";
@@ -61,16 +53,8 @@ impl Tally {
 
     fn register_sizes(&self, registry: &mut Registry) {
         registry.register("stores", "Stores the hub knows", self.stores.clone());
-        registry.register(
-            "stores_linked",
-            "Stores with an open link",
-            self.stores_linked.clone(),
-        );
-        registry.register(
-            "quarantine_records",
-            "Records in quarantine",
-            self.in_quarantine.clone(),
-        );
+        registry.register("stores_linked", "Stores with an open link", self.stores_linked.clone());
+        registry.register("quarantine_records", "Records in quarantine", self.in_quarantine.clone());
         let help = "When the oldest record in quarantine came, since 1970; 0 without any";
         let oldest = self.oldest_in_quarantine.clone();
         registry.register_with_unit("quarantine_oldest_timestamp", help, Unit::Seconds, oldest);
@@ -102,8 +86,7 @@ impl Tally {
     /// How many records are in quarantine, and since when the oldest.
     pub(super) fn in_quarantine(&self, records: u64, since: Option<UnixMillis>) {
         self.in_quarantine.set(i64::try_from(records).unwrap_or(i64::MAX));
-        self.oldest_in_quarantine
-            .set(since.map_or(0, |since| since.0 / 1000));
+        self.oldest_in_quarantine.set(since.map_or(0, |since| since.0 / 1000));
     }
 
     fn dropped(&self, reason: &'static str, count: u64) {
@@ -125,11 +108,7 @@ mod tests {
     fn metrics_follow_the_core() {
         let mut registry = registry();
         let tally = Tally::register(&mut registry);
-        let mut counters = Counters {
-            cells_merged: 7,
-            frames_fenced: 1,
-            ..Counters::default()
-        };
+        let mut counters = Counters { cells_merged: 7, frames_fenced: 1, ..Counters::default() };
         counters.granted.insert("new_disk", 2);
         tally.count(&counters);
         counters.cells_merged = 9;

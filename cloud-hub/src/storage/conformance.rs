@@ -4,8 +4,8 @@
 //! everything by design, it gives the same one back).
 
 use super::{
-    AtCut, Changes, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Storage, StoreChanges, StoreFacts, StoreKey,
-    StoredCell, StoredCursor,
+    AtCut, Changes, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Storage, StoreChanges, StoreFacts,
+    StoreKey, StoredCell, StoredCursor,
 };
 use crate::availability::StoreInfo;
 use std::collections::BTreeMap;
@@ -89,7 +89,10 @@ fn the_ends_of_every_range_read_back(mut storage: Box<dyn Storage>, reopen: Reop
     let changes = StoreChanges {
         facts: Some(StoreFacts {
             epoch: Epoch(u32::MAX),
-            boots: vec![BootMark { boot: Boot(u64::MAX), first_seq: Seq(end) }, BootMark { boot: Boot(0), first_seq: Seq(0) }],
+            boots: vec![
+                BootMark { boot: Boot(u64::MAX), first_seq: Seq(end) },
+                BootMark { boot: Boot(0), first_seq: Seq(0) },
+            ],
             boot_head: Seq(end),
             granted_to: Some(Boot(u64::MAX)),
             state_mark: Seq(end),
@@ -100,6 +103,7 @@ fn the_ends_of_every_range_read_back(mut storage: Box<dyn Storage>, reopen: Reop
             last_contact: UnixMillis(i64::MAX),
             as_of: UnixMillis(i64::MIN),
             trusted: false,
+            heard_life: u64::MAX,
         }),
         cells: vec![(ItemNo(u32::MAX), cell(Epoch(u32::MAX), totals, [TOTAL_MAX; 3], end))],
         at_cut: vec![(ItemNo(u32::MAX), AtCut { in_: TOTAL_MAX, out: TOTAL_MAX })],
@@ -132,7 +136,8 @@ fn what_a_commit_does_not_speak_of_stays(mut storage: Box<dyn Storage>, reopen: 
 /// The second store's figures can't be held by any storage with signed numbers; the first store's must not happen either.
 fn a_commit_happens_whole_or_not_at_all(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
     let (first, second) = (added(&mut storage, "S0001"), added(&mut storage, "S0002"));
-    let impossible = StoreChanges { cells: vec![(ItemNo(1), cell(EPOCH, [0; 5], [0; 3], u64::MAX))], ..full_changes() };
+    let impossible =
+        StoreChanges { cells: vec![(ItemNo(1), cell(EPOCH, [0; 5], [0; 3], u64::MAX))], ..full_changes() };
     let stores = BTreeMap::from([(first, full_changes()), (second, impossible)]);
     let before = storage.hub(1).unwrap();
     let hub = Some(HubFacts { life: 2, feed: 5 });
@@ -291,7 +296,11 @@ fn cell(epoch: Epoch, store: [u64; 5], hub: [u64; 3], feed: u64) -> StoredCell {
     let [in_, out, granted, recalled, fulfilled] = store;
     let [promised, released, returned] = hub;
     let store = StoreHalf { epoch, in_, out, granted, recalled, fulfilled };
-    StoredCell { cell: Cell { store, hub: HubHalf { promised, released, returned } }, down_seq: Seq(feed / 2), feed }
+    StoredCell {
+        cell: Cell { store, hub: HubHalf { promised, released, returned } },
+        down_seq: Seq(feed / 2),
+        feed,
+    }
 }
 
 /// Something of everything.
@@ -299,7 +308,10 @@ fn full_changes() -> StoreChanges {
     StoreChanges {
         facts: Some(StoreFacts {
             epoch: EPOCH,
-            boots: vec![BootMark { boot: Boot(5), first_seq: Seq(1) }, BootMark { boot: Boot(6), first_seq: Seq(40) }],
+            boots: vec![
+                BootMark { boot: Boot(5), first_seq: Seq(1) },
+                BootMark { boot: Boot(6), first_seq: Seq(40) },
+            ],
             boot_head: Seq(80),
             granted_to: None,
             state_mark: Seq(75),
@@ -310,12 +322,14 @@ fn full_changes() -> StoreChanges {
             last_contact: UnixMillis(1_793_480_602_000),
             as_of: UnixMillis(1_793_480_601_000),
             trusted: true,
+            heard_life: 7,
         }),
         items: vec![item(1, ""), item(2, "butter"), item(300, "Äpfel")],
         cells: vec![
             (ItemNo(1), cell(EPOCH, [9_000, 1_235, 5_000, 1_000, 0], [2_000, 0, 500], 3)),
             (ItemNo(2), cell(EPOCH, [0; 5], [0; 3], 4)),
-            (ItemNo(300), cell(EPOCH, [7, 0, 0, 0, 0], [0; 3], 9)),
+            // Written by an incarnation before: figures of a later one replace it whole.
+            (ItemNo(300), cell(Epoch(2), [7, 0, 0, 0, 0], [0; 3], 9)),
         ],
         cursors: vec![
             (source("pos-db"), StoredCursor { value: vec![1, 2], at_cut: None }),
@@ -346,8 +360,12 @@ fn chunk(epoch: u32, base: u64, documents: &[(u64, usize)]) -> HistoryChunk {
     let documents: Vec<HistoryDocument> = documents.iter().map(document).collect();
     let upto = documents.last().map_or(Position(base), HistoryDocument::last_position);
     let batch = HistoryBatch { base: Position(base), upto, documents, ..HistoryBatch::default() };
-    let frame =
-        Frame { store: "S0001".parse().unwrap(), epoch: Epoch(epoch), boot: Boot(1), body: Body::History(batch) };
+    let frame = Frame {
+        store: "S0001".parse().unwrap(),
+        epoch: Epoch(epoch),
+        boot: Boot(1),
+        body: Body::History(batch),
+    };
     HistoryChunk { epoch: Epoch(epoch), upto, frame: encode(&frame) }
 }
 

@@ -53,6 +53,8 @@ pub struct StoreFacts {
     pub as_of: UnixMillis,
     /// Whether promises may be made from this store; false after a restore until its hello has been joined.
     pub trusted: bool,
+    /// The life of the hub in which an agent of the store was last welcomed or granted an epoch.
+    pub heard_life: u64,
 }
 
 /// A cell and its places in the sequences.

@@ -216,25 +216,9 @@ pub(super) fn read_query(query: Option<&str>) -> Result<Ask, Problem> {
     let quantity = quantity.unwrap_or(Quantity::ONE);
     let limit = usize::try_from(limit.unwrap_or(LIMIT_DEFAULT)).unwrap_or(usize::MAX);
     let in_stock = in_stock.unwrap_or_default();
-    let view = View {
-        detail: detail.unwrap_or_default(),
-        max_age_s,
-        explain: explain.unwrap_or_default(),
-    };
+    let view = View { detail: detail.unwrap_or_default(), max_age_s, explain: explain.unwrap_or_default() };
     let lines = skus.into_iter().map(|sku| AskLine { sku, quantity }).collect();
-    Ask {
-        lines,
-        scope: Scope {
-            near,
-            radius_km,
-            stores,
-            limit,
-            cursor,
-            in_stock,
-        },
-        view,
-    }
-    .checked()
+    Ask { lines, scope: Scope { near, radius_km, stores, limit, cursor, in_stock }, view }.checked()
 }
 
 /// Reads a body.
@@ -253,11 +237,7 @@ pub(super) fn read_body(body: &[u8]) -> Result<Ask, Problem> {
             format!("`limit` is `{limit}`; give a whole number from 1 to {LIMIT_MAX}"),
         ));
     }
-    if basket
-        .stores
-        .as_ref()
-        .is_some_and(|stores| stores.len() > STORES_MAX)
-    {
+    if basket.stores.as_ref().is_some_and(|stores| stores.len() > STORES_MAX) {
         return Err(too_many_stores());
     }
     let scope = Scope {
@@ -268,17 +248,8 @@ pub(super) fn read_body(body: &[u8]) -> Result<Ask, Problem> {
         cursor: basket.cursor.as_deref().map(PageCursor::read).transpose()?,
         in_stock: basket.in_stock,
     };
-    let view = View {
-        detail: basket.detail,
-        max_age_s: basket.max_age_s,
-        explain: basket.explain,
-    };
-    Ask {
-        lines: add_up(basket.items)?,
-        scope,
-        view,
-    }
-    .checked()
+    let view = View { detail: basket.detail, max_age_s: basket.max_age_s, explain: basket.explain };
+    Ask { lines: add_up(basket.items)?, scope, view }.checked()
 }
 
 /// Nothing but white space may follow the one value of a body.
@@ -287,10 +258,7 @@ fn json_end(body: &[u8]) -> Result<(), Problem> {
     rest.next();
     match rest.next() {
         None => Ok(()),
-        Some(_) => Err(Problem::new(
-            Kind::InvalidBody,
-            "something follows the JSON object",
-        )),
+        Some(_) => Err(Problem::new(Kind::InvalidBody, "something follows the JSON object")),
     }
 }
 
@@ -307,11 +275,7 @@ fn refused_body(error: &serde_path_to_error::Error<serde_json::Error>) -> Proble
 /// An error of the JSON reader may repeat a text of any length.
 fn shown_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    if text.chars().count() <= 300 {
-        text
-    } else {
-        text.chars().take(300).chain(['…']).collect()
-    }
+    if text.chars().count() <= 300 { text } else { text.chars().take(300).chain(['…']).collect() }
 }
 
 impl Ask {
@@ -357,18 +321,8 @@ fn add_sku(skus: &mut Vec<Sku>, value: &str, given: usize) -> Result<(), Problem
 }
 
 fn add_stores(stores: &mut Vec<String>, value: &str) -> Result<(), Problem> {
-    stores.extend(
-        value
-            .split(',')
-            .filter(|id| !id.is_empty())
-            .take(STORES_MAX + 1)
-            .map(str::to_owned),
-    );
-    if stores.len() > STORES_MAX {
-        Err(too_many_stores())
-    } else {
-        Ok(())
-    }
+    stores.extend(value.split(',').filter(|id| !id.is_empty()).take(STORES_MAX + 1).map(str::to_owned));
+    if stores.len() > STORES_MAX { Err(too_many_stores()) } else { Ok(()) }
 }
 
 fn too_many_stores() -> Problem {
@@ -379,11 +333,9 @@ fn too_many_stores() -> Problem {
 }
 
 fn read_quantity(value: &str) -> Result<Quantity, Problem> {
-    let quantity = value
-        .parse()
-        .map_err(|error: sync_protocol::quantity::InvalidQuantity| {
-            Problem::invalid("quantity", error.to_string())
-        })?;
+    let quantity = value.parse().map_err(|error: sync_protocol::quantity::InvalidQuantity| {
+        Problem::invalid("quantity", error.to_string())
+    })?;
     above_zero("quantity", quantity)
 }
 
@@ -391,27 +343,13 @@ fn above_zero(parameter: &str, quantity: Quantity) -> Result<Quantity, Problem> 
     if quantity.is_positive() {
         return Ok(quantity);
     }
-    Err(Problem::invalid(
-        parameter,
-        format!("quantity `{quantity}` is not above 0"),
-    ))
+    Err(Problem::invalid(parameter, format!("quantity `{quantity}` is not above 0")))
 }
 
 fn read_near(value: &str) -> Result<Place, Problem> {
-    let example = || {
-        format!(
-            "`near` is `{}`; give `LAT,LON` in degrees, as `52.52,13.405`",
-            shown(value)
-        )
-    };
-    let degrees = |text: &str| {
-        text.trim()
-            .parse::<f64>()
-            .map_err(|_| Problem::invalid("near", example()))
-    };
-    let (lat, lon) = value
-        .split_once(',')
-        .ok_or_else(|| Problem::invalid("near", example()))?;
+    let example = || format!("`near` is `{}`; give `LAT,LON` in degrees, as `52.52,13.405`", shown(value));
+    let degrees = |text: &str| text.trim().parse::<f64>().map_err(|_| Problem::invalid("near", example()));
+    let (lat, lon) = value.split_once(',').ok_or_else(|| Problem::invalid("near", example()))?;
     Place::new(degrees(lat)?, degrees(lon)?).map_err(|error| Problem::invalid("near", error.to_string()))
 }
 
@@ -419,26 +357,20 @@ fn read_detail(value: &str) -> Result<Detail, Problem> {
     match value {
         "exact" => Ok(Detail::Exact),
         "band" => Ok(Detail::Band),
-        other => Err(Problem::invalid(
-            "detail",
-            format!("`detail` is `{}`; give `exact` or `band`", shown(other)),
-        )),
+        other => {
+            Err(Problem::invalid("detail", format!("`detail` is `{}`; give `exact` or `band`", shown(other))))
+        }
     }
 }
 
 /// One line per sku, in the order in which they first came.
 fn add_up(items: Vec<BasketItem>) -> Result<Vec<AskLine>, Problem> {
     if items.is_empty() {
-        return Err(Problem::invalid(
-            "items",
-            "the basket is empty: give at least one item",
-        ));
+        return Err(Problem::invalid("items", "the basket is empty: give at least one item"));
     }
     if items.len() > SKUS_MAX {
-        let detail = format!(
-            "the basket has {} items, more than {SKUS_MAX}: ask in several requests",
-            items.len()
-        );
+        let detail =
+            format!("the basket has {} items, more than {SKUS_MAX}: ask in several requests", items.len());
         return Err(Problem::invalid("items", detail));
     }
     let mut lines: Vec<AskLine> = Vec::with_capacity(items.len());
@@ -451,10 +383,7 @@ fn add_up(items: Vec<BasketItem>) -> Result<Vec<AskLine>, Problem> {
             continue;
         };
         // A hundred quantities of 10¹² thousandths each fit an i64.
-        lines[line].quantity = lines[line]
-            .quantity
-            .checked_add(quantity)
-            .unwrap_or(Quantity::MAX);
+        lines[line].quantity = lines[line].quantity.checked_add(quantity).unwrap_or(Quantity::MAX);
     }
     Ok(lines)
 }
@@ -470,20 +399,8 @@ mod tests {
     #[test]
     fn a_plain_question_gets_the_defaults() {
         let ask = read_query(Some("sku=0042")).unwrap();
-        assert_eq!(
-            ask.lines,
-            [AskLine {
-                sku: "0042".parse().unwrap(),
-                quantity: Quantity::ONE
-            }]
-        );
-        assert_eq!(
-            ask.scope,
-            Scope {
-                limit: 20,
-                ..Scope::default()
-            }
-        );
+        assert_eq!(ask.lines, [AskLine { sku: "0042".parse().unwrap(), quantity: Quantity::ONE }]);
+        assert_eq!(ask.scope, Scope { limit: 20, ..Scope::default() });
         assert_eq!(ask.view, View::default());
     }
 
@@ -498,18 +415,8 @@ mod tests {
         assert_eq!(ask.lines[0].quantity, Quantity::from_thousandths(1500));
         assert_eq!(ask.scope.near, Place::new(52.5, -13.0).ok());
         assert_eq!(ask.scope.stores.unwrap(), ["S1", "S2", "S3"]);
-        assert_eq!(
-            (ask.scope.limit, ask.scope.in_stock, ask.scope.radius_km),
-            (7, true, Some(2.5))
-        );
-        assert_eq!(
-            ask.view,
-            View {
-                detail: Detail::Exact,
-                max_age_s: Some(60),
-                explain: true
-            }
-        );
+        assert_eq!((ask.scope.limit, ask.scope.in_stock, ask.scope.radius_km), (7, true, Some(2.5)));
+        assert_eq!(ask.view, View { detail: Detail::Exact, max_age_s: Some(60), explain: true });
     }
 
     #[test]
@@ -544,10 +451,7 @@ mod tests {
         ];
         for (query, parameter) in cases {
             let said = fault(read_query(Some(query)));
-            assert!(
-                said.contains(&format!("\"parameter\":\"{parameter}\"")),
-                "{query}: {said}"
-            );
+            assert!(said.contains(&format!("\"parameter\":\"{parameter}\"")), "{query}: {said}");
         }
     }
 
@@ -576,52 +480,22 @@ mod tests {
     fn a_bad_body_is_answered_with_the_field() {
         let cases = [
             (r#"{"items":[]}"#, r#""parameter":"items""#),
-            (
-                r#"{"items":[{"sku":"a","quantity":0}]}"#,
-                r#""parameter":"items[0].quantity""#,
-            ),
+            (r#"{"items":[{"sku":"a","quantity":0}]}"#, r#""parameter":"items[0].quantity""#),
             (
                 r#"{"items":[{"sku":"a","quantity":1},{"sku":"b","quantity":-2}]}"#,
                 r#""parameter":"items[1].quantity""#,
             ),
-            (
-                r#"{"items":[{"sku":"a","quantity":1.2345}]}"#,
-                r#""parameter":"items[0].quantity""#,
-            ),
-            (
-                r#"{"items":[{"sku":"a","quantity":null}]}"#,
-                r#""parameter":"items[0].quantity""#,
-            ),
-            (
-                r#"{"items":[{"sku":" a","quantity":1}]}"#,
-                r#""parameter":"items[0].sku""#,
-            ),
+            (r#"{"items":[{"sku":"a","quantity":1.2345}]}"#, r#""parameter":"items[0].quantity""#),
+            (r#"{"items":[{"sku":"a","quantity":null}]}"#, r#""parameter":"items[0].quantity""#),
+            (r#"{"items":[{"sku":" a","quantity":1}]}"#, r#""parameter":"items[0].sku""#),
             (r#"{"items":[{"sku":"a"}]}"#, "missing field `quantity`"),
-            (
-                r#"{"items":[{"sku":"a","quantity":1}],"nearby":1}"#,
-                "unknown field `nearby`",
-            ),
-            (
-                r#"{"items":[{"sku":"a","quantity":1}],"near":{"lat":91,"lon":0}}"#,
-                r#""parameter":"near""#,
-            ),
-            (
-                r#"{"items":[{"sku":"a","quantity":1}],"limit":501}"#,
-                r#""parameter":"limit""#,
-            ),
-            (
-                r#"{"items":[{"sku":"a","quantity":1}],"radius_km":5}"#,
-                r#""parameter":"radius_km""#,
-            ),
+            (r#"{"items":[{"sku":"a","quantity":1}],"nearby":1}"#, "unknown field `nearby`"),
+            (r#"{"items":[{"sku":"a","quantity":1}],"near":{"lat":91,"lon":0}}"#, r#""parameter":"near""#),
+            (r#"{"items":[{"sku":"a","quantity":1}],"limit":501}"#, r#""parameter":"limit""#),
+            (r#"{"items":[{"sku":"a","quantity":1}],"radius_km":5}"#, r#""parameter":"radius_km""#),
             (r#"{"items":[{"sku":"a","quantity":1}]} x"#, "follows"),
-            (
-                r#"{"items":[{"sku":"a","quantity":1}],"near":[13.4,52.5]}"#,
-                r#""parameter":"near""#,
-            ),
-            (
-                r#"{"items":[{"sku":"a","quantity":1}],"near":{"lat":1}}"#,
-                "write a place as",
-            ),
+            (r#"{"items":[{"sku":"a","quantity":1}],"near":[13.4,52.5]}"#, r#""parameter":"near""#),
+            (r#"{"items":[{"sku":"a","quantity":1}],"near":{"lat":1}}"#, "write a place as"),
             ("", "JSON object"),
             ("[]", "JSON object"),
             ("{", "EOF"),
@@ -640,10 +514,8 @@ mod tests {
 
     #[test]
     fn every_documented_parameter_is_taken_and_every_taken_one_documented() {
-        let documented: Vec<String> = AvailabilityParams::into_params(|| None)
-            .into_iter()
-            .map(|parameter| parameter.name)
-            .collect();
+        let documented: Vec<String> =
+            AvailabilityParams::into_params(|| None).into_iter().map(|parameter| parameter.name).collect();
         assert_eq!(documented, AVAILABILITY_PARAMS);
     }
 }

@@ -59,10 +59,8 @@ pub(super) async fn get_availability(
 ) -> Result<Response, Problem> {
     let ask = read_query(request.uri().query())?;
     let known = Known::to(request.headers());
-    let (tag, body) = answered(&site, ask, move |survey, ask, now| {
-        write_items(survey, ask, now, &known)
-    })
-    .await?;
+    let (tag, body) =
+        answered(&site, ask, move |survey, ask, now| write_items(survey, ask, now, &known)).await?;
     Ok(match body {
         Some(body) => tagged(body, tag, &site.cache_control),
         None => not_modified(tag, &site.cache_control),
@@ -104,10 +102,7 @@ pub(super) async fn query_availability(
 
 fn refused_body(rejection: &BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(
-            Kind::BodyTooLarge,
-            format!("the body has more than {BODY_BYTES_MAX} bytes"),
-        );
+        return Problem::new(Kind::BodyTooLarge, format!("the body has more than {BODY_BYTES_MAX} bytes"));
     }
     Problem::new(Kind::InvalidBody, "the body broke off")
 }
@@ -118,11 +113,7 @@ async fn answered<T: Send + 'static>(
     ask: Ask,
     write: impl FnOnce(&Survey, &Ask, UnixMillis) -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let stores = if ask.scope.in_stock {
-        usize::from(u16::MAX)
-    } else {
-        ask.scope.limit
-    };
+    let stores = if ask.scope.in_stock { usize::from(u16::MAX) } else { ask.scope.limit };
     let cells = ask.lines.len() * stores.min(site.store_count());
     let site = Arc::clone(site);
     let look_and_write = move || {
@@ -134,8 +125,7 @@ async fn answered<T: Send + 'static>(
         return look_and_write();
     }
     let task = tokio::task::spawn_blocking(look_and_write);
-    task.await
-        .map_err(|_| Problem::new(Kind::Internal, "the answer could not be put together"))?
+    task.await.map_err(|_| Problem::new(Kind::Internal, "the answer could not be put together"))?
 }
 
 /// The answer's tag, and its body unless the caller has it already.
@@ -150,9 +140,7 @@ fn write_items(survey: &Survey, ask: &Ask, now: UnixMillis, known: &Known) -> (H
             sku: wanted.sku.as_str(),
             name: names.map(|names| &*names.name).filter(|name| !name.is_empty()),
             known: names.is_some(),
-            stores: stores
-                .map(|seen| store_row(survey, seen, line, ask, &mut gist))
-                .collect(),
+            stores: stores.map(|seen| store_row(survey, seen, line, ask, &mut gist)).collect(),
         }
     });
     let items: Vec<ItemAvailability<'_>> = items.collect();
@@ -191,21 +179,14 @@ fn store_row<'a>(
         age_s: seen.standing.age_s,
         distance_km: seen.distance_km,
         withheld: seen.standing.withheld,
-        explain: ask
-            .view
-            .explain
-            .then(|| explain(figure.level, &seen.standing, &figure.offer)),
+        explain: ask.view.explain.then(|| explain(figure.level, &seen.standing, &figure.offer)),
     }
 }
 
 fn write_basket(survey: &Survey, ask: &Ask, now: UnixMillis) -> Vec<u8> {
     let answer = BasketAvailability {
         answered_at: Timestamp(now),
-        stores: survey
-            .stores
-            .iter()
-            .map(|seen| store_basket(survey, seen, ask))
-            .collect(),
+        stores: survey.stores.iter().map(|seen| store_basket(survey, seen, ask)).collect(),
         unknown_skus: unknown_skus(survey, ask),
         unknown_stores: &survey.unknown_stores,
         next: survey.next.as_deref(),
@@ -216,12 +197,8 @@ fn write_basket(survey: &Survey, ask: &Ask, now: UnixMillis) -> Vec<u8> {
 
 fn store_basket<'a>(survey: &'a Survey, seen: &'a Seen, ask: &'a Ask) -> StoreBasket<'a> {
     let info = &survey.listed(seen).info;
-    let lines: Vec<BasketLine<'a>> = ask
-        .lines
-        .iter()
-        .enumerate()
-        .map(|(line, wanted)| basket_line(seen, line, wanted, ask))
-        .collect();
+    let lines: Vec<BasketLine<'a>> =
+        ask.lines.iter().enumerate().map(|(line, wanted)| basket_line(seen, line, wanted, ask)).collect();
     StoreBasket {
         store: info.id.as_str(),
         name: &info.name,
@@ -243,19 +220,13 @@ fn basket_line<'a>(seen: &Seen, line: usize, wanted: &'a AskLine, ask: &Ask) -> 
         available: figure.shown,
         band: figure.band,
         can_fulfil: figure.can_fulfil,
-        explain: ask
-            .view
-            .explain
-            .then(|| explain(figure.level, &seen.standing, &figure.offer)),
+        explain: ask.view.explain.then(|| explain(figure.level, &seen.standing, &figure.offer)),
     }
 }
 
 fn unknown_skus<'a>(survey: &Survey, ask: &'a Ask) -> Vec<&'a str> {
     let lines = ask.lines.iter().zip(&survey.names);
-    lines
-        .filter(|(_, names)| names.is_none())
-        .map(|(line, _)| line.sku.as_str())
-        .collect()
+    lines.filter(|(_, names)| names.is_none()).map(|(line, _)| line.sku.as_str()).collect()
 }
 
 /// What is told of one item in one store.

@@ -95,11 +95,9 @@ fn read(site: &Site, query: Option<&str>) -> Result<(Option<Cursor>, usize), Pro
     let (mut after, mut limit) = (None, None);
     for pair in pairs(query, &["after", "limit"]) {
         match pair? {
-            ("after", value) => once(
-                &mut after,
-                "after",
-                read_feed("after", &value, site.settings().lineage)?,
-            )?,
+            ("after", value) => {
+                once(&mut after, "after", read_feed("after", &value, site.settings().lineage)?)?
+            }
             (_, value) => once(&mut limit, "limit", whole("limit", &value, 1..=LIMIT_MAX)?)?,
         }
     }
@@ -107,15 +105,10 @@ fn read(site: &Site, query: Option<&str>) -> Result<(Option<Cursor>, usize), Pro
 }
 
 fn wants_events(headers: &HeaderMap) -> bool {
-    let accepted = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut kinds = accepted.flat_map(|value| value.split(','));
     kinds.any(|kind| {
-        kind.split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+        kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
     })
 }
 
@@ -130,9 +123,7 @@ fn last_event(site: &Site, headers: &HeaderMap) -> Result<Option<Cursor>, Proble
 fn follow(site: Arc<Site>, after: Option<Cursor>) -> Result<Response, Problem> {
     let after = match after {
         // Asked here, a cursor that is too old is an answer; later it could only be an event.
-        Some(after) => look(&site, after, 1)
-            .map(|_| after)
-            .map_err(|error| too_old(error, "after"))?,
+        Some(after) => look(&site, after, 1).map(|_| after).map_err(|error| too_old(error, "after"))?,
         None => site.index().read().cursor(),
     };
     let place = site.stream_place().ok_or_else(|| {
@@ -161,26 +152,18 @@ pub(super) fn look(site: &Site, after: Cursor, limit: usize) -> Result<Look, Cur
     let page = reading.changes(after, limit)?;
     let standing = |change: &Changed| site.freshness().standing(reading.contact(change.store), now);
     let standings = page.changes.iter().map(standing).collect();
-    Ok(Look {
-        page,
-        directory: Arc::clone(reading.directory()),
-        standings,
-    })
+    Ok(Look { page, directory: Arc::clone(reading.directory()), standings })
 }
 
 impl Look {
     pub(super) fn changes(&self) -> impl Iterator<Item = Change<'_>> {
-        self.page
-            .changes
-            .iter()
-            .zip(&self.standings)
-            .map(|(change, standing)| Change {
-                store: self.directory.get(change.store).info.id.as_str(),
-                sku: &change.sku,
-                available: standing.offer(change.level.free).available,
-                state: standing.state,
-                as_of: standing.as_of.map(Timestamp),
-                withheld: standing.withheld,
-            })
+        self.page.changes.iter().zip(&self.standings).map(|(change, standing)| Change {
+            store: self.directory.get(change.store).info.id.as_str(),
+            sku: &change.sku,
+            available: standing.offer(change.level.free).available,
+            state: standing.state,
+            as_of: standing.as_of.map(Timestamp),
+            withheld: standing.withheld,
+        })
     }
 }

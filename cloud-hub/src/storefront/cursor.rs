@@ -65,11 +65,7 @@ pub(super) fn read_feed(parameter: &'static str, text: &str, lineage: u64) -> Re
     match parts.and_then(|(lineage, at)| Some((number(lineage)?, number(at)?))) {
         Some((read, at)) if read == lineage => Ok(Cursor(at)),
         Some(_) => Err(too_old(CursorTooOld, parameter)),
-        None => Err(foreign(
-            parameter,
-            text,
-            "a cursor from /v1/changes or /v1/snapshot",
-        )),
+        None => Err(foreign(parameter, text, "a cursor from /v1/changes or /v1/snapshot")),
     }
 }
 
@@ -81,10 +77,7 @@ pub(super) fn too_old(_: CursorTooOld, parameter: &'static str) -> Problem {
 }
 
 fn foreign(parameter: &'static str, text: &str, wanted: &str) -> Problem {
-    Problem::invalid(
-        parameter,
-        format!("`{parameter}` is `{}`; give {wanted}, unchanged", shown(text)),
-    )
+    Problem::invalid(parameter, format!("`{parameter}` is `{}`; give {wanted}, unchanged", shown(text)))
 }
 
 #[cfg(test)]
@@ -93,17 +86,9 @@ mod tests {
 
     #[test]
     fn a_page_cursor_reads_back() {
-        let cursor = PageCursor {
-            order: 7,
-            key: 4.5_f64.to_bits(),
-            store: "S0042".to_owned(),
-        };
+        let cursor = PageCursor { order: 7, key: 4.5_f64.to_bits(), store: "S0042".to_owned() };
         assert_eq!(PageCursor::read(&cursor.write()), Ok(cursor));
-        let empty = PageCursor {
-            order: 0,
-            key: 0,
-            store: String::new(),
-        };
+        let empty = PageCursor { order: 0, key: 0, store: String::new() };
         assert_eq!(PageCursor::read(&empty.write()), Ok(empty));
     }
 
@@ -117,32 +102,14 @@ mod tests {
     #[test]
     fn any_other_text_is_refused_as_such() {
         let long = format!("p{}", "0".repeat(5000));
-        for text in [
-            "",
-            "p",
-            "p00",
-            "f1-2",
-            "pzz",
-            "p+0000000",
-            "é",
-            &long,
-            "p00000000000000000000000000000000ff",
-        ] {
+        for text in
+            ["", "p", "p00", "f1-2", "pzz", "p+0000000", "é", &long, "p00000000000000000000000000000000ff"]
+        {
             assert!(PageCursor::read(text).is_err(), "{text}");
         }
-        for text in [
-            "",
-            "f",
-            "f1",
-            "f1-",
-            "f-1",
-            "f1-g",
-            "f1--1",
-            "f+1-1",
-            "p00",
-            "f1-11111111111111111",
-            "1-1",
-        ] {
+        for text in
+            ["", "f", "f1", "f1-", "f-1", "f1-g", "f1--1", "f+1-1", "p00", "f1-11111111111111111", "1-1"]
+        {
             assert!(
                 read_feed("after", text, 1).is_err_and(|p| p != too_old(CursorTooOld, "after")),
                 "{text}"

@@ -156,12 +156,7 @@ impl Follower {
     fn write_changes(&self, look: &Look, chunk: &mut Vec<u8>) {
         let lineage = self.site.settings().lineage;
         for (changed, change) in look.page.changes.iter().zip(look.changes()) {
-            event(
-                chunk,
-                "change",
-                Some(&write_feed(changed.cursor, lineage)),
-                &change,
-            );
+            event(chunk, "change", Some(&write_feed(changed.cursor, lineage)), &change);
         }
     }
 
@@ -171,10 +166,7 @@ impl Follower {
             let reading = self.site.index().read();
             (Arc::clone(reading.directory()), self.site.standings(&reading))
         };
-        let now: Vec<_> = standings
-            .iter()
-            .map(|standing| (standing.state, standing.withheld))
-            .collect();
+        let now: Vec<_> = standings.iter().map(|standing| (standing.state, standing.withheld)).collect();
         for (store, standing) in directory.all().zip(&standings) {
             if self.told.get(store.at()) != Some(&now[store.at()]) {
                 let status = StoreStatus::new(&directory.get(store).info, standing);

@@ -53,11 +53,7 @@ fn granted(level: &Level) -> String {
     if level.claim().is_zero() {
         return "Nothing is set aside for the web.".to_owned();
     }
-    let open = if level.open.is_zero() {
-        "none".to_owned()
-    } else {
-        level.open.to_string()
-    };
+    let open = if level.open.is_zero() { "none".to_owned() } else { level.open.to_string() };
     format!(
         "{} are set aside for the web, {open} of them promised to orders: {} free.",
         level.claim(),
@@ -67,18 +63,12 @@ fn granted(level: &Level) -> String {
 
 /// Why what lies on the shelf is not all for the web, where that is the question.
 fn walk_in(level: &Level) -> String {
-    let rest = level
-        .on_hand
-        .thousandths()
-        .saturating_sub(level.claim().thousandths());
+    let rest = level.on_hand.thousandths().saturating_sub(level.claim().thousandths());
     if rest > 0 {
         let rest = Quantity::from_thousandths(rest);
         format!(" {rest} more are on hand, kept for customers in the store.")
     } else if level.shortfall().is_positive() {
-        format!(
-            " The shelf is {} short of that: the tills sold below the line.",
-            level.shortfall()
-        )
+        format!(" The shelf is {} short of that: the tills sold below the line.", level.shortfall())
     } else {
         String::new()
     }
@@ -104,28 +94,16 @@ mod tests {
 
     fn said(silent_s: i64, trusted: bool, level: Option<Level>) -> Explanation {
         let at = UnixMillis(NOW.0 - silent_s * 1000);
-        let contact = Contact {
-            at,
-            as_of: at,
-            link_up: silent_s < 60,
-            trusted,
-        };
-        let freshness = Freshness {
-            hold_back_share_per_hour: 0.1,
-            stop_after_s: 86_400,
-            ..Freshness::default()
-        };
+        let contact = Contact { at, as_of: at, link_up: silent_s < 60, trusted };
+        let freshness =
+            Freshness { hold_back_share_per_hour: 0.1, stop_after_s: 86_400, ..Freshness::default() };
         let standing = freshness.standing(Some(contact), NOW);
         explain(level, &standing, &standing.offer(level.unwrap_or_default().free))
     }
 
     fn level(on_hand: i64, open: i64, free: i64) -> Option<Level> {
         let units = Quantity::from_units;
-        Some(Level {
-            on_hand: units(on_hand),
-            open: units(open),
-            free: units(free),
-        })
+        Some(Level { on_hand: units(on_hand), open: units(open), free: units(free) })
     }
 
     #[test]
@@ -146,18 +124,8 @@ mod tests {
             (1, true, level(0, 2, 0), "The shelf is 2 short of that"),
             (1, true, level(-1, 0, 0), "Nothing is set aside for the web."),
             (1, true, None, "does not carry the item"),
-            (
-                10_800,
-                true,
-                level(20, 0, 10),
-                "last heard from 3 h ago, so 30.0 % of that is held back: 3.",
-            ),
-            (
-                90_000,
-                true,
-                level(20, 0, 10),
-                "last heard from 25 h ago, longer than",
-            ),
+            (10_800, true, level(20, 0, 10), "last heard from 3 h ago, so 30.0 % of that is held back: 3."),
+            (90_000, true, level(20, 0, 10), "last heard from 25 h ago, longer than"),
             (1, false, level(20, 0, 10), "restored from a backup"),
         ];
         for (silent_s, trusted, level, expected) in cases {

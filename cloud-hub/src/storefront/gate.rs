@@ -33,16 +33,9 @@ pub(super) async fn gate(State(site): State<Arc<Site>>, request: Request, next: 
             response
         }
     };
-    response
-        .headers_mut()
-        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let took = site.running().saturating_sub(started);
-    tracing::debug!(
-        route = route.name(),
-        status = response.status().as_u16(),
-        ?took,
-        "answered"
-    );
+    tracing::debug!(route = route.name(), status = response.status().as_u16(), ?took, "answered");
     site.state.metrics.answered(route, response.status(), took);
     response
 }
@@ -73,10 +66,7 @@ fn admitted(site: &Site, route: Route, headers: &HeaderMap) -> Admission {
         return Admission::Refused(Problem::new(Kind::Unauthorized, detail), None);
     };
     let Some(key) = site.state.keys.find(presented) else {
-        return Admission::Refused(
-            Problem::new(Kind::Unauthorized, "this API key is not known here"),
-            None,
-        );
+        return Admission::Refused(Problem::new(Kind::Unauthorized, "this API key is not known here"), None);
     };
     let per_second = site.settings().requests_per_second;
     if per_second == 0 {
@@ -88,10 +78,7 @@ fn admitted(site: &Site, route: Route, headers: &HeaderMap) -> Admission {
     }
     tracing::debug!(key = &*key.name, "rate limited");
     let detail = format!("this key may make {per_second} requests a second");
-    Admission::Refused(
-        Problem::new(Kind::RateLimited, detail).retry_after(1),
-        Some(allowance),
-    )
+    Admission::Refused(Problem::new(Kind::RateLimited, detail).retry_after(1), Some(allowance))
 }
 
 /// The key a request carries; the Authorization header counts first.
@@ -108,10 +95,8 @@ mod tests {
     use super::*;
 
     fn of(headers: &[(&'static str, &'static str)]) -> Option<String> {
-        let headers: HeaderMap = headers
-            .iter()
-            .map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v)))
-            .collect();
+        let headers: HeaderMap =
+            headers.iter().map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v))).collect();
         presented(&headers).map(|key| String::from_utf8_lossy(key).into_owned())
     }
 
@@ -120,10 +105,7 @@ mod tests {
         assert_eq!(of(&[("authorization", "Bearer abc")]).as_deref(), Some("abc"));
         assert_eq!(of(&[("authorization", "bearer  abc ")]).as_deref(), Some("abc"));
         assert_eq!(of(&[("x-api-key", "abc")]).as_deref(), Some("abc"));
-        assert_eq!(
-            of(&[("authorization", "Bearer one"), ("x-api-key", "two")]).as_deref(),
-            Some("one")
-        );
+        assert_eq!(of(&[("authorization", "Bearer one"), ("x-api-key", "two")]).as_deref(), Some("one"));
     }
 
     #[test]

@@ -52,11 +52,7 @@ pub enum KeysError {
     #[error("the keys file `{path}` has more than {FILE_BYTES_MAX} bytes or {KEYS_MAX} keys", path = path.display())]
     TooLarge { path: PathBuf },
     #[error("{path}, line {line}: {reason}", path = path.display())]
-    Line {
-        path: PathBuf,
-        line: usize,
-        reason: String,
-    },
+    Line { path: PathBuf, line: usize, reason: String },
 }
 
 /// What tells one state of the file from another.
@@ -96,10 +92,7 @@ impl KeyRing {
         *known = stamp;
         let (_, text) = read(&self.path)?;
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        let buckets = keys
-            .iter()
-            .map(|key| (Arc::clone(&key.name), Arc::clone(&key.bucket)))
-            .collect();
+        let buckets = keys.iter().map(|key| (Arc::clone(&key.name), Arc::clone(&key.bucket))).collect();
         *keys = Arc::new(parse(&self.path, &text, &buckets)?);
         Ok(true)
     }
@@ -135,36 +128,22 @@ impl KeyRing {
 impl Stamp {
     fn of(meta: &std::fs::Metadata) -> Stamp {
         // The change time also moves with the mode: closing a file that was open to everyone is a reason to try again.
-        Stamp {
-            inode: meta.ino(),
-            bytes: meta.size(),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        }
+        Stamp { inode: meta.ino(), bytes: meta.size(), changed: (meta.ctime(), meta.ctime_nsec()) }
     }
 }
 
 /// The file's state and text, both of the same open file.
 fn read(path: &Path) -> Result<(Stamp, String), KeysError> {
-    let unreadable = |source| KeysError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| KeysError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
     if meta.mode() & 0o007 != 0 {
-        return Err(KeysError::Exposed {
-            path: path.to_owned(),
-            mode: meta.mode() & 0o777,
-        });
+        return Err(KeysError::Exposed { path: path.to_owned(), mode: meta.mode() & 0o777 });
     }
     let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1)
-        .read_to_string(&mut text)
-        .map_err(unreadable)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
     if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(KeysError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(KeysError::TooLarge { path: path.to_owned() });
     }
     Ok((Stamp::of(&meta), text))
 }
@@ -179,19 +158,13 @@ fn parse(path: &Path, text: &str, buckets: &Buckets) -> Result<Vec<Key>, KeysErr
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let refused = |reason| KeysError::Line {
-            path: path.to_owned(),
-            line: at + 1,
-            reason,
-        };
+        let refused = |reason| KeysError::Line { path: path.to_owned(), line: at + 1, reason };
         let (name, hash) = parse_line(line).map_err(refused)?;
         if let Some(twin) = keys.iter().find(|key| key.hash == hash) {
             return Err(refused(format!("`{name}` has the same key as `{}`", twin.name)));
         }
         if keys.len() == KEYS_MAX {
-            return Err(KeysError::TooLarge {
-                path: path.to_owned(),
-            });
+            return Err(KeysError::TooLarge { path: path.to_owned() });
         }
         let bucket = Arc::clone(buckets.entry(Arc::clone(&name)).or_default());
         keys.push(Key { hash, name, bucket });
@@ -207,9 +180,7 @@ fn parse_line(line: &str) -> Result<(Arc<str>, [u8; 32]), String> {
     };
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
-        return Err(format!(
-            "the name must be 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`"
-        ));
+        return Err(format!("the name must be 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_` or `.`"));
     }
     if !(KEY_BYTES_MIN..=KEY_BYTES_MAX).contains(&key.len()) || !key.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(format!(
@@ -227,10 +198,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
-    let difference = a
-        .iter()
-        .zip(b)
-        .fold(0, |difference, (a, b)| black_box(difference | (a ^ b)));
+    let difference = a.iter().zip(b).fold(0, |difference, (a, b)| black_box(difference | (a ^ b)));
     difference == 0
 }
 
@@ -282,24 +250,15 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named_without_its_key() {
-        for bad in [
-            "web",
-            "web short",
-            "we/b 0123456789abcdefX",
-            "web 0123456789abcdef X",
-            "web 0123456789abcdé",
-        ] {
+        for bad in
+            ["web", "web short", "we/b 0123456789abcdefX", "web 0123456789abcdef X", "web 0123456789abcdé"]
+        {
             let (_folder, path) = file(&format!("ok {NEW}\n{bad}\n"));
             let said = KeyRing::load(&path).unwrap_err().to_string();
             assert!(said.contains("line 2") && !said.contains("0123456789"), "{said}");
         }
         let (_folder, path) = file(&format!("a {OLD}\nb {OLD}\n"));
-        assert!(
-            KeyRing::load(&path)
-                .unwrap_err()
-                .to_string()
-                .contains("same key as `a`")
-        );
+        assert!(KeyRing::load(&path).unwrap_err().to_string().contains("same key as `a`"));
     }
 
     #[test]
@@ -310,14 +269,8 @@ mod tests {
 
         write(&path, &format!("web {OLD}\nweb {NEW}\n"), 0o600);
         assert!(ring.reload_if_changed().unwrap());
-        let (old, new) = (
-            ring.find(OLD.as_bytes()).unwrap(),
-            ring.find(NEW.as_bytes()).unwrap(),
-        );
-        assert!(
-            Arc::ptr_eq(&old.bucket, &new.bucket),
-            "two keys of one name share their limit"
-        );
+        let (old, new) = (ring.find(OLD.as_bytes()).unwrap(), ring.find(NEW.as_bytes()).unwrap());
+        assert!(Arc::ptr_eq(&old.bucket, &new.bucket), "two keys of one name share their limit");
 
         write(&path, "nonsense\n", 0o600);
         assert!(ring.reload_if_changed().is_err());

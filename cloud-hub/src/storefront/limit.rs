@@ -42,9 +42,7 @@ impl Bucket {
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let capacity = u64::from(per_second) * REQUEST;
         let mut spent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let refilled = now
-            .saturating_sub(spent.at_micros)
-            .saturating_mul(u64::from(per_second));
+        let refilled = now.saturating_sub(spent.at_micros).saturating_mul(u64::from(per_second));
         spent.at_micros = spent.at_micros.max(now);
         spent.missing = spent.missing.min(capacity).saturating_sub(refilled);
         let granted = spent.missing + REQUEST <= capacity;
@@ -53,12 +51,7 @@ impl Bucket {
         }
         let remaining = (capacity - spent.missing) / REQUEST;
         let reset_s = spent.missing.div_ceil(capacity.max(1));
-        Allowance {
-            granted,
-            per_second,
-            remaining,
-            reset_s,
-        }
+        Allowance { granted, per_second, remaining, reset_s }
     }
 }
 
@@ -99,10 +92,7 @@ mod tests {
         assert_eq!((first.remaining, first.reset_s), (1, 1));
         assert_eq!(bucket.take(2, at(0)).remaining, 0);
         let refused = bucket.take(2, at(0));
-        assert_eq!(
-            (refused.granted, refused.remaining, refused.reset_s),
-            (false, 0, 1)
-        );
+        assert_eq!((refused.granted, refused.remaining, refused.reset_s), (false, 0, 1));
     }
 
     #[test]

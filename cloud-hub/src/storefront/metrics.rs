@@ -111,18 +111,9 @@ impl StorefrontMetrics {
         let limited = Counter::default();
         let streams = Gauge::default();
         let snapshots = Counter::default();
-        registry.register(
-            "storefront_requests",
-            "Requests answered, by path and status",
-            requests.clone(),
-        );
+        registry.register("storefront_requests", "Requests answered, by path and status", requests.clone());
         let help = "Time from a request's headers to its answer's";
-        registry.register_with_unit(
-            "storefront_request_duration",
-            help,
-            Unit::Seconds,
-            durations.clone(),
-        );
+        registry.register_with_unit("storefront_request_duration", help, Unit::Seconds, durations.clone());
         registry.register(
             "storefront_requests_limited",
             "Requests over their key's rate limit",
@@ -132,12 +123,7 @@ impl StorefrontMetrics {
         registry.register("storefront_snapshots", "Snapshots begun", snapshots.clone());
         registry.register_collector(Box::new(IndexCollector(index)));
         let counters = |route: Route| {
-            STATUSES.map(|status| {
-                requests.get_or_create_owned(&Answered {
-                    route: route.name(),
-                    status,
-                })
-            })
+            STATUSES.map(|status| requests.get_or_create_owned(&Answered { route: route.name(), status }))
         };
         let duration = |route: Route| durations.get_or_create_owned(&OfRoute { route: route.name() });
         StorefrontMetrics {
@@ -150,9 +136,7 @@ impl StorefrontMetrics {
     }
 
     pub(super) fn answered(&self, route: Route, status: StatusCode, took: Duration) {
-        let class = usize::from(status.as_u16() / 100)
-            .saturating_sub(1)
-            .min(STATUSES.len() - 1);
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1).min(STATUSES.len() - 1);
         // Routes stand in `ALL` as they are declared; a test holds that.
         self.requests[route as usize][class].inc();
         self.durations[route as usize].observe(took.as_secs_f64());
@@ -182,21 +166,9 @@ impl Collector for IndexCollector {
         let gauges = [
             ("index_stores", "Stores in the availability index", counts.stores),
             ("index_items", "Items in the availability index", counts.items),
-            (
-                "index_cells",
-                "Stock cells in the availability index",
-                counts.cells,
-            ),
-            (
-                "index_cells_waiting",
-                "Stock cells whose item is not known yet",
-                counts.waiting,
-            ),
-            (
-                "index_feed_cells",
-                "Changed cells kept for the change feed",
-                counts.feed,
-            ),
+            ("index_cells", "Stock cells in the availability index", counts.cells),
+            ("index_cells_waiting", "Stock cells whose item is not known yet", counts.waiting),
+            ("index_feed_cells", "Changed cells kept for the change feed", counts.feed),
         ];
         for (name, help, count) in gauges {
             let gauge = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
@@ -226,11 +198,7 @@ mod tests {
         let mut registry = Registry::with_prefix("shopsmart_hub");
         let metrics = StorefrontMetrics::register(&mut registry, Arc::new(Index::new()));
         metrics.answered(Route::Availability, StatusCode::OK, Duration::from_micros(70));
-        metrics.answered(
-            Route::Stores,
-            StatusCode::TOO_MANY_REQUESTS,
-            Duration::from_micros(7),
-        );
+        metrics.answered(Route::Stores, StatusCode::TOO_MANY_REQUESTS, Duration::from_micros(7));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [

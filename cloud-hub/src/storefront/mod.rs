@@ -135,17 +135,11 @@ fn described() -> OpenApiRouter<Arc<Site>> {
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
-    let detail = format!(
-        "there is nothing at `{}`; /openapi.json lists what there is",
-        shown(uri.path())
-    );
+    let detail = format!("there is nothing at `{}`; /openapi.json lists what there is", shown(uri.path()));
     Problem::new(Kind::NoSuchPath, detail)
 }
 
 async fn method_not_allowed(uri: Uri) -> Problem {
-    let detail = format!(
-        "`{}` takes other methods; /openapi.json lists them",
-        shown(uri.path())
-    );
+    let detail = format!("`{}` takes other methods; /openapi.json lists them", shown(uri.path()));
     Problem::new(Kind::MethodNotAllowed, detail)
 }

@@ -63,51 +63,29 @@ impl Kind {
 
     fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Kind::InvalidParameter => (
-                StatusCode::BAD_REQUEST,
-                "invalid-parameter",
-                "A parameter is invalid",
-            ),
-            Kind::UnknownParameter => (
-                StatusCode::BAD_REQUEST,
-                "unknown-parameter",
-                "A parameter is not known",
-            ),
+            Kind::InvalidParameter => {
+                (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is invalid")
+            }
+            Kind::UnknownParameter => {
+                (StatusCode::BAD_REQUEST, "unknown-parameter", "A parameter is not known")
+            }
             Kind::InvalidBody => (StatusCode::BAD_REQUEST, "invalid-body", "The body is invalid"),
-            Kind::BodyTooLarge => (
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body-too-large",
-                "The body is too large",
-            ),
-            Kind::TooSlow => (
-                StatusCode::REQUEST_TIMEOUT,
-                "too-slow",
-                "The request took too long to arrive",
-            ),
+            Kind::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "The body is too large"),
+            Kind::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow", "The request took too long to arrive"),
             Kind::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "An API key is needed"),
             Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
             Kind::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
             Kind::UnknownStore => (StatusCode::NOT_FOUND, "unknown-store", "There is no such store"),
-            Kind::MethodNotAllowed => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "This path does not take that method",
-            ),
-            Kind::CursorTooOld => (
-                StatusCode::GONE,
-                "cursor-too-old",
-                "The change feed does not reach back that far",
-            ),
-            Kind::TooManyStreams => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too-many-streams",
-                "Too many streams are open",
-            ),
-            Kind::Unhealthy => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "unhealthy",
-                "The hub does not do its work",
-            ),
+            Kind::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take that method")
+            }
+            Kind::CursorTooOld => {
+                (StatusCode::GONE, "cursor-too-old", "The change feed does not reach back that far")
+            }
+            Kind::TooManyStreams => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too-many-streams", "Too many streams are open")
+            }
+            Kind::Unhealthy => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy", "The hub does not do its work"),
             Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The hub failed"),
         }
     }
@@ -141,19 +119,11 @@ pub(super) struct ProblemBody<'a> {
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<String>) -> Problem {
-        Problem {
-            kind,
-            detail: detail.into(),
-            parameter: None,
-            retry_after_s: None,
-        }
+        Problem { kind, detail: detail.into(), parameter: None, retry_after_s: None }
     }
 
     pub(super) fn of(kind: Kind, parameter: impl Into<String>, detail: impl Into<String>) -> Problem {
-        Problem {
-            parameter: Some(parameter.into()),
-            ..Problem::new(kind, detail)
-        }
+        Problem { parameter: Some(parameter.into()), ..Problem::new(kind, detail) }
     }
 
     /// A parameter whose value can't be taken.
@@ -190,10 +160,7 @@ impl IntoResponse for Problem {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.kind == Kind::Unauthorized {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"storefront\""),
-            );
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"storefront\""));
         }
         response
     }

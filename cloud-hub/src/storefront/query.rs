@@ -9,15 +9,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Names under which people put keys into URLs, where logs and histories keep them.
-const KEYS_IN_URLS: [&str; 7] = [
-    "key",
-    "api_key",
-    "apikey",
-    "api-key",
-    "x-api-key",
-    "token",
-    "access_token",
-];
+const KEYS_IN_URLS: [&str; 7] = ["key", "api_key", "apikey", "api-key", "x-api-key", "token", "access_token"];
 
 /// One `name=value` of a query string.
 pub(super) type Pair<'a> = (&'static str, Cow<'a, str>);
@@ -27,10 +19,7 @@ pub(super) fn pairs<'a>(
     query: Option<&'a str>,
     known: &'static [&'static str],
 ) -> impl Iterator<Item = Result<Pair<'a>, Problem>> {
-    let parts = query
-        .unwrap_or_default()
-        .split('&')
-        .filter(|part| !part.is_empty());
+    let parts = query.unwrap_or_default().split('&').filter(|part| !part.is_empty());
     parts.map(move |part| pair(part, known))
 }
 
@@ -91,18 +80,13 @@ pub(super) fn decode(text: &str) -> Option<Cow<'_, str>> {
 }
 
 pub(super) fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// Sets what may be given once.
 pub(super) fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), Problem> {
     if slot.replace(value).is_some() {
-        return Err(Problem::invalid(
-            name,
-            format!("`{name}` is given more than once"),
-        ));
+        return Err(Problem::invalid(name, format!("`{name}` is given more than once")));
     }
     Ok(())
 }
@@ -112,18 +96,11 @@ pub(super) fn whole<T>(name: &'static str, value: &str, bounds: RangeInclusive<T
 where
     T: FromStr + PartialOrd + std::fmt::Display,
 {
-    value
-        .parse()
-        .ok()
-        .filter(|number| bounds.contains(number))
-        .ok_or_else(|| {
-            let (least, most) = (bounds.start(), bounds.end());
-            let detail = format!(
-                "`{name}` is `{}`; give a whole number from {least} to {most}",
-                shown(value)
-            );
-            Problem::invalid(name, detail)
-        })
+    value.parse().ok().filter(|number| bounds.contains(number)).ok_or_else(|| {
+        let (least, most) = (bounds.start(), bounds.end());
+        let detail = format!("`{name}` is `{}`; give a whole number from {least} to {most}", shown(value));
+        Problem::invalid(name, detail)
+    })
 }
 
 /// A number as it is written; its bounds are checked where its meaning is known.
@@ -134,10 +111,7 @@ pub(super) fn number(name: &'static str, value: &str) -> Result<f64, Problem> {
 
 pub(super) fn yes_or_no(name: &'static str, value: &str) -> Result<bool, Problem> {
     value.parse().map_err(|_| {
-        Problem::invalid(
-            name,
-            format!("`{name}` is `{}`; give `true` or `false`", shown(value)),
-        )
+        Problem::invalid(name, format!("`{name}` is `{}`; give `true` or `false`", shown(value)))
     })
 }
 
@@ -180,10 +154,7 @@ mod tests {
     #[test]
     fn escapes_and_plus_signs_are_undone() {
         let pairs = read("sku=a%2Fb+c%C3%A9&&sku=&near").unwrap();
-        assert_eq!(
-            pairs,
-            [("sku", "a/b cé".into()), ("sku", "".into()), ("near", "".into())]
-        );
+        assert_eq!(pairs, [("sku", "a/b cé".into()), ("sku", "".into()), ("near", "".into())]);
     }
 
     #[test]
@@ -206,10 +177,7 @@ mod tests {
     #[test]
     fn a_key_in_the_url_is_refused_without_repeating_it() {
         let answer = refused("api_key=very-secret-indeed");
-        assert!(
-            answer.contains("X-Api-Key") && !answer.contains("very-secret-indeed"),
-            "{answer}"
-        );
+        assert!(answer.contains("X-Api-Key") && !answer.contains("very-secret-indeed"), "{answer}");
     }
 
     #[test]

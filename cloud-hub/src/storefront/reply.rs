@@ -47,16 +47,11 @@ impl Gist {
 
     pub(super) fn standing(&mut self, standing: &Standing) {
         use crate::availability::State;
-        let age_min = if standing.state == State::Live {
-            0
-        } else {
-            standing.age_s.unwrap_or_default() / 60
-        };
+        let age_min = if standing.state == State::Live { 0 } else { standing.age_s.unwrap_or_default() / 60 };
         self.number(age_min);
         // Small enums, told apart by their places.
         self.0.push(standing.state as u8);
-        self.0
-            .push(standing.withheld.map_or(0xff, |withheld| withheld as u8));
+        self.0.push(standing.withheld.map_or(0xff, |withheld| withheld as u8));
     }
 
     pub(super) fn tag(&self) -> HeaderValue {
@@ -114,9 +109,7 @@ pub(super) fn tagged(body: impl Into<Bytes>, tag: HeaderValue, cache_control: &H
 /// An answer that no cache may keep.
 pub(super) fn fresh(body: impl Into<Bytes>) -> Response {
     let mut response = json(body);
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -129,9 +122,7 @@ pub(super) fn written(answer: &impl Serialize, room: usize) -> Vec<u8> {
 
 fn json(body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(Body::from(body.into()));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -146,10 +137,7 @@ mod tests {
     use super::*;
 
     fn known(given: &'static str) -> Known {
-        Known::to(&HeaderMap::from_iter([(
-            IF_NONE_MATCH,
-            HeaderValue::from_static(given),
-        )]))
+        Known::to(&HeaderMap::from_iter([(IF_NONE_MATCH, HeaderValue::from_static(given))]))
     }
 
     #[test]

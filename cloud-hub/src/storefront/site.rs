@@ -66,9 +66,7 @@ impl Site {
     pub(super) fn standings(&self, reading: &Reading<'_>) -> Vec<Standing> {
         let now = self.wall();
         let stores = reading.directory().all();
-        stores
-            .map(|store| self.freshness().standing(reading.contact(store), now))
-            .collect()
+        stores.map(|store| self.freshness().standing(reading.contact(store), now)).collect()
     }
 
     /// Changes each time something was published.
@@ -87,9 +85,7 @@ impl Site {
     }
 
     pub(super) fn streams_open(&self) -> usize {
-        self.settings()
-            .streams_max
-            .saturating_sub(self.streams.available_permits())
+        self.settings().streams_max.saturating_sub(self.streams.available_permits())
     }
 
     /// A place among the snapshots under way, if there is one left.

@@ -55,11 +55,8 @@ pub(super) async fn get_snapshot(
     none(request.uri().query())?;
     let place = site.snapshot_place().ok_or_else(|| {
         let max = site.settings().snapshots_max;
-        Problem::new(
-            Kind::TooManyStreams,
-            format!("{max} snapshots are under way: try again"),
-        )
-        .retry_after(30)
+        Problem::new(Kind::TooManyStreams, format!("{max} snapshots are under way: try again"))
+            .retry_after(30)
     })?;
     site.state.metrics.snapshots.inc();
     let chunks = stream::unfold(Snapshot::begin(site, place), |mut snapshot| async {
@@ -93,15 +90,7 @@ type Row = (ItemNames, Vec<(StoreIx, Level)>);
 impl Snapshot {
     fn begin(site: Arc<Site>, place: OwnedSemaphorePermit) -> Snapshot {
         let cursor = site.index().read().cursor();
-        Snapshot {
-            site,
-            cursor,
-            items: 0,
-            levels: 0,
-            begun: false,
-            ended: false,
-            _place: place,
-        }
+        Snapshot { site, cursor, items: 0, levels: 0, begun: false, ended: false, _place: place }
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -120,12 +109,7 @@ impl Snapshot {
     }
 
     fn write_start(&self, chunk: &mut Vec<u8>) {
-        line(
-            chunk,
-            &SnapshotLine::Start {
-                answered_at: Timestamp(self.site.wall()),
-            },
-        );
+        line(chunk, &SnapshotLine::Start { answered_at: Timestamp(self.site.wall()) });
         let (directory, standings) = self.stores();
         for store in directory.in_order() {
             let status = StoreStatus::new(&directory.get(*store).info, &standings[store.at()]);
@@ -139,25 +123,11 @@ impl Snapshot {
         // Read after the rows: every store of theirs is among these.
         let (directory, standings) = self.stores();
         for (names, levels) in &rows {
-            line(
-                chunk,
-                &SnapshotLine::Item {
-                    sku: &names.sku,
-                    name: &names.name,
-                    gtins: &names.gtins,
-                },
-            );
+            line(chunk, &SnapshotLine::Item { sku: &names.sku, name: &names.name, gtins: &names.gtins });
             for (store, level) in levels {
                 let available = standings[store.at()].offer(level.free).available;
                 let store = directory.get(*store).info.id.as_str();
-                line(
-                    chunk,
-                    &SnapshotLine::Level {
-                        store,
-                        sku: &names.sku,
-                        available,
-                    },
-                );
+                line(chunk, &SnapshotLine::Level { store, sku: &names.sku, available });
             }
             self.levels += levels.len();
         }
@@ -165,23 +135,14 @@ impl Snapshot {
         if rows.is_empty() {
             self.ended = true;
             let cursor = write_feed(self.cursor, self.site.settings().lineage);
-            line(
-                chunk,
-                &SnapshotLine::End {
-                    cursor,
-                    items: self.items,
-                    levels: self.levels,
-                },
-            );
+            line(chunk, &SnapshotLine::End { cursor, items: self.items, levels: self.levels });
         }
     }
 
     fn rows(&self) -> Vec<Row> {
         let reading = self.site.index().read();
         let items = reading.items(self.items, ITEMS_AT_ONCE);
-        items
-            .map(|item| (reading.names(item).clone(), reading.levels(item).collect()))
-            .collect()
+        items.map(|item| (reading.names(item).clone(), reading.levels(item).collect())).collect()
     }
 
     fn stores(&self) -> (Arc<Directory>, Vec<Standing>) {

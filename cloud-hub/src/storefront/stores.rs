@@ -76,20 +76,10 @@ pub(super) async fn list_stores(
     }
     let list = StoreList {
         answered_at: Timestamp(site.wall()),
-        stores: page
-            .iter()
-            .map(|ix| status(&directory, &standings, *ix))
-            .collect(),
-        next: page
-            .last()
-            .filter(|_| rest.len() > page.len())
-            .map(|last| next_after(&directory, *last)),
+        stores: page.iter().map(|ix| status(&directory, &standings, *ix)).collect(),
+        next: page.last().filter(|_| rest.len() > page.len()).map(|last| next_after(&directory, *last)),
     };
-    Ok(tagged(
-        written(&list, 100 + 200 * page.len()),
-        tag,
-        &site.cache_control,
-    ))
+    Ok(tagged(written(&list, 100 + 200 * page.len()), tag, &site.cache_control))
 }
 
 /// One store
@@ -140,11 +130,7 @@ pub(super) async fn get_store(
     if Known::to(request.headers()).has(&tag) {
         return Ok(not_modified(tag, &site.cache_control));
     }
-    Ok(tagged(
-        written(&status(&directory, &standings, ix), 200),
-        tag,
-        &site.cache_control,
-    ))
+    Ok(tagged(written(&status(&directory, &standings, ix), 200), tag, &site.cache_control))
 }
 
 fn read(query: Option<&str>) -> Result<(usize, Option<PageCursor>), Problem> {
@@ -156,10 +142,7 @@ fn read(query: Option<&str>) -> Result<(usize, Option<PageCursor>), Problem> {
         }
     }
     if cursor.as_ref().is_some_and(|cursor| cursor.order != 0) {
-        return Err(Problem::invalid(
-            "cursor",
-            "this `cursor` belongs to another question",
-        ));
+        return Err(Problem::invalid("cursor", "this `cursor` belongs to another question"));
     }
     Ok((limit.unwrap_or(LIMIT_MAX), cursor))
 }
@@ -177,10 +160,5 @@ fn status<'a>(directory: &'a Directory, standings: &[Standing], ix: StoreIx) -> 
 }
 
 fn next_after(directory: &Directory, last: StoreIx) -> String {
-    PageCursor {
-        order: 0,
-        key: 0,
-        store: directory.get(last).info.id.as_str().to_owned(),
-    }
-    .write()
+    PageCursor { order: 0, key: 0, store: directory.get(last).info.id.as_str().to_owned() }.write()
 }

@@ -59,12 +59,7 @@ pub(super) fn survey(
     let (mut candidates, unknown_stores) = candidates(&directory, &ask.scope);
     let order = order_of(&ask.scope);
     skip_to(&mut candidates, &directory, ask.scope.cursor.as_ref(), order)?;
-    let looking = Looking {
-        index,
-        freshness,
-        ask,
-        now,
-    };
+    let looking = Looking { index, freshness, ask, now };
     let (names, mut stores) = if ask.scope.in_stock {
         looking.for_stock(&mut candidates)
     } else {
@@ -94,18 +89,11 @@ fn candidates(directory: &Directory, scope: &Scope) -> (Vec<Candidate>, Vec<Stri
     let reach = scope.radius_km.map_or(f64::INFINITY, reach_of_km);
     let candidate = |rank: usize, store: StoreIx| {
         let chord = from.map_or(0.0, |from| directory.chord_squared(from, store));
-        (chord <= reach).then_some(Candidate {
-            key: chord.to_bits(),
-            rank,
-            store,
-        })
+        (chord <= reach).then_some(Candidate { key: chord.to_bits(), rank, store })
     };
     let Some(ids) = &scope.stores else {
         let all = directory.in_order().iter().enumerate();
-        return (
-            all.filter_map(|(rank, store)| candidate(rank, *store)).collect(),
-            Vec::new(),
-        );
+        return (all.filter_map(|(rank, store)| candidate(rank, *store)).collect(), Vec::new());
     };
     let (mut found, mut unknown) = (Vec::with_capacity(ids.len()), Vec::new());
     for id in ids {
@@ -180,8 +168,7 @@ impl Looking<'_> {
             let item = reading.find(sku.as_str());
             names.push(item.map(|item| reading.names(item).clone()));
             for (candidate, seen) in &mut seen {
-                seen.levels
-                    .push(item.and_then(|item| reading.level(item, candidate.store)));
+                seen.levels.push(item.and_then(|item| reading.level(item, candidate.store)));
             }
         }
         (names, seen)

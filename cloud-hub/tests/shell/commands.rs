@@ -15,9 +15,7 @@ impl Site {
     pub fn new() -> Site {
         let text =
             "data_dir = \"hub\"\n[quic]\nlisten = \"127.0.0.1:0\"\n[storefront]\nlisten = \"127.0.0.1:0\"\n";
-        let site = Site {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let site = Site { folder: tempfile::tempdir().unwrap() };
         std::fs::write(site.config(), text).unwrap();
         std::fs::write(site.path("keys"), "test key-for-tests-0123456789\n").unwrap();
         std::fs::set_permissions(site.path("keys"), Permissions::from_mode(0o600)).unwrap();
@@ -116,10 +114,7 @@ fn a_store_gets_its_certificate_once_it_is_known() {
     let out = site.path("S0001");
     let issue = ["store", "issue", "--id", "S0001", "--out", out.to_str().unwrap()];
     let said = site.fails(1, &issue);
-    assert!(
-        said.contains("no store `S0001`") && said.contains("cloud-hub store add"),
-        "{said}"
-    );
+    assert!(said.contains("no store `S0001`") && said.contains("cloud-hub store add"), "{said}");
     assert!(!out.exists());
     site.add_store("S0001");
     site.does(&issue);
@@ -133,17 +128,7 @@ fn a_store_gets_its_certificate_once_it_is_known() {
 fn nothing_is_issued_without_an_authority() {
     let site = Site::new();
     site.add_store("S0001");
-    let said = site.fails(
-        1,
-        &[
-            "store",
-            "issue",
-            "--id",
-            "S0001",
-            "--out",
-            site.path("x").to_str().unwrap(),
-        ],
-    );
+    let said = site.fails(1, &["store", "issue", "--id", "S0001", "--out", site.path("x").to_str().unwrap()]);
     assert!(said.contains("cloud-hub init"), "{said}");
 }
 
@@ -152,61 +137,29 @@ fn a_store_is_somewhere_and_has_a_time_zone() {
     let site = Site::new();
     let add = |lat: &str, lon: &str, zone: &str| {
         let (lat, lon) = (format!("--lat={lat}"), format!("--lon={lon}"));
-        site.fails(
-            2,
-            &[
-                "store",
-                "add",
-                "--id=S1",
-                "--name=x",
-                &lat,
-                &lon,
-                "--timezone",
-                zone,
-            ],
-        )
+        site.fails(2, &["store", "add", "--id=S1", "--name=x", &lat, &lon, "--timezone", zone])
     };
     assert!(add("90.1", "0", "UTC").contains("not between -90 and 90"));
     assert!(add("0", "-181", "UTC").contains("not between -180 and 180"));
     assert!(add("NaN", "0", "UTC").contains("not between -90 and 90"));
     assert!(add("0", "0", "Mars/Olympus").contains("IANA name"));
-    let said = site.fails(
-        1,
-        &[
-            "store",
-            "add",
-            "--id=S1",
-            "--name= ",
-            "--lat=0",
-            "--lon=0",
-            "--timezone=UTC",
-        ],
-    );
+    let said =
+        site.fails(1, &["store", "add", "--id=S1", "--name= ", "--lat=0", "--lon=0", "--timezone=UTC"]);
     assert!(said.contains("1 to 100 characters"), "{said}");
 }
 
 #[test]
 fn a_wrong_key_in_the_configuration_is_named_with_its_line() {
     let site = Site::new();
-    std::fs::write(
-        site.config(),
-        "data_dir = 'hub'\n[storefront]\nlisten_on = '127.0.0.1:1'\n",
-    )
-    .unwrap();
+    std::fs::write(site.config(), "data_dir = 'hub'\n[storefront]\nlisten_on = '127.0.0.1:1'\n").unwrap();
     let said = site.fails(1, &["run"]);
-    assert!(
-        said.contains("hub.toml, line 3: unknown key `storefront.listen_on`"),
-        "{said}"
-    );
+    assert!(said.contains("hub.toml, line 3: unknown key `storefront.listen_on`"), "{said}");
     assert!(said.contains("did you mean `listen`?"), "{said}");
 }
 
 #[test]
 fn the_version_is_told() {
-    let output = Command::new(env!("CARGO_BIN_EXE_cloud-hub"))
-        .arg("version")
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cloud-hub")).arg("version").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said, concat!("cloud-hub ", env!("CARGO_PKG_VERSION"), "\n"));
 }

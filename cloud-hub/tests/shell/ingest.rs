@@ -43,42 +43,21 @@ struct Hub {
 impl Hub {
     fn listening() -> Hub {
         let folder = tempfile::tempdir().unwrap();
-        let pki = Pki::create(
-            &folder.path().join("pki"),
-            &ServerName::local(),
-            Clock::start().wall(),
-        )
-        .unwrap();
+        let pki =
+            Pki::create(&folder.path().join("pki"), &ServerName::local(), Clock::start().wall()).unwrap();
         let server = pki.server().unwrap();
-        let certificates = Certificates {
-            ca: server.ca,
-            chain: server.chain,
-            key: server.key,
-        };
+        let certificates = Certificates { ca: server.ca, chain: server.chain, key: server.key };
         let (inbox, arrivals) = ingest::inbox();
         let links = Arc::new(Links::default());
         let mut registry = registry();
         let metrics = ingest::Metrics::register(&mut registry, &links);
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let settings = Settings {
-            listen,
-            mtu_max: 1452,
-            segmentation_offload: true,
-        };
+        let settings = Settings { listen, mtu_max: 1452, segmentation_offload: true };
         let ingest = Ingest::listen(&settings, certificates, inbox, Arc::clone(&links), metrics).unwrap();
         let address = ingest.address();
         let (stop, stopped) = watch::channel(false);
         let serving = tokio::spawn(ingest.serve(stopped));
-        Hub {
-            folder,
-            pki,
-            address,
-            arrivals,
-            links,
-            registry,
-            stop,
-            serving,
-        }
+        Hub { folder, pki, address, arrivals, links, registry, stop, serving }
     }
 
     fn ca(&self) -> CertificateDer<'static> {
@@ -90,10 +69,7 @@ impl Hub {
     }
 
     async fn arrival(&mut self) -> Arrival {
-        timeout(PATIENCE, self.arrivals.recv())
-            .await
-            .expect("something arrives")
-            .unwrap()
+        timeout(PATIENCE, self.arrivals.recv()).await.expect("something arrives").unwrap()
     }
 
     async fn link_up(&mut self) -> (LinkId, String, Outlet) {
@@ -137,28 +113,18 @@ impl Hub {
                 tokio::task::yield_now().await;
             }
         };
-        assert!(
-            timeout(PATIENCE, shown).await.is_ok(),
-            "no `{line}` in {}",
-            self.metrics()
-        );
+        assert!(timeout(PATIENCE, shown).await.is_ok(), "no `{line}` in {}", self.metrics());
     }
 }
 
 fn answer(frames: &[(Stream, &[u8])]) -> Answer {
     let mut answer = Answer::default();
-    frames
-        .iter()
-        .for_each(|(stream, frame)| answer.push(*stream, frame));
+    frames.iter().for_each(|(stream, frame)| answer.push(*stream, frame));
     answer
 }
 
 async fn end_of(connection: &Connection) -> (u64, String) {
-    farewell(
-        timeout(PATIENCE, connection.closed())
-            .await
-            .expect("the hub ends the connection"),
-    )
+    farewell(timeout(PATIENCE, connection.closed()).await.expect("the hub ends the connection"))
 }
 
 #[tokio::test]
@@ -202,11 +168,8 @@ async fn what_is_decided_together_shares_datagrams() {
     received(&mut history_answers).await;
     quiet(&connection).await;
     let before = connection.stats().udp_rx.datagrams;
-    let frames = [
-        (Stream::State, [1; 20].as_slice()),
-        (Stream::History, &[2; 20]),
-        (Stream::State, &[3; 20]),
-    ];
+    let frames =
+        [(Stream::State, [1; 20].as_slice()), (Stream::History, &[2; 20]), (Stream::State, &[3; 20])];
     outlet.send(answer(&frames));
     received(&mut history_answers).await;
     received(&mut state_answers).await;
@@ -236,12 +199,8 @@ async fn a_peer_without_a_certificate_is_refused() {
 async fn a_certificate_of_another_authority_is_refused() {
     let mut hub = Hub::listening();
     let elsewhere = tempfile::tempdir().unwrap();
-    let other = Pki::create(
-        &elsewhere.path().join("pki"),
-        &ServerName::local(),
-        Clock::start().wall(),
-    )
-    .unwrap();
+    let other =
+        Pki::create(&elsewhere.path().join("pki"), &ServerName::local(), Clock::start().wall()).unwrap();
     let shown = Shown::issued(&other, "S0001", STORE_DAYS);
     let refusal = Peer::new(hub.ca(), Some(shown)).refusal(hub.address).await;
     // The same name, another key: rustls calls it unknown or badly signed.
@@ -254,11 +213,7 @@ async fn an_expired_certificate_is_refused() {
     let mut hub = Hub::listening();
     let month_ago = UnixMillis(Clock::start().wall().0 - 30 * 86_400_000);
     let out = hub.folder.path().join("S0001");
-    hub.pki
-        .issue(&"S0001".parse().unwrap(), 1, month_ago)
-        .unwrap()
-        .write_to(&out)
-        .unwrap();
+    hub.pki.issue(&"S0001".parse().unwrap(), 1, month_ago).unwrap().write_to(&out).unwrap();
     let peer = Peer::new(hub.ca(), Some(Shown::from_folder(&out)));
     assert_eq!(alert(&peer.refusal(hub.address).await), CERTIFICATE_EXPIRED);
     hub.only_the_well_behaved_arrive().await;
@@ -268,13 +223,7 @@ async fn an_expired_certificate_is_refused() {
 async fn the_hubs_own_certificate_opens_no_store() {
     let mut hub = Hub::listening();
     let server = hub.pki.server().unwrap();
-    let peer = Peer::new(
-        hub.ca(),
-        Some(Shown {
-            chain: server.chain,
-            key: server.key,
-        }),
-    );
+    let peer = Peer::new(hub.ca(), Some(Shown { chain: server.chain, key: server.key }));
     assert!(alert(&peer.refusal(hub.address).await) > 0);
     hub.only_the_well_behaved_arrive().await;
 }
@@ -285,17 +234,11 @@ fn signed_with_names(pki_folder: &Path, uris: &[&str]) -> Shown {
     let issuer =
         Issuer::from_ca_cert_pem(&read("ca.pem"), KeyPair::from_pem(&read("ca.key")).unwrap()).unwrap();
     let mut params = CertificateParams::default();
-    params.subject_alt_names = uris
-        .iter()
-        .map(|uri| SanType::URI((*uri).try_into().unwrap()))
-        .collect();
+    params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let key = KeyPair::generate().unwrap();
     let chain = vec![params.signed_by(&key, &issuer).unwrap().der().clone()];
-    Shown {
-        chain,
-        key: key.serialize_der().try_into().unwrap(),
-    }
+    Shown { chain, key: key.serialize_der().try_into().unwrap() }
 }
 
 #[tokio::test]
@@ -303,10 +246,7 @@ async fn a_certificate_speaks_for_exactly_one_store_or_for_none() {
     let mut hub = Hub::listening();
     let cases: [(&[&str], &str); 3] = [
         (&["https://example.com"], "names no store"),
-        (
-            &["shopsmart:store:S0001", "shopsmart:store:S0002"],
-            "several stores",
-        ),
+        (&["shopsmart:store:S0001", "shopsmart:store:S0002"], "several stores"),
         (&["shopsmart:store:../S1"], "can't be one"),
     ];
     for (uris, expected) in cases {
@@ -315,8 +255,7 @@ async fn a_certificate_speaks_for_exactly_one_store_or_for_none() {
         assert_eq!(code, u64::from(Farewell::NoIdentity(String::new()).code()));
         assert!(reason.contains(expected), "{reason}");
     }
-    hub.metric("handshakes_failed_total{reason=\"no_identity\"} 3")
-        .await;
+    hub.metric("handshakes_failed_total{reason=\"no_identity\"} 3").await;
     hub.only_the_well_behaved_arrive().await;
 }
 
@@ -324,9 +263,7 @@ async fn a_certificate_speaks_for_exactly_one_store_or_for_none() {
 async fn another_protocol_is_refused() {
     let mut hub = Hub::listening();
     let shown = Shown::issued(&hub.pki, "S0001", STORE_DAYS);
-    let refusal = Peer::speaking(b"h3", hub.ca(), Some(shown))
-        .refusal(hub.address)
-        .await;
+    let refusal = Peer::speaking(b"h3", hub.ca(), Some(shown)).refusal(hub.address).await;
     assert_eq!(alert(&refusal), NO_APPLICATION_PROTOCOL);
     hub.only_the_well_behaved_arrive().await;
 }
@@ -348,10 +285,7 @@ async fn an_overlong_frame_ends_its_own_link_only() {
     assert_eq!(hub.frame().await, (bad_link, b"still fine".to_vec()));
     assert_eq!(hub.link_down().await, bad_link);
     let (mut good_state, _) = open(&good, Stream::State).await;
-    good_state
-        .write_all(&framed(&vec![7; FRAME_BYTES_MAX]))
-        .await
-        .unwrap();
+    good_state.write_all(&framed(&vec![7; FRAME_BYTES_MAX])).await.unwrap();
     assert_eq!(hub.frame().await, (good_link, vec![7; FRAME_BYTES_MAX]));
     hub.metric("links_ended_total{reason=\"oversized\"} 1").await;
 }
@@ -377,11 +311,7 @@ async fn streams_are_used_as_agreed_or_the_link_ends() {
             }
         }
         let (code, reason) = end_of(&connection).await;
-        assert_eq!(
-            code,
-            u64::from(Farewell::Misused("").code()),
-            "{misuse}: {reason}"
-        );
+        assert_eq!(code, u64::from(Farewell::Misused("").code()), "{misuse}: {reason}");
         hub.link_down().await;
     }
 }
@@ -420,11 +350,7 @@ async fn the_driver_can_end_a_link_and_say_why() {
     hub.frame().await;
     outlet.send(answer(&[(Stream::State, b"refused")]));
     outlet.hang_up(Farewell::Refused("no store of this name".to_owned()));
-    assert_eq!(
-        received(&mut answers).await,
-        b"refused",
-        "what is said in parting arrives"
-    );
+    assert_eq!(received(&mut answers).await, b"refused", "what is said in parting arrives");
     let (code, reason) = end_of(&connection).await;
     assert_eq!((code, reason.as_str()), (7, "no store of this name"));
     assert_eq!(hub.link_down().await, link);
@@ -459,10 +385,7 @@ async fn a_driver_that_is_behind_holds_the_peer_back() {
     loop {
         let stands_still = timeout(Duration::from_millis(300), &mut sending).await.is_err();
         let sent = connection.stats().udp_tx.bytes;
-        assert!(
-            stands_still,
-            "four megabytes went out although nobody took them in"
-        );
+        assert!(stands_still, "four megabytes went out although nobody took them in");
         if sent == before {
             break;
         }
@@ -484,20 +407,13 @@ async fn wire_bytes_are_counted_to_the_last() {
     hub.frame().await;
     let wire = hub.links.wire();
     assert!((50_000..60_000).contains(&wire.received_bytes), "{wire:?}");
-    assert!(
-        wire.received_datagrams >= 35 && wire.sent_datagrams > 0,
-        "{wire:?}"
-    );
+    assert!(wire.received_datagrams >= 35 && wire.sent_datagrams > 0, "{wire:?}");
     connection.close(0u32.into(), b"");
     hub.link_down().await;
     assert!(hub.links.is_empty());
     let after = hub.links.wire();
     assert!(after.received_bytes >= wire.received_bytes && after.sent_bytes >= wire.sent_bytes);
-    hub.metric(&format!(
-        "quic_udp_bytes_total{{direction=\"received\"}} {}",
-        after.received_bytes
-    ))
-    .await;
+    hub.metric(&format!("quic_udp_bytes_total{{direction=\"received\"}} {}", after.received_bytes)).await;
     hub.metric("links_ended_total{reason=\"gone\"} 1").await;
     hub.metric("links 0").await;
 }
@@ -514,14 +430,8 @@ async fn stopping_tells_every_peer_and_reports_every_link_down() {
         assert_eq!(end_of(&connection).await.0, u64::from(Farewell::Stopping.code()));
         hub.link_down().await;
     }
-    timeout(PATIENCE, hub.serving)
-        .await
-        .expect("the ingest ends")
-        .unwrap();
-    assert!(
-        hub.arrivals.recv().await.is_none(),
-        "the driver hears that nothing more will come"
-    );
+    timeout(PATIENCE, hub.serving).await.expect("the ingest ends").unwrap();
+    assert!(hub.arrivals.recv().await.is_none(), "the driver hears that nothing more will come");
 }
 
 #[tokio::test]
@@ -531,9 +441,7 @@ async fn many_stores_that_come_back_at_once_all_get_in() {
     let mut hub = Hub::listening();
     let peers: Vec<Peer> = (0..STORES).map(|n| hub.peer(&format!("S{n:04}"))).collect();
     let connecting = peers.iter().map(|peer| peer.connect(hub.address));
-    let connections = timeout(PATIENCE, futures_util::future::join_all(connecting))
-        .await
-        .unwrap();
+    let connections = timeout(PATIENCE, futures_util::future::join_all(connecting)).await.unwrap();
     let mut outlets = Vec::new();
     for _ in 0..STORES {
         outlets.push(hub.link_up().await);

@@ -36,9 +36,7 @@ impl Shown {
     /// Issued by `pki` now, good for `days`.
     pub fn issued(pki: &Pki, store: &str, days: u32) -> Shown {
         let folder = tempfile::tempdir().unwrap();
-        let issued = pki
-            .issue(&store.parse().unwrap(), days, Clock::start().wall())
-            .unwrap();
+        let issued = pki.issue(&store.parse().unwrap(), days, Clock::start().wall()).unwrap();
         issued.write_to(folder.path()).unwrap();
         Shown::from_folder(folder.path())
     }
@@ -121,10 +119,9 @@ pub async fn received(receive: &mut RecvStream) -> Vec<u8> {
 /// Code and reason with which the hub ended a connection.
 pub fn farewell(error: ConnectionError) -> (u64, String) {
     match error {
-        ConnectionError::ApplicationClosed(close) => (
-            close.error_code.into_inner(),
-            String::from_utf8(close.reason.to_vec()).unwrap(),
-        ),
+        ConnectionError::ApplicationClosed(close) => {
+            (close.error_code.into_inner(), String::from_utf8(close.reason.to_vec()).unwrap())
+        }
         other => panic!("the hub did not end this connection in its own words: {other:?}"),
     }
 }

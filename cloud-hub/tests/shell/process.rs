@@ -51,35 +51,20 @@ impl Running {
 
     fn tell(&mut self, signal: &str) -> ExitStatus {
         let pid = self.process.id().to_string();
-        assert!(
-            std::process::Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
         self.process.wait().unwrap()
     }
 
     fn said(&mut self) -> String {
         let mut text = String::new();
-        self.process
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        self.process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address("http")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
@@ -89,8 +74,7 @@ impl Running {
     fn store(&self, id: &str) -> Peer {
         let out = self.site.path(id);
         if !out.exists() {
-            self.site
-                .does(&["store", "issue", "--id", id, "--out", out.to_str().unwrap()]);
+            self.site.does(&["store", "issue", "--id", id, "--out", out.to_str().unwrap()]);
         }
         let ca = CertificateDer::from_pem_file(out.join("ca.pem")).unwrap();
         Peer::new(ca, Some(Shown::from_folder(&out)))
@@ -113,10 +97,7 @@ fn a_hub_starts_answers_and_stops_when_told() {
         assert!(metrics.contains("shopsmart_hub_build_info"), "{metrics}");
         assert!(hub.get("/healthz").starts_with("HTTP/1.1 200"));
         assert!(hub.tell(signal).success(), "{}", hub.said());
-        assert!(
-            !hub.site.path("hub/addresses.json").exists(),
-            "addresses of nothing were left behind"
-        );
+        assert!(!hub.site.path("hub/addresses.json").exists(), "addresses of nothing were left behind");
         assert!(hub.said().contains("stopped"));
     }
 }
@@ -136,10 +117,7 @@ fn hello_of(store: &str) -> Vec<u8> {
     let hello = Hello {
         version_min: VERSION_MIN,
         version_max: VERSION_MAX,
-        boots: vec![BootMark {
-            boot: Boot(7),
-            first_seq: Seq(1),
-        }],
+        boots: vec![BootMark { boot: Boot(7), first_seq: Seq(1) }],
         state_head: Seq(0),
         history_head: Position(0),
         state_acked: Seq(0),
@@ -150,12 +128,7 @@ fn hello_of(store: &str) -> Vec<u8> {
         software: "test".to_owned(),
     };
     let store = store.parse().unwrap();
-    framed(&frame::encode(&Frame {
-        store,
-        epoch: Epoch(0),
-        boot: Boot(7),
-        body: Body::Hello(hello),
-    }))
+    framed(&frame::encode(&Frame { store, epoch: Epoch(0), boot: Boot(7), body: Body::Hello(hello) }))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,21 +138,11 @@ async fn a_hello_is_answered_after_its_commit() {
     let (mut state, mut answers) = open(&connection, Stream::State).await;
     state.write_all(&hello_of("S0001")).await.unwrap();
     let answer = frame::decode(&received(&mut answers).await).unwrap();
-    assert_eq!(
-        answer.body.kind(),
-        "handover",
-        "an empty disk starts from the hub's copy"
-    );
+    assert_eq!(answer.body.kind(), "handover", "an empty disk starts from the hub's copy");
     let metrics = hub.get("/metrics");
-    assert!(
-        metrics.contains("shopsmart_hub_epochs_granted_total{reason=\"first_contact\"} 1"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("shopsmart_hub_epochs_granted_total{reason=\"first_contact\"} 1"), "{metrics}");
     assert!(metrics.contains("shopsmart_hub_commits_total 1"), "{metrics}");
-    assert!(
-        metrics.contains("shopsmart_hub_commit_seconds_count 1"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("shopsmart_hub_commit_seconds_count 1"), "{metrics}");
     assert!(metrics.contains("shopsmart_hub_stores_linked 1"), "{metrics}");
 }
 
@@ -195,21 +158,12 @@ async fn garbage_ends_the_link_it_came_on_and_no_other() {
     bad_state.write_all(&framed(b"\xffgarbage")).await.unwrap();
     let (code, reason) = farewell(bad.closed().await);
     assert_eq!(code, 7);
-    assert!(
-        reason.contains("S0002") && reason.contains("can't be read"),
-        "{reason}"
-    );
+    assert!(reason.contains("S0002") && reason.contains("can't be read"), "{reason}");
     good_state.write_all(&hello_of("S0001")).await.unwrap();
     received(&mut answers).await;
     let metrics = hub.get("/metrics");
-    assert!(
-        metrics.contains("shopsmart_hub_frames_dropped_total{reason=\"unreadable\"} 1"),
-        "{metrics}"
-    );
-    assert!(
-        metrics.contains("shopsmart_hub_links_ended_total{reason=\"refused\"} 1"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("shopsmart_hub_frames_dropped_total{reason=\"unreadable\"} 1"), "{metrics}");
+    assert!(metrics.contains("shopsmart_hub_links_ended_total{reason=\"refused\"} 1"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,20 +180,13 @@ async fn a_store_speaks_for_itself_only_and_hears_so() {
     assert_eq!(code, 7);
     assert!(reason.contains("speaks for store `S0001` only"), "{reason}");
     let metrics = hub.get("/metrics");
-    assert!(
-        metrics.contains("shopsmart_hub_frames_dropped_total{reason=\"other_store\"} 1"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("shopsmart_hub_frames_dropped_total{reason=\"other_store\"} 1"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_added_meanwhile_gets_in() {
     let hub = Running::on(Site::with_a_store());
-    let shown = Shown::issued(
-        &Pki::open(&hub.site.path("hub/pki")).unwrap(),
-        "S0009",
-        STORE_DAYS,
-    );
+    let shown = Shown::issued(&Pki::open(&hub.site.path("hub/pki")).unwrap(), "S0009", STORE_DAYS);
     let ca = CertificateDer::from_pem_file(hub.site.path("hub/pki/ca.pem")).unwrap();
     let peer = Peer::new(ca, Some(shown));
     let (code, reason) = farewell(peer.refusal(hub.address("quic")).await);
@@ -264,10 +211,7 @@ fn two_hubs_never_share_a_data_folder() {
     let hub = Running::on(Site::with_a_store());
     let said = hub.site.fails(1, &["run"]);
     assert!(said.contains("another hub is running"), "{said}");
-    assert!(
-        hub.get("/metrics").starts_with("HTTP/1.1 200"),
-        "the first one goes on"
-    );
+    assert!(hub.get("/metrics").starts_with("HTTP/1.1 200"), "the first one goes on");
 }
 
 #[test]
@@ -282,16 +226,9 @@ fn a_taken_address_is_named_with_its_cause() {
     let address = taken.local_addr().unwrap();
     let site = Site::with_a_store();
     let text = std::fs::read_to_string(site.config()).unwrap();
-    std::fs::write(
-        site.config(),
-        text.replacen("127.0.0.1:0", &address.to_string(), 1),
-    )
-    .unwrap();
+    std::fs::write(site.config(), text.replacen("127.0.0.1:0", &address.to_string(), 1)).unwrap();
     let said = site.fails(1, &["run"]);
-    assert!(
-        said.contains(&format!("can't listen on UDP {address}: Address already in use")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("can't listen on UDP {address}: Address already in use")), "{said}");
     assert!(!site.path("hub/addresses.json").exists());
 }
 
@@ -303,14 +240,10 @@ fn json_logs_are_json() {
     let mut hub = Running::on(site);
     assert!(hub.tell("-TERM").success());
     let said = hub.said();
-    let lines: Vec<serde_json::Value> = said
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<serde_json::Value> =
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(
-        lines
-            .iter()
-            .any(|line| line["message"] == "the hub is listening" && line["http"].is_string()),
+        lines.iter().any(|line| line["message"] == "the hub is listening" && line["http"].is_string()),
         "{said}"
     );
 }

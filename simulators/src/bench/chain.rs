@@ -10,6 +10,7 @@ use crate::demo::convergence::{self, SyncView};
 use crate::demo::opening::check_lines;
 use crate::fleet::Fleet;
 use crate::fleet::metrics::Metrics;
+use crate::fleet::store::Store;
 use crate::http::Client;
 use crate::latency::{Latencies, Percentiles};
 use crate::pos::document;
@@ -34,37 +35,38 @@ const BATCH: &str = "/v1/movements:batch";
 pub async fn bytes_per_line(folder: &Path) -> Result<Vec<Figure>> {
     const BASKETS: usize = 1500;
     const LINES: usize = 9;
-    /// Long enough for the frame to leave and its acknowledgement to come.
-    const PAUSE: Duration = Duration::from_millis(5);
     let trade = Trade { stores: 1, items: 5000, ..Trade::default() };
     let fleet = stocked::fleet(folder, 1, trade.items, false).await?;
     let before = Reading::of(&fleet).await?;
-    let mut client = fleet.stores[0].client()?;
-    let mut lines = Generator::new(trade, Rng::seeded(1)).flat_map(|basket| basket.lines);
-    for number in 0..BASKETS {
-        let basket: Vec<_> = lines.by_ref().take(LINES).collect();
+    sell_one_by_one(&fleet.stores[0], trade, BASKETS, LINES).await?;
+    convergence::wait(&fleet, CONVERGE_PATIENCE).await?;
+    let used = Reading::of(&fleet).await?.since(before);
+    fleet.stop().await?;
+    let (baskets, lines) = (as_f64(u64::try_from(BASKETS)?), as_f64(u64::try_from(BASKETS * LINES)?));
+    let figure = |what: &str, value| Figure::new("all-in", what, value, "B");
+    Ok(vec![
+        figure("bytes on the wire per till line, basket by basket", used.wire_bytes / lines)
+            .target(Target::AtMost(40.0))
+            .how("1,500 baskets of 9 lines, one at a time; QUIC, UDP and IP, both directions, history included"),
+        figure("… of which frames, stream state", used.state_bytes / lines),
+        figure("… of which frames, stream history", used.history_bytes / lines),
+        Figure::new("all-in", "… datagrams per basket", used.datagrams / baskets, ""),
+    ])
+}
+
+async fn sell_one_by_one(store: &Store, trade: Trade, baskets: usize, lines: usize) -> Result<()> {
+    /// Long enough for the frame to leave and its acknowledgement to come.
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut client = store.client()?;
+    let mut sold = Generator::new(trade, Rng::seeded(1)).flat_map(|basket| basket.lines);
+    for number in 0..baskets {
+        let basket: Vec<_> = sold.by_ref().take(lines).collect();
         let lines = basket.iter().map(|line| (&line.sku, line.quantity));
         let sale = document::movement("till-1", &number.to_string(), "sale", clock::unix_millis(), lines);
         client.post(MOVEMENTS, "application/json", sale).await?.success()?;
         sleep(PAUSE).await;
     }
-    convergence::wait(&fleet, CONVERGE_PATIENCE).await?;
-    let used = Reading::of(&fleet).await?.since(before);
-    fleet.stop().await?;
-    let lines = as_f64(u64::try_from(BASKETS * LINES)?);
-    Ok(vec![
-        Figure::new(
-            "all-in",
-            "bytes on the wire per till line, basket by basket",
-            used.wire_bytes / lines,
-            "B",
-        )
-        .target(Target::AtMost(40.0))
-        .how("1,500 baskets of 9 lines, one at a time; QUIC, UDP and IP, both directions, history included"),
-        Figure::new("all-in", "… of which frames, state", used.state_bytes / lines, "B"),
-        Figure::new("all-in", "… of which frames, history", used.history_bytes / lines, "B"),
-        Figure::new("all-in", "… datagrams per basket", used.datagrams / as_f64(u64::try_from(BASKETS)?), ""),
-    ])
+    Ok(())
 }
 
 /// Till's answer → visible in the hub's API, every line timed.

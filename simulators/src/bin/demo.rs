@@ -43,7 +43,8 @@ async fn show(options: &Options, screen: &mut Screen) -> Result<bool> {
         () = told_to_stop() => bail!("interrupted"),
     };
     let good = ran.as_ref().is_ok_and(|(_, report)| report.is_good());
-    if options.keep || !good {
+    let started = path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
+    if started && (options.keep || !good) {
         // What happened can be looked into.
         screen.say(&format!("databases and logs: {}", folder.keep().display()));
     }

@@ -108,15 +108,15 @@ impl Demo<'_> {
         let (progress, happened) = watch::channel(0.0);
         let (events, mut said) = mpsc::channel(EVENTS);
         let (stores, rng) = (self.fleet.stores.clone(), self.rng.fork(1));
-        let faults = tokio::spawn(faults::carry_out(plan, stores, happened, events, rng));
+        let mut faults = tokio::spawn(faults::carry_out(plan, stores, happened, events, rng));
         let probes = self.start_probes(&closing)?;
         let start = clock::now();
         let mut selling = self.start_tills(&closing)?;
 
         let mut view = View { sell_for: self.options.sell_for.0, ..View::default() };
         let mut ticks = interval(DRAW_EVERY);
-        let mut seconds = None;
-        while seconds.is_none() || !faults.is_finished() {
+        let (mut seconds, mut kills) = (None, None);
+        while seconds.is_none() || kills.is_none() {
             tokio::select! {
                 _ = ticks.tick() => {
                     self.advance(start, seconds.is_some(), &progress, &mut view);
@@ -129,6 +129,8 @@ impl Demo<'_> {
                     Some(ended) => ended??,
                     None => seconds = Some(start.elapsed().as_secs_f64()),
                 },
+                // An agent that does not come up again ends the run: its tills would wait for ever.
+                ended = &mut faults, if kills.is_none() => kills = Some(ended??),
             }
         }
         while let Ok(event) = said.try_recv() {
@@ -136,8 +138,8 @@ impl Demo<'_> {
         }
         closing.store(true, Relaxed);
         probes.stop().await?;
-        let kills = faults.await??;
-        Ok(Sold { seconds: seconds.unwrap_or_default(), kills, lines_cut, watch, view })
+        let (seconds, kills) = (seconds.unwrap_or_default(), kills.unwrap_or_default());
+        Ok(Sold { seconds, kills, lines_cut, watch, view })
     }
 
     fn advance(&self, start: Instant, sold_out: bool, progress: &watch::Sender<f64>, view: &mut View) {

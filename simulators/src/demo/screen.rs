@@ -90,7 +90,7 @@ fn block(view: &View) -> Vec<String> {
         String::new(),
         format!("  selling  {bar}  {} s of {}", view.elapsed.as_secs(), Time(view.sell_for)),
         format!(
-            "  tills    {} lines sent, {} recorded, duplicates refused: {}",
+            "  tills    {} lines sent, {} recorded, duplicates: {}",
             grouped(view.lines_sent),
             grouped(view.recorded),
             grouped(view.duplicates)

@@ -27,7 +27,12 @@ pub(super) struct Adopted {
 }
 
 /// Rewrites the database for the granted epoch, within the caller's transaction. The memory must be loaded anew afterwards.
-pub(super) fn adopt(db: &Connection, mind: &mut Mind, parts: &[Handover], now: UnixMillis) -> Result<Option<Adopted>> {
+pub(super) fn adopt(
+    db: &Connection,
+    mind: &mut Mind,
+    parts: &[Handover],
+    now: UnixMillis,
+) -> Result<Option<Adopted>> {
     let Some(first) = parts.first().filter(|first| first.granted > mind.epoch) else { return Ok(None) };
     let granted = first.granted;
     let known: HashSet<[u8; 16]> = parts.iter().flat_map(|part| &part.known).map(|known| known.key).collect();
@@ -191,7 +196,11 @@ fn merge_items(parts: &[Handover], own: &BTreeMap<Sku, ItemRecord>) -> BTreeMap<
 }
 
 /// The store's own ledger lines follow its items to their new numbers.
-fn renumber(db: &Connection, own: &BTreeMap<Sku, ItemRecord>, items: &BTreeMap<Sku, ItemRecord>) -> Result<()> {
+fn renumber(
+    db: &Connection,
+    own: &BTreeMap<Sku, ItemRecord>,
+    items: &BTreeMap<Sku, ItemRecord>,
+) -> Result<()> {
     let numbers: Vec<(ItemNo, ItemNo)> = own
         .iter()
         .filter_map(|(sku, record)| Some((record.item, items.get(sku)?.item)))
@@ -220,7 +229,12 @@ fn shift(cells: &mut HashMap<ItemNo, Cell>, granted: Epoch, item: ItemNo, effect
 
 /// The hub's documents beyond the cut become part of this ledger, so that counts and questions see them. They belong to the
 /// epoch before: the hub has them.
-fn copy_foreign_documents(db: &Connection, mind: &mut Mind, documents: &[&HistoryDocument], granted: Epoch) -> Result<()> {
+fn copy_foreign_documents(
+    db: &Connection,
+    mind: &mut Mind,
+    documents: &[&HistoryDocument],
+    granted: Epoch,
+) -> Result<()> {
     for document in documents {
         let source = mind.inventory.source_row(db, &document.source)?;
         if ledger::find_document(db, source, document.reference.as_str())?.is_some() {

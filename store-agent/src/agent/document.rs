@@ -51,7 +51,9 @@ pub enum Recorded {
 /// Why a document or item was not taken. Nothing of it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
-    #[error("source `{source_id}` already reported `{reference}` with other content; give the new document a reference of its own")]
+    #[error(
+        "source `{source_id}` already reported `{reference}` with other content; give the new document a reference of its own"
+    )]
     Conflict { source_id: String, reference: String },
     #[error("{field}: {reason}")]
     Invalid { field: String, reason: String },

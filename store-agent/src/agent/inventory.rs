@@ -10,7 +10,9 @@ use rusqlite::{Connection, Result};
 use std::collections::{BTreeMap, HashMap};
 use sync_protocol::digest::Digest;
 use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
-use sync_protocol::stock::{Cell, HubHalf, ReservePolicy, SalesRate, StoreHalf, target_claim, walk_in_reserve};
+use sync_protocol::stock::{
+    Cell, HubHalf, ReservePolicy, SalesRate, StoreHalf, target_claim, walk_in_reserve,
+};
 use sync_protocol::{Epoch, Gtin, ItemNo, Quantity, Seq, Sku, SourceId, UnixMillis};
 
 /// What a pending record is about.
@@ -168,7 +170,12 @@ impl Inventory {
     }
 
     /// Writes an item record over the one it had before, and makes it known to the hub.
-    pub(super) fn save_item(&mut self, db: &Connection, before: &ItemRecord, record: &ItemRecord) -> Result<()> {
+    pub(super) fn save_item(
+        &mut self,
+        db: &Connection,
+        before: &ItemRecord,
+        record: &ItemRecord,
+    ) -> Result<()> {
         let seq = self.next_seq();
         ledger::save_item(db, record, seq)?;
         self.up.remove(before);
@@ -241,7 +248,10 @@ impl Inventory {
             }
             self.down.remove(&HubStock { item, half: before.hub });
             self.down.add(&HubStock { item, half: slot.cell.hub });
-            ledger::save_stock(db, &StockRow { item, cell: slot.cell, rate: slot.rate, seq: slot.stock_seq })?;
+            ledger::save_stock(
+                db,
+                &StockRow { item, cell: slot.cell, rate: slot.rate, seq: slot.stock_seq },
+            )?;
         }
         Ok(())
     }
@@ -253,7 +263,11 @@ impl Inventory {
             .slots()
             .filter(|(_, slot)| {
                 let store = &slot.cell.store;
-                let net = store.granted.saturating_sub(store.recalled).saturating_sub(store.fulfilled).cast_signed();
+                let net = store
+                    .granted
+                    .saturating_sub(store.recalled)
+                    .saturating_sub(store.fulfilled)
+                    .cast_signed();
                 (target(policy, slot, now).thousandths() - net).abs() >= one
             })
             .map(|(item, _)| item)
@@ -265,9 +279,13 @@ impl Inventory {
 
     /// Gives the records of these digest buckets a new `change_seq`, so that they are sent again.
     pub(super) fn restamp(&mut self, db: &Connection, buckets: &[u8]) -> Result<()> {
-        let wanted = |bucket: usize| u8::try_from(bucket).is_ok_and(|bucket| buckets.binary_search(&bucket).is_ok());
-        let items: Vec<ItemNo> =
-            self.slots().map(|(item, _)| item).filter(|item| wanted(sync_protocol::digest::item_bucket(*item))).collect();
+        let wanted =
+            |bucket: usize| u8::try_from(bucket).is_ok_and(|bucket| buckets.binary_search(&bucket).is_ok());
+        let items: Vec<ItemNo> = self
+            .slots()
+            .map(|(item, _)| item)
+            .filter(|item| wanted(sync_protocol::digest::item_bucket(*item)))
+            .collect();
         for item in items {
             self.restamp_item(db, item)?;
         }
@@ -353,7 +371,7 @@ impl Inventory {
 fn target(policy: &ReservePolicy, slot: &Slot, now: UnixMillis) -> Quantity {
     let cell = &slot.cell;
     let mut reserve = walk_in_reserve(policy, slot.rate.per_second(now));
-    if cell.store.in_ % 1000 == 0 && cell.store.out % 1000 == 0 {
+    if cell.store.in_.is_multiple_of(1000) && cell.store.out.is_multiple_of(1000) {
         reserve = reserve.up_to_whole_units();
     }
     target_claim(cell.open(), cell.on_hand(), reserve)

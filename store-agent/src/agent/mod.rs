@@ -17,14 +17,16 @@ pub mod status;
 pub use document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
 pub use status::SyncStatus;
 
-use crate::store::ledger::{self, AgentRow};
 use crate::store::OpenError;
+use crate::store::ledger::{self, AgentRow};
 use inventory::Inventory;
 use recording::Stop;
 use records::Records;
 use rusqlite::{Connection, TransactionBehavior};
 use status::Counters;
-use sync_protocol::frame::{self, BootMark, Buckets, Direction, DownBatch, Handover, Resend, Stream, Welcome};
+use sync_protocol::frame::{
+    self, BootMark, Buckets, Direction, DownBatch, Handover, Resend, Stream, Welcome,
+};
 use sync_protocol::link::store::{LinkState, StoreEvent, StoreLink};
 use sync_protocol::link::{PeerMisbehaved, Timing};
 use sync_protocol::stock::ReservePolicy;
@@ -174,7 +176,17 @@ impl Agent {
         let reserves_at = now.ticks.plus(RESERVES_EVERY_MS);
         let counters = Counters { quarantined, ..Counters::default() };
         let (recorded_on_disk, mind_is_stale) = (0, false);
-        Ok(Agent { settings, db, mind, link, row_on_disk, recorded_on_disk, mind_is_stale, reserves_at, counters })
+        Ok(Agent {
+            settings,
+            db,
+            mind,
+            link,
+            row_on_disk,
+            recorded_on_disk,
+            mind_is_stale,
+            reserves_at,
+            counters,
+        })
     }
 
     /// Works off what has arrived in one transaction, then answers and sends.
@@ -199,9 +211,11 @@ impl Agent {
     }
 
     fn work_off(&mut self, inputs: &[Input], now: Now) -> rusqlite::Result<Vec<Output>> {
-        let Agent { settings, db, mind, link, row_on_disk, recorded_on_disk, reserves_at, counters, .. } = self;
+        let Agent { settings, db, mind, link, row_on_disk, recorded_on_disk, reserves_at, counters, .. } =
+            self;
         let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut work = Work { db: &step, mind, link, counters, settings, now, adopted: None, outputs: Vec::new() };
+        let mut work =
+            Work { db: &step, mind, link, counters, settings, now, adopted: None, outputs: Vec::new() };
         for input in inputs {
             work.take(input)?;
         }
@@ -230,14 +244,17 @@ impl Agent {
         self.counters.failed_commits += 1;
         self.counters.last_disk_error = Some((now.wall, error.to_string()));
         self.mind_is_stale = true;
-        let unreadable = self.read_again_if_stale().inspect_err(|error| tracing::error!(%error, "it can't be read either"));
+        let unreadable = self
+            .read_again_if_stale()
+            .inspect_err(|error| tracing::error!(%error, "it can't be read either"));
         let disk_full = matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::DiskFull));
         let storage = RecordError::Storage { reason: error.to_string(), disk_full };
         let mut outputs: Vec<Output> = inputs.iter().filter_map(|input| refusal(input, &storage)).collect();
         let frames_lost = inputs.iter().any(|input| matches!(input, Input::Frame(_)));
         if self.link.state() != LinkState::Down && (frames_lost || unreadable.is_err()) {
             self.link.disconnected();
-            outputs.push(Output::HangUp { reason: format!("the agent's disk did not take a change: {error}") });
+            outputs
+                .push(Output::HangUp { reason: format!("the agent's disk did not take a change: {error}") });
         }
         outputs
     }
@@ -270,7 +287,8 @@ impl Agent {
                 Err(error) => {
                     tracing::error!(%error, "cannot read what is due to be sent");
                     self.link.disconnected();
-                    outputs.push(Output::HangUp { reason: format!("the agent's disk can't be read: {error}") });
+                    outputs
+                        .push(Output::HangUp { reason: format!("the agent's disk can't be read: {error}") });
                     return;
                 }
             }
@@ -305,7 +323,8 @@ impl Agent {
 
 /// The acknowledged marks are a hint that the hub repeats at each welcome: they alone are not worth a commit.
 fn differs_durably(row: &AgentRow, on_disk: &AgentRow) -> bool {
-    AgentRow { state_acked: on_disk.state_acked, history_acked: on_disk.history_acked, ..row.clone() } != *on_disk
+    AgentRow { state_acked: on_disk.state_acked, history_acked: on_disk.history_acked, ..row.clone() }
+        != *on_disk
 }
 
 fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
@@ -313,7 +332,9 @@ fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
         Input::Record { ticket, documents } => {
             (*ticket, Answer::Recorded(documents.iter().map(|_| Err(storage.clone())).collect()))
         }
-        Input::PutItems { ticket, items } => (*ticket, Answer::Items(items.iter().map(|_| Err(storage.clone())).collect())),
+        Input::PutItems { ticket, items } => {
+            (*ticket, Answer::Items(items.iter().map(|_| Err(storage.clone())).collect()))
+        }
         _ => return None,
     };
     Some(Output::Answer { ticket, answer })
@@ -402,7 +423,7 @@ impl Work<'_> {
 
     fn event(&mut self, event: StoreEvent) -> rusqlite::Result<()> {
         match event {
-            StoreEvent::Welcomed(welcome) => self.welcomed(welcome),
+            StoreEvent::Welcomed(welcome) => return self.welcomed(welcome),
             StoreEvent::Acknowledged(marks) => {
                 if let Some(mark) = marks.state {
                     self.mind.state_acked = mark;
@@ -416,7 +437,8 @@ impl Work<'_> {
             StoreEvent::Refused(refused) => {
                 tracing::warn!(why = ?refused.why, detail = refused.detail, "the hub refused a frame");
                 self.counters.refusals += 1;
-                self.counters.last_link_error = Some((self.now.wall, format!("the hub refused: {}", refused.detail)));
+                self.counters.last_link_error =
+                    Some((self.now.wall, format!("the hub refused: {}", refused.detail)));
                 if self.link.state() == LinkState::Down {
                     self.hang_up(format!("the hub refused: {}", refused.detail));
                 }
@@ -426,7 +448,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn welcomed(&mut self, welcome: Welcome) {
+    fn welcomed(&mut self, welcome: Welcome) -> rusqlite::Result<()> {
         tracing::info!(
             epoch = %self.mind.epoch, state_mark = %welcome.state_mark, history_mark = %welcome.history_mark,
             hub_restored = welcome.wants_offer, "the hub welcomes this agent"
@@ -441,6 +463,12 @@ impl Work<'_> {
             // The hub was restored and counts its own records from an earlier number again.
             self.mind.down_mark = welcome.down_head;
         }
+        if welcome.wants_offer && welcome.history_mark == Position(0) {
+            // Of what was recorded before this epoch the hub may have forgotten some: it is told all of it, in this one.
+            ledger::bring_documents_along(self.db, self.mind.epoch)?;
+            self.mind.history_head = ledger::history_head(self.db, self.mind.epoch)?;
+        }
+        Ok(())
     }
 
     fn note_clock(&mut self, hub: UnixMillis) {
@@ -452,7 +480,10 @@ impl Work<'_> {
             if self.mind.inventory.slot(stock.item).is_some() {
                 self.mind.inventory.touch(stock.item).cell.hub.join(&stock.half);
             } else {
-                self.quarantine(&format!("hub half of item {}, which this store does not have", stock.item), &[])?;
+                self.quarantine(
+                    &format!("hub half of item {}, which this store does not have", stock.item),
+                    &[],
+                )?;
             }
         }
         for unreadable in &batch.unreadable {
@@ -475,7 +506,8 @@ impl Work<'_> {
         // Whatever this transaction has recorded so far must be on disk before the ledger is gone through.
         self.mind.inventory.flush(self.db, &self.settings.reserve, self.now.wall)?;
         let Some(adopted) = adopt::adopt(self.db, self.mind, parts, self.now.wall)? else { return Ok(()) };
-        let (traces, movements_recorded) = (std::mem::take(&mut self.mind.traces), self.mind.movements_recorded);
+        let (traces, movements_recorded) =
+            (std::mem::take(&mut self.mind.traces), self.mind.movements_recorded);
         *self.mind = Mind::load(self.db, &self.settings.store, self.mind.boot)?;
         (self.mind.traces, self.mind.movements_recorded) = (traces, movements_recorded);
         self.mind.inventory.touch_stale_reserves(&self.settings.reserve, self.now.wall);
@@ -494,7 +526,10 @@ impl Work<'_> {
             Direction::Up if buckets.head == self.mind.inventory.change_seq => {
                 let differing = self.mind.inventory.up.differing(&buckets.sums);
                 if !differing.is_empty() {
-                    tracing::error!(buckets = differing.len(), "the hub's copy of this store differs; sending those records again");
+                    tracing::error!(
+                        buckets = differing.len(),
+                        "the hub's copy of this store differs; sending those records again"
+                    );
                     self.counters.digest_mismatches += 1;
                     self.mind.inventory.restamp(self.db, &differing)?;
                 }
@@ -502,9 +537,16 @@ impl Work<'_> {
             Direction::Down if buckets.head == self.mind.down_mark => {
                 let differing = self.mind.inventory.down.differing(&buckets.sums);
                 if !differing.is_empty() {
-                    tracing::error!(buckets = differing.len(), "this store's copy of the hub's records differs; asking for them again");
+                    tracing::error!(
+                        buckets = differing.len(),
+                        "this store's copy of the hub's records differs; asking for them again"
+                    );
                     self.counters.digest_mismatches += 1;
-                    self.link.ask_again(Resend { direction: Direction::Down, head: buckets.head, buckets: differing });
+                    self.link.ask_again(Resend {
+                        direction: Direction::Down,
+                        head: buckets.head,
+                        buckets: differing,
+                    });
                 }
             }
             // One side has moved on since; the next heartbeat compares again.

@@ -5,13 +5,13 @@ use super::document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, Reco
 use crate::store::ledger;
 use rusqlite::Connection;
 use std::collections::HashMap;
+use std::hash::Hasher;
 use sync_protocol::limits::{
     CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, UNIT_BYTES_MAX,
 };
 use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind, document_key};
 use sync_protocol::stock::TOTAL_MAX;
 use sync_protocol::{Gtin, ItemNo, Position, Quantity, Sku, UnixMillis};
-use std::hash::Hasher;
 use twox_hash::XxHash3_64;
 
 /// Either the document is at fault, or the disk.
@@ -31,15 +31,22 @@ fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Stop {
 }
 
 /// Records a document, or answers that it is there already.
-pub(super) fn record(db: &Connection, mind: &mut Mind, document: &Document, now: UnixMillis) -> Result<Recorded, Stop> {
+pub(super) fn record(
+    db: &Connection,
+    mind: &mut Mind,
+    document: &Document,
+    now: UnixMillis,
+) -> Result<Recorded, Stop> {
     judge(document)?;
     let source = mind.inventory.source_row(db, &document.source)?;
     let content = content_of(document);
     if let Some(found) = find(db, mind, source, document)? {
         return duplicate(document, content, found);
     }
-    let items = document.lines.iter().map(|line| resolve(db, mind, &line.item)).collect::<Result<Vec<_>, _>>()?;
-    let anchors = items.iter().map(|item| anchor(db, mind, document, *item)).collect::<Result<Vec<_>, _>>()?;
+    let items =
+        document.lines.iter().map(|line| resolve(db, mind, &line.item)).collect::<Result<Vec<_>, _>>()?;
+    let anchors =
+        items.iter().map(|item| anchor(db, mind, document, *item)).collect::<Result<Vec<_>, _>>()?;
     let lines = weigh(db, mind, document, &items, &anchors)?;
     for line in &lines {
         apply(mind, document.kind, line, now);
@@ -67,19 +74,29 @@ pub(super) fn record(db: &Connection, mind: &mut Mind, document: &Document, now:
 /// Everything that can be said without the ledger.
 fn judge(document: &Document) -> Result<(), Stop> {
     if document.lines.is_empty() || document.lines.len() > LINES_MAX {
-        return Err(invalid("lines", format!("a document has 1 to {LINES_MAX} lines, this one {}", document.lines.len())));
+        return Err(invalid(
+            "lines",
+            format!("a document has 1 to {LINES_MAX} lines, this one {}", document.lines.len()),
+        ));
     }
     if let Some(reason) = document.reason.as_ref().filter(|reason| reason.len() > REASON_BYTES_MAX) {
-        return Err(invalid("reason", format!("{} bytes are more than the {REASON_BYTES_MAX} allowed", reason.len())));
+        return Err(invalid(
+            "reason",
+            format!("{} bytes are more than the {REASON_BYTES_MAX} allowed", reason.len()),
+        ));
     }
     if document.cursor.as_ref().is_some_and(|cursor| cursor.len() > CURSOR_BYTES_MAX) {
         return Err(invalid("cursor", format!("longer than the {CURSOR_BYTES_MAX} bytes allowed")));
     }
-    if document.kind == Kind::Adjustment && document.reason.as_deref().is_none_or(|reason| reason.trim().is_empty()) {
+    if document.kind == Kind::Adjustment
+        && document.reason.as_deref().is_none_or(|reason| reason.trim().is_empty())
+    {
         return Err(invalid("reason", "an adjustment needs one"));
     }
     match (document.kind, document.counted) {
-        (Kind::Count, None) => return Err(invalid("counted_at", "a count needs it: when was the shelf counted?")),
+        (Kind::Count, None) => {
+            return Err(invalid("counted_at", "a count needs it: when was the shelf counted?"));
+        }
         (Kind::Count, Some(_)) | (_, None) => {}
         (_, Some(_)) => return Err(invalid("counted_at", "only a count has it")),
     }
@@ -122,7 +139,12 @@ fn content_of(document: &Document) -> u32 {
     u32::try_from(hash >> 32).unwrap_or(0)
 }
 
-fn find(db: &Connection, mind: &Mind, source: i64, document: &Document) -> Result<Option<ledger::Found>, Stop> {
+fn find(
+    db: &Connection,
+    mind: &Mind,
+    source: i64,
+    document: &Document,
+) -> Result<Option<ledger::Found>, Stop> {
     if let Some(found) = ledger::find_document(db, source, document.reference.as_str())? {
         return Ok(Some(found));
     }
@@ -192,7 +214,9 @@ fn anchor(db: &Connection, mind: &Mind, document: &Document, item: ItemNo) -> Re
     Ok(match document.counted {
         Some(Counted::At(at)) => Some(ledger::position_at(db, item, at)?),
         // Nobody can have counted after what the ledger holds.
-        Some(Counted::Position(position)) => Some(position.min(Position(mind.next_position.0.saturating_sub(1)))),
+        Some(Counted::Position(position)) => {
+            Some(position.min(Position(mind.next_position.0.saturating_sub(1))))
+        }
         None => None,
     })
 }
@@ -215,7 +239,8 @@ fn weigh(
         };
         moved.add(effect);
         let store = mind.inventory.slot(*item).map(|slot| slot.cell.store).unwrap_or_default();
-        if store.in_.saturating_add(moved.in_) > TOTAL_MAX || store.out.saturating_add(moved.out) > TOTAL_MAX {
+        if store.in_.saturating_add(moved.in_) > TOTAL_MAX || store.out.saturating_add(moved.out) > TOTAL_MAX
+        {
             let total = "the item's total is at its bound; check the quantities reported for it";
             return Err(invalid(format!("lines[{at}].quantity"), total));
         }
@@ -254,10 +279,13 @@ fn count_effect(
     earlier_lines: i64,
 ) -> Result<Quantity, Stop> {
     let (counted_since, since) = match document.counted {
-        Some(Counted::At(at)) => (ledger::counted_after_time(db, item, at)?, ledger::effect_after_time(db, item, at)?),
-        _ => {
-            (ledger::counted_after_position(db, item, anchor)?, ledger::effect_after_position(db, item, anchor)?)
+        Some(Counted::At(at)) => {
+            (ledger::counted_after_time(db, item, at)?, ledger::effect_after_time(db, item, at)?)
         }
+        _ => (
+            ledger::counted_after_position(db, item, anchor)?,
+            ledger::effect_after_position(db, item, anchor)?,
+        ),
     };
     // A shelf that somebody has counted since is known better than this count can tell.
     if counted_since {
@@ -335,7 +363,9 @@ pub(super) fn put_item(db: &Connection, mind: &mut Mind, entry: &ItemEntry) -> R
 /// A barcode first seen at a till made an item of its own, unnamed; master data says whose it is. That item keeps its movements.
 fn take_over_gtins(db: &Connection, mind: &mut Mind, record: &ItemRecord) -> Result<(), Stop> {
     for gtin in &record.gtins {
-        let Some(owner) = mind.inventory.by_gtin(*gtin).filter(|owner| *owner != record.item) else { continue };
+        let Some(owner) = mind.inventory.by_gtin(*gtin).filter(|owner| *owner != record.item) else {
+            continue;
+        };
         let before = ledger::item(db, owner)?;
         let mut stripped = before.clone();
         stripped.gtins.retain(|kept| kept != gtin);
@@ -355,10 +385,15 @@ fn judge_entry(db: &Connection, mind: &Mind, entry: &ItemEntry) -> Result<(), St
     }
     let known = mind.inventory.by_sku(&entry.sku);
     for (at, gtin) in entry.gtins.iter().enumerate() {
-        let Some(owner) = mind.inventory.by_gtin(*gtin).filter(|owner| Some(*owner) != known) else { continue };
+        let Some(owner) = mind.inventory.by_gtin(*gtin).filter(|owner| Some(*owner) != known) else {
+            continue;
+        };
         let owner = ledger::item(db, owner)?;
         if !owner.unnamed {
-            return Err(invalid(format!("gtins[{at}]"), format!("{gtin} already belongs to item `{}`", owner.sku)));
+            return Err(invalid(
+                format!("gtins[{at}]"),
+                format!("{gtin} already belongs to item `{}`", owner.sku),
+            ));
         }
     }
     Ok(())

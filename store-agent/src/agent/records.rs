@@ -5,7 +5,9 @@ use super::inventory::Key;
 use crate::store::ledger;
 use rusqlite::Connection;
 use std::collections::BTreeSet;
-use sync_protocol::frame::{Heartbeat, Hello, HistoryBatch, StateBatch, VERSION_MAX, VERSION_MIN, measure, newest_traces};
+use sync_protocol::frame::{
+    Heartbeat, Hello, HistoryBatch, StateBatch, VERSION_MAX, VERSION_MIN, measure, newest_traces,
+};
 use sync_protocol::limits::BATCH_BODY_TARGET;
 use sync_protocol::link::store::StoreRecords;
 use sync_protocol::record::{HistoryDocument, HubStock, ItemRecord};
@@ -86,7 +88,8 @@ impl StoreRecords for Records<'_> {
     fn state_batch(&mut self, base: Seq) -> StateBatch {
         let mind = &mut *self.mind;
         let head = mind.inventory.change_seq;
-        let mut batch = StateBatch { base, upto: base, head, position: mind.history_head, ..StateBatch::default() };
+        let mut batch =
+            StateBatch { base, upto: base, head, position: mind.history_head, ..StateBatch::default() };
         let mut fill = Fill::default();
         let mut is_all = true;
         for (seq, key) in mind.inventory.pending_after(base) {
@@ -178,7 +181,8 @@ impl Records<'_> {
         documents: &[HistoryDocument],
         mut fill: Fill,
     ) -> Result<Vec<ItemRecord>, rusqlite::Error> {
-        let named: BTreeSet<ItemNo> = documents.iter().flat_map(|document| &document.lines).map(|line| line.item).collect();
+        let named: BTreeSet<ItemNo> =
+            documents.iter().flat_map(|document| &document.lines).map(|line| line.item).collect();
         let mut unknown = Vec::new();
         for item in named.into_iter().filter(|item| self.mind.inventory.is_item_pending(*item)) {
             let record = ledger::item(self.db, item)?;

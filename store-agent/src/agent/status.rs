@@ -86,6 +86,8 @@ impl SyncStatus {
     /// Whether the hub holds everything this store has.
     #[must_use]
     pub fn is_caught_up(&self) -> bool {
-        self.link == LinkState::Streaming && self.records_pending == 0 && self.history_acked >= self.history_head
+        self.link == LinkState::Streaming
+            && self.records_pending == 0
+            && self.history_acked >= self.history_head
     }
 }

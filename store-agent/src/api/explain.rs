@@ -60,11 +60,7 @@ pub fn web(view: &ItemView, reserve: Quantity, hub: &Hub) -> Web {
         Hub::None | Hub::NeverReached => None,
         Hub::Known { .. } => Some(cell.free().max(Quantity::ZERO)),
     };
-    Web {
-        sees,
-        because,
-        pending: !matches!(hub, Hub::Known { current: true, .. }),
-    }
+    Web { sees, because, pending: !matches!(hub, Hub::Known { current: true, .. }) }
 }
 
 /// From the books to what may be set aside.
@@ -79,11 +75,7 @@ fn shelf(view: &ItemView, reserve: Quantity) -> String {
         );
     }
     let kept = reserve.min(on_hand);
-    let all = if reserve >= on_hand {
-        ", which is all of it"
-    } else {
-        ""
-    };
+    let all = if reserve >= on_hand { ", which is all of it" } else { "" };
     format!("The books say {on_hand}{unit} on hand; {kept}{unit} are kept for walk-in customers{all}.")
 }
 
@@ -99,17 +91,11 @@ fn set_aside(cell: &Cell) -> String {
     let unanswered = i64::try_from(recalled.saturating_sub(cell.hub.returned)).unwrap_or(0);
     if unanswered > 0 {
         let back = Quantity::from_thousandths(unanswered);
-        let _ = write!(
-            text,
-            " {back} of those were asked back; they count until the hub confirms."
-        );
+        let _ = write!(text, " {back} of those were asked back; they count until the hub confirms.");
     }
     if cell.shortfall().is_positive() {
         let short = cell.shortfall();
-        let _ = write!(
-            text,
-            " Short by {short}: more was sold here than was left beside the web's part."
-        );
+        let _ = write!(text, " Short by {short}: more was sold here than was left beside the web's part.");
     }
     text
 }
@@ -120,39 +106,21 @@ fn on_the_way(hub: &Hub) -> String {
         Hub::NeverReached => {
             " The hub has never heard from this store, so the web sees nothing of it yet.".to_owned()
         }
-        Hub::Known {
-            current: true,
-            link_up: true,
-            ..
-        } => String::new(),
-        Hub::Known {
-            current: false,
-            link_up: true,
-            ..
-        } => " The last change is on its way; until then the web goes by the number before.".to_owned(),
-        Hub::Known {
-            current, silent_s, ..
-        } => {
-            let since = silent_s.map_or_else(
-                || "since this agent started".to_owned(),
-                |seconds| format!("for {seconds} s"),
-            );
-            let stale = if *current {
-                ""
-            } else {
-                "; what changed since has not reached the web"
-            };
+        Hub::Known { current: true, link_up: true, .. } => String::new(),
+        Hub::Known { current: false, link_up: true, .. } => {
+            " The last change is on its way; until then the web goes by the number before.".to_owned()
+        }
+        Hub::Known { current, silent_s, .. } => {
+            let since = silent_s
+                .map_or_else(|| "since this agent started".to_owned(), |seconds| format!("for {seconds} s"));
+            let stale = if *current { "" } else { "; what changed since has not reached the web" };
             format!(" The hub has not been heard {since}{stale}.")
         }
     }
 }
 
 fn unit(view: &ItemView) -> String {
-    if view.unit == "each" {
-        String::new()
-    } else {
-        format!(" {}", view.unit)
-    }
+    if view.unit == "each" { String::new() } else { format!(" {}", view.unit) }
 }
 
 #[cfg(test)]
@@ -161,11 +129,7 @@ mod tests {
     use sync_protocol::stock::{HubHalf, SalesRate, StoreHalf};
     use sync_protocol::{ItemNo, Seq};
 
-    const LIVE: Hub = Hub::Known {
-        link_up: true,
-        silent_s: Some(1),
-        current: true,
-    };
+    const LIVE: Hub = Hub::Known { link_up: true, silent_s: Some(1), current: true };
 
     fn item(on_hand: u64, granted: u64, promised: u64) -> ItemView {
         ItemView {
@@ -176,15 +140,8 @@ mod tests {
             unit: "kg".to_owned(),
             unnamed: false,
             cell: Cell {
-                store: StoreHalf {
-                    in_: on_hand,
-                    granted,
-                    ..StoreHalf::default()
-                },
-                hub: HubHalf {
-                    promised,
-                    ..HubHalf::default()
-                },
+                store: StoreHalf { in_: on_hand, granted, ..StoreHalf::default() },
+                hub: HubHalf { promised, ..HubHalf::default() },
             },
             rate: SalesRate::default(),
             changed: Seq(1),
@@ -221,26 +178,14 @@ mod tests {
         let mut short = item(1_000, 9_000, 2_000);
         short.cell.store.recalled = 6_000;
         let web = web(&short, Quantity::ZERO, &LIVE);
-        assert!(
-            web.because.contains("6 of those were asked back"),
-            "{}",
-            web.because
-        );
+        assert!(web.because.contains("6 of those were asked back"), "{}", web.because);
         assert!(web.because.contains("Short by 8"), "{}", web.because);
     }
 
     #[test]
     fn a_silent_hub_is_told_with_its_age() {
-        let hub = Hub::Known {
-            link_up: false,
-            silent_s: Some(40),
-            current: false,
-        };
+        let hub = Hub::Known { link_up: false, silent_s: Some(40), current: false };
         let web = web(&item(12_000, 9_000, 0), Quantity::ZERO, &hub);
-        assert!(
-            web.pending && web.because.contains("has not been heard for 40 s"),
-            "{}",
-            web.because
-        );
+        assert!(web.pending && web.because.contains("has not been heard for 40 s"), "{}", web.because);
     }
 }

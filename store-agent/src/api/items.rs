@@ -26,10 +26,8 @@ pub async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     if !caller.may_change_items() {
-        let detail = format!(
-            "the token of `{}` may not change items; add `items` to its line",
-            caller.name()
-        );
+        let detail =
+            format!("the token of `{}` may not change items; add `items` to its line", caller.name());
         return Err(Problem::forbidden(None, detail));
     }
     let body = desk.limits.read(&headers, body, usize::MAX).await?;
@@ -74,11 +72,7 @@ impl LineService for Items<'_> {
     async fn put(&self, items: Vec<ItemEntry>) -> Result<Vec<Result<(Sku, ItemPut), RecordError>>, NoAnswer> {
         let skus: Vec<Sku> = items.iter().map(|item| item.sku.clone()).collect();
         let answers = self.inbox.put_items(items).await?;
-        Ok(skus
-            .into_iter()
-            .zip(answers)
-            .map(|(sku, answer)| answer.map(|put| (sku, put)))
-            .collect())
+        Ok(skus.into_iter().zip(answers).map(|(sku, answer)| answer.map(|put| (sku, put))).collect())
     }
 
     fn say(&self, line: usize, (sku, put): (Sku, ItemPut)) -> PutLine {
@@ -87,12 +81,7 @@ impl LineService for Items<'_> {
             ItemPut::Changed => (200, "changed"),
             ItemPut::Unchanged => (200, "unchanged"),
         };
-        PutLine {
-            line,
-            status,
-            sku,
-            result,
-        }
+        PutLine { line, status, sku, result }
     }
 }
 
@@ -112,11 +101,7 @@ fn entry(text: ItemText) -> Result<ItemEntry, Problem> {
         sku: Sku::try_from(sku).map_err(|error| Problem::invalid("sku", error.to_string()))?,
         gtins: text.gtins,
         name: plain("name", name, NAME_BYTES_MAX)?,
-        unit: plain(
-            "unit",
-            text.unit.unwrap_or_else(|| UNIT.to_owned()),
-            UNIT_BYTES_MAX,
-        )?,
+        unit: plain("unit", text.unit.unwrap_or_else(|| UNIT.to_owned()), UNIT_BYTES_MAX)?,
     })
 }
 
@@ -126,10 +111,7 @@ fn plain(field: &str, text: String, bytes_max: usize) -> Result<String, Problem>
         return wrong("is empty".to_owned());
     }
     if text.len() > bytes_max {
-        return wrong(format!(
-            "has {} bytes, more than the {bytes_max} allowed",
-            text.len()
-        ));
+        return wrong(format!("has {} bytes, more than the {bytes_max} allowed", text.len()));
     }
     if text.chars().any(char::is_control) {
         return wrong("has a control character".to_owned());
@@ -162,11 +144,5 @@ pub async fn show(
     let hub = explain::Hub::of(desk.has_hub, &desk.bulletin.borrow().sync, &at.view, now);
     let web = explain::web(&at.view, reserve, &hub);
     let position = at.position;
-    Ok(Json(ItemShown {
-        stock: at.view.into(),
-        reserve,
-        web,
-        position,
-    })
-    .into_response())
+    Ok(Json(ItemShown { stock: at.view.into(), reserve, web, position }).into_response())
 }

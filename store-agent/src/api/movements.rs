@@ -50,16 +50,9 @@ pub async fn list(State(desk): State<StoreDesk>, uri: Uri) -> Result<Response, P
     let after = Position(asked.after.unwrap_or(0));
     let sku = asked.sku.map(Sku::try_from).transpose();
     let sku = sku.map_err(|error| Problem::bad_parameter("sku", error.to_string()))?;
-    let views = ask(&desk.reader, move |reader| {
-        reader.movements(sku.as_ref(), after, limit + 1)
-    })
-    .await?;
+    let views = ask(&desk.reader, move |reader| reader.movements(sku.as_ref(), after, limit + 1)).await?;
     let (views, next) = query::cut(views, limit, |view| view.position);
-    Ok(Json(Page {
-        movements: views.into_iter().map(MovementText::from).collect(),
-        next,
-    })
-    .into_response())
+    Ok(Json(Page { movements: views.into_iter().map(MovementText::from).collect(), next }).into_response())
 }
 
 impl From<MovementView> for MovementText {

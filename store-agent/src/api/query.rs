@@ -14,9 +14,7 @@ pub fn read<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     match Query::<T>::try_from_uri(uri) {
         Ok(Query(query)) => Ok(query),
         Err(rejection) => {
-            let reason = rejection
-                .source()
-                .map_or_else(|| rejection.to_string(), ToString::to_string);
+            let reason = rejection.source().map_or_else(|| rejection.to_string(), ToString::to_string);
             let parameter = parameter(&reason).to_owned();
             Err(Problem::bad_parameter(&parameter, reason))
         }
@@ -34,10 +32,7 @@ fn parameter(reason: &str) -> &str {
 pub fn page(limit: Option<u32>) -> Result<u32, Problem> {
     match limit.unwrap_or(PAGE) {
         limit @ 1..=PAGE_MAX => Ok(limit),
-        _ => Err(Problem::bad_parameter(
-            "limit",
-            format!("must be between 1 and {PAGE_MAX}"),
-        )),
+        _ => Err(Problem::bad_parameter("limit", format!("must be between 1 and {PAGE_MAX}"))),
     }
 }
 

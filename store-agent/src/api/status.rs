@@ -85,19 +85,13 @@ pub async fn sync(State(desk): State<StoreDesk>) -> Response {
 }
 
 fn sync_text(status: SyncStatus, has_hub: bool, now: UnixMillis) -> SyncText {
-    let mishap = |(at, reason): (UnixMillis, String)| Mishap {
-        at: rfc3339(at),
-        age_s: age_s(at, now),
-        reason,
-    };
+    let mishap =
+        |(at, reason): (UnixMillis, String)| Mishap { at: rfc3339(at), age_s: age_s(at, now), reason };
     SyncText {
         link: if has_hub { status.link.name() } else { "off" },
         caught_up: status.is_caught_up(),
         epoch: status.epoch,
-        last_contact: status.last_contact.map(|at| Moment {
-            at: rfc3339(at),
-            age_s: age_s(at, now),
-        }),
+        last_contact: status.last_contact.map(|at| Moment { at: rfc3339(at), age_s: age_s(at, now) }),
         backlog: Backlog {
             records: status.records_pending,
             movements: status.history_head.0.saturating_sub(status.history_acked.0),
@@ -145,35 +139,16 @@ pub async fn health(State(desk): State<StoreDesk>) -> Response {
     // The driver holds the other end of the bulletin for as long as it runs.
     let core_runs = desk.bulletin.has_changed().is_ok();
     let bulletin = desk.bulletin.borrow().clone();
-    let health = Health::of(&Vitals {
-        core_runs,
-        storage: &bulletin.storage,
-    });
-    let status = if health.is_ok() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    let link = if desk.has_hub {
-        bulletin.sync.link.name()
-    } else {
-        "off"
-    };
-    let text = HealthText {
-        health,
-        store: desk.store,
-        version: env!("CARGO_PKG_VERSION"),
-        link,
-    };
+    let health = Health::of(&Vitals { core_runs, storage: &bulletin.storage });
+    let status = if health.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let link = if desk.has_hub { bulletin.sync.link.name() } else { "off" };
+    let text = HealthText { health, store: desk.store, version: env!("CARGO_PKG_VERSION"), link };
     (status, Json(text)).into_response()
 }
 
 pub async fn metrics(State(desk): State<StoreDesk>) -> Result<Response, Problem> {
     observe(&desk);
-    let text = desk
-        .metrics
-        .exposition()
-        .map_err(|error| Problem::internal(error.to_string()))?;
+    let text = desk.metrics.exposition().map_err(|error| Problem::internal(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
@@ -184,18 +159,12 @@ fn observe(desk: &StoreDesk) {
     let metrics = &desk.metrics;
     let now = (desk.clocks.wall)();
     let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    metrics
-        .inputs_waiting
-        .set(i64::try_from(desk.inbox.waiting()).unwrap_or(i64::MAX));
-    metrics
-        .link_up
-        .set(i64::from(status.link == LinkState::Streaming));
+    metrics.inputs_waiting.set(i64::try_from(desk.inbox.waiting()).unwrap_or(i64::MAX));
+    metrics.link_up.set(i64::from(status.link == LinkState::Streaming));
     metrics.state_pending_records.set(whole(status.records_pending));
     let movements = status.history_head.0.saturating_sub(status.history_acked.0);
     metrics.history_pending_movements.set(whole(movements));
-    metrics
-        .hub_contact_age_seconds
-        .set(status.last_contact.map_or(-1.0, |at| seconds(now.since(at))));
+    metrics.hub_contact_age_seconds.set(status.last_contact.map_or(-1.0, |at| seconds(now.since(at))));
     metrics.epoch.set(i64::from(status.epoch.0));
     metrics.quarantined_records.set(whole(status.quarantined));
     metrics.digest_mismatches.set(whole(status.digest_mismatches));
@@ -204,10 +173,7 @@ fn observe(desk: &StoreDesk) {
     metrics.items_known.set(whole(status.items));
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "an age in milliseconds is far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "an age in milliseconds is far below 2^53")]
 fn seconds(millis: u64) -> f64 {
     millis as f64 / 1000.0
 }

@@ -64,14 +64,8 @@ struct Page {
 pub async fn list(State(desk): State<StoreDesk>, uri: Uri) -> Result<Response, Problem> {
     let asked: Asked = query::read(&uri)?;
     let limit = query::page(asked.limit)?;
-    let views = ask(&desk.reader, move |reader| {
-        reader.stock(asked.query.trim(), &asked.after, limit + 1)
-    })
-    .await?;
+    let views =
+        ask(&desk.reader, move |reader| reader.stock(asked.query.trim(), &asked.after, limit + 1)).await?;
     let (views, next) = query::cut(views, limit, |view| view.sku.clone());
-    Ok(Json(Page {
-        items: views.into_iter().map(StockText::from).collect(),
-        next,
-    })
-    .into_response())
+    Ok(Json(Page { items: views.into_iter().map(StockText::from).collect(), next }).into_response())
 }

@@ -34,11 +34,7 @@ pub struct BodyLimits {
 impl BodyLimits {
     #[must_use]
     pub fn new(bytes_max: usize, pause_max: Duration) -> BodyLimits {
-        BodyLimits {
-            bytes_max,
-            pause_max,
-            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
-        }
+        BodyLimits { bytes_max, pause_max, large: Arc::new(Semaphore::new(LARGE_AT_ONCE)) }
     }
 
     /// Begins to read a body. `what_fits` is the limit for this kind of request, if it is below the general one.
@@ -130,9 +126,7 @@ impl BoundedBody {
             Some(Some(Ok(piece))) => Ok(Some(piece)),
             Some(Some(Err(error))) => Err(Problem::bad_request(format!("the body broke off: {error}"))),
             Some(None) => Ok(None),
-            None => Err(Problem::too_slow(
-                "the rest of the body did not come; send it again",
-            )),
+            None => Err(Problem::too_slow("the rest of the body did not come; send it again")),
         }
     }
 
@@ -165,13 +159,7 @@ pub enum RawLine<'a> {
 impl Lines {
     #[must_use]
     pub fn new(line_bytes_max: usize) -> Lines {
-        Lines {
-            held: Vec::new(),
-            start: 0,
-            searched: 0,
-            line_bytes_max,
-            skipping: false,
-        }
+        Lines { held: Vec::new(), start: 0, searched: 0, line_bytes_max, skipping: false }
     }
 
     /// Takes the next piece of the body; call `next_line` until it gives nothing before the next `push`.
@@ -184,10 +172,7 @@ impl Lines {
 
     /// The next whole line.
     pub fn next_line(&mut self) -> Option<RawLine<'_>> {
-        let end = self.held[self.searched..]
-            .iter()
-            .position(|b| *b == b'\n')
-            .map(|at| self.searched + at);
+        let end = self.held[self.searched..].iter().position(|b| *b == b'\n').map(|at| self.searched + at);
         match end {
             Some(end) => {
                 let from = std::mem::replace(&mut self.start, end + 1);
@@ -256,10 +241,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_too_long_is_one_line_and_the_rest_goes_on() {
-        for pieces in [
-            vec!["0123456789abc\nok\n"],
-            vec!["01234567", "89abc", "def\no", "k\n"],
-        ] {
+        for pieces in [vec!["0123456789abc\nok\n"], vec!["01234567", "89abc", "def\no", "k\n"]] {
             assert_eq!(cut(&pieces, 8), ["(too long)", "ok"], "{pieces:?}");
         }
         assert_eq!(cut(&["0123456789"], 8), ["(too long)"]);

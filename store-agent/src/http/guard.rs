@@ -41,10 +41,7 @@ pub fn guarded(routes: Router, guard: Arc<Guard>) -> Router {
 async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
     let started = (guard.clocks.instant)();
     let trace = Trace::of(request.headers(), random());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("other", |path| route_name(path.as_str()));
+    let route = request.extensions().get::<MatchedPath>().map_or("other", |path| route_name(path.as_str()));
     let span = tracing::info_span!(
         "request", trace_id = %trace.id, method = %request.method(), path = request.uri().path()
     );
@@ -71,33 +68,20 @@ impl Guard {
 
     /// A page from elsewhere can point a name of its own at this machine; the browser then still sends that name.
     fn check_host(&self, request: &Request) -> Result<(), Problem> {
-        let header = request
-            .headers()
-            .get(header::HOST)
-            .map(|host| host.to_str().unwrap_or(""));
-        let foreign = [header, request.uri().host()]
-            .into_iter()
-            .flatten()
-            .find(|host| !self.is_own(host));
+        let header = request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or(""));
+        let foreign = [header, request.uri().host()].into_iter().flatten().find(|host| !self.is_own(host));
         foreign.map_or(Ok(()), |host| Err(Problem::foreign_host(host)))
     }
 
     fn is_own(&self, host: &str) -> bool {
         let name = without_port(host).to_ascii_lowercase();
         // An address is no name that could have been pointed elsewhere.
-        let address = name
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>()
-            .is_ok();
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
         address || name == "localhost" || self.hosts.contains(&name)
     }
 
     fn check_token(&self, request: &Request) -> Result<Option<Caller>, Problem> {
-        let peer = request
-            .extensions()
-            .get::<Peer>()
-            .map(|peer| peer.0.ip().to_canonical());
+        let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_canonical());
         let local = peer.is_some_and(|ip| ip.is_loopback());
         if local && OPEN_ON_LOOPBACK.contains(&request.uri().path()) {
             return Ok(None);
@@ -105,9 +89,7 @@ impl Guard {
         let token = bearer(request.headers())?;
         match self.tokens.caller(token) {
             Some(caller) => Ok(Some(caller)),
-            None => Err(Problem::unauthorized(
-                "this token is not in the agent's token file",
-            )),
+            None => Err(Problem::unauthorized("this token is not in the agent's token file")),
         }
     }
 }
@@ -127,11 +109,7 @@ fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => {
             // A bare IPv6 address has colons of its own.
-            if name.contains(':') && !name.ends_with(']') {
-                host
-            } else {
-                name
-            }
+            if name.contains(':') && !name.ends_with(']') { host } else { name }
         }
         _ => host,
     }

@@ -41,10 +41,7 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Patience {
-            header: Duration::from_secs(60),
-            body_pause: Duration::from_secs(15),
-        }
+        Patience { header: Duration::from_secs(60), body_pause: Duration::from_secs(15) }
     }
 }
 
@@ -74,10 +71,7 @@ pub async fn serve(
         }
     };
     if timeout(STOP_WITHIN, all).await.is_err() {
-        tracing::warn!(
-            open = connections.len(),
-            "cut connections whose requests did not end in time"
-        );
+        tracing::warn!(open = connections.len(), "cut connections whose requests did not end in time");
         connections.shutdown().await;
     }
 }
@@ -93,10 +87,7 @@ async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let permit = Arc::clone(room)
-        .acquire_owned()
-        .await
-        .expect("this semaphore is never closed");
+    let permit = Arc::clone(room).acquire_owned().await.expect("this semaphore is never closed");
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, permit),

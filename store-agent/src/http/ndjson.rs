@@ -39,14 +39,8 @@ pub trait LineService {
 
 /// Reads the whole body and answers it.
 pub async fn serve<S: LineService + Sync>(service: &S, mut body: BoundedBody) -> Result<Response, Problem> {
-    let mut batch = Batch {
-        service,
-        line: 0,
-        slots: Vec::new(),
-        things: Vec::new(),
-        weight: 0,
-        said: Vec::new(),
-    };
+    let mut batch =
+        Batch { service, line: 0, slots: Vec::new(), things: Vec::new(), weight: 0, said: Vec::new() };
     let mut lines = Lines::new(LINE_BYTES_MAX);
     while let Some(piece) = body.next().await? {
         lines.push(&piece);
@@ -105,9 +99,9 @@ impl<S: LineService> Batch<'_, S> {
         let read = match line {
             RawLine::Text(text) if text.trim_ascii().is_empty() => return,
             RawLine::Text(text) => self.service.read(text),
-            RawLine::TooLong => Err(Problem::too_large(format!(
-                "the line has more than the {LINE_BYTES_MAX} bytes allowed"
-            ))),
+            RawLine::TooLong => {
+                Err(Problem::too_large(format!("the line has more than the {LINE_BYTES_MAX} bytes allowed")))
+            }
         };
         let problem = match read {
             Ok(thing) => {
@@ -117,10 +111,7 @@ impl<S: LineService> Batch<'_, S> {
             }
             Err(problem) => Some(problem),
         };
-        self.slots.push(Slot {
-            line: self.line,
-            problem,
-        });
+        self.slots.push(Slot { line: self.line, problem });
     }
 
     fn is_full(&self) -> bool {
@@ -132,11 +123,7 @@ impl<S: LineService> Batch<'_, S> {
         let things = std::mem::take(&mut self.things);
         self.weight = 0;
         let count = things.len();
-        let answers = if count == 0 {
-            Ok(Vec::new())
-        } else {
-            self.service.put(things).await
-        };
+        let answers = if count == 0 { Ok(Vec::new()) } else { self.service.put(things).await };
         let mut answers: Box<dyn Iterator<Item = Result<S::Answer, Problem>> + Send> = match answers {
             Ok(answers) => Box::new(answers.into_iter().map(|answer| answer.map_err(Problem::from))),
             Err(no) => Box::new((0..count).map(move |_| Err(Problem::from(no)))),
@@ -157,14 +144,7 @@ impl<S: LineService> Batch<'_, S> {
             Ok(answer) => serde_json::to_writer(&mut self.said, &self.service.say(line, answer)),
             Err(problem) => {
                 let status = problem.status.as_u16();
-                serde_json::to_writer(
-                    &mut self.said,
-                    &SaidProblem {
-                        line,
-                        status,
-                        problem: &problem,
-                    },
-                )
+                serde_json::to_writer(&mut self.said, &SaidProblem { line, status, problem: &problem })
             }
         };
         written.expect("writing numbers and texts into memory does not fail");

@@ -23,127 +23,58 @@ pub struct Problem {
 
 impl Problem {
     pub fn not_json(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "not-json",
-            "The text is not JSON",
-            detail,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "not-json", "The text is not JSON", detail)
     }
 
     pub fn bad_request(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-request",
-            "The request cannot be read",
-            detail,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", "The request cannot be read", detail)
     }
 
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Problem {
-        let problem = Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid",
-            "A field is not valid",
-            detail,
-        );
-        Problem {
-            field: Some(field.into()),
-            ..problem
-        }
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field is not valid", detail);
+        Problem { field: Some(field.into()), ..problem }
     }
 
     pub fn bad_parameter(name: &str, detail: impl Into<String>) -> Problem {
-        let problem = Self::new(
-            StatusCode::BAD_REQUEST,
-            "bad-parameter",
-            "A parameter is not valid",
-            detail,
-        );
-        Problem {
-            field: Some(name.to_owned()),
-            ..problem
-        }
+        let problem = Self::new(StatusCode::BAD_REQUEST, "bad-parameter", "A parameter is not valid", detail);
+        Problem { field: Some(name.to_owned()), ..problem }
     }
 
     pub fn unauthorized(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "A valid token is needed",
-            detail,
-        )
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed", detail)
     }
 
     pub fn forbidden(field: Option<&str>, detail: impl Into<String>) -> Problem {
-        let problem = Self::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "The token does not allow this",
-            detail,
-        );
-        Problem {
-            field: field.map(str::to_owned),
-            ..problem
-        }
+        let problem = Self::new(StatusCode::FORBIDDEN, "forbidden", "The token does not allow this", detail);
+        Problem { field: field.map(str::to_owned), ..problem }
     }
 
     pub fn not_found(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "There is no such thing here",
-            detail,
-        )
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing here", detail)
     }
 
     pub fn method_not_allowed() -> Problem {
         let detail = "this path does not take this method; see the Allow header";
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method-not-allowed",
-            "Wrong method",
-            detail,
-        )
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method", detail)
     }
 
     pub fn foreign_host(host: &str) -> Problem {
         let detail = format!(
             "`{host}` is not a name of this agent; add it to `http.hosts` in agent.toml if it should be"
         );
-        Self::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "foreign-host",
-            "The request is for another host",
-            detail,
-        )
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "foreign-host", "The request is for another host", detail)
     }
 
     pub fn too_large(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "The request is too large",
-            detail,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
     }
 
     pub fn too_slow(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too-slow",
-            "The request did not arrive in time",
-            detail,
-        )
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The request did not arrive in time", detail)
     }
 
     pub fn conflict(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::CONFLICT,
-            "conflict",
-            "The reference was used for something else",
-            detail,
-        )
+        Self::new(StatusCode::CONFLICT, "conflict", "The reference was used for something else", detail)
     }
 
     pub fn unavailable(code: &'static str, title: &'static str, detail: impl Into<String>) -> Problem {
@@ -151,12 +82,7 @@ impl Problem {
     }
 
     pub fn internal(detail: impl Into<String>) -> Problem {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "The agent failed at this",
-            detail,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The agent failed at this", detail)
     }
 
     fn new(
@@ -165,13 +91,7 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Problem {
-        Problem {
-            status,
-            code,
-            title,
-            detail: detail.into(),
-            field: None,
-        }
+        Problem { status, code, title, detail: detail.into(), field: None }
     }
 
     fn retry_after(&self) -> Option<u32> {
@@ -187,11 +107,9 @@ impl From<RecordError> for Problem {
             RecordError::Storage { disk_full: true, .. } => {
                 Problem::unavailable("disk-full", "The store's disk is full", error.to_string())
             }
-            RecordError::Storage { .. } => Problem::unavailable(
-                "storage",
-                "The store's disk did not take the change",
-                error.to_string(),
-            ),
+            RecordError::Storage { .. } => {
+                Problem::unavailable("storage", "The store's disk did not take the change", error.to_string())
+            }
         }
     }
 }
@@ -225,10 +143,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&self).expect("a problem is texts and numbers");
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

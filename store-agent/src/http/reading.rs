@@ -27,16 +27,8 @@ pub async fn ask<T: Send + 'static>(
         Ok(Err(error)) => {
             tracing::error!(%error, "the database could not be read");
             let detail = format!("the agent's database could not be read: {error}");
-            Err(Problem::unavailable(
-                "storage",
-                "The store's disk could not be read",
-                detail,
-            ))
+            Err(Problem::unavailable("storage", "The store's disk could not be read", detail))
         }
-        Err(_) => Err(Problem::unavailable(
-            "stopping",
-            "The agent is stopping",
-            "ask again in a moment",
-        )),
+        Err(_) => Err(Problem::unavailable("stopping", "The agent is stopping", "ask again in a moment")),
     }
 }

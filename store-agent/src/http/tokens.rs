@@ -64,10 +64,7 @@ struct Entry {
 impl Tokens {
     pub fn load(path: &Path) -> Result<Tokens, TokensError> {
         let entries = read(path)?;
-        Ok(Tokens {
-            path: path.to_owned(),
-            current: RwLock::new(Arc::new(entries)),
-        })
+        Ok(Tokens { path: path.to_owned(), current: RwLock::new(Arc::new(entries)) })
     }
 
     /// Reads the file again. On an error the tokens of before stay in force.
@@ -102,10 +99,7 @@ fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let differing = a
-        .iter()
-        .zip(b)
-        .fold(0u8, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
+    let differing = a.iter().zip(b).fold(0u8, |sum, (x, y)| std::hint::black_box(sum | (x ^ y)));
     std::hint::black_box(differing) == 0
 }
 
@@ -117,35 +111,21 @@ pub enum TokensError {
     #[error("the token file {path} can be read by everyone on this machine; run `chmod 600 {path}`", path = path.display())]
     Exposed { path: PathBuf },
     #[error("{path}, line {line}: {message}", path = path.display())]
-    Line {
-        path: PathBuf,
-        line: usize,
-        message: &'static str,
-    },
+    Line { path: PathBuf, line: usize, message: &'static str },
     #[error("the token file {path} holds no token; add a line `source token`", path = path.display())]
     Empty { path: PathBuf },
 }
 
 fn read(path: &Path) -> Result<Vec<Entry>, TokensError> {
-    let unreadable = |source| TokensError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let unreadable = |source| TokensError::Read { path: path.to_owned(), source };
     if readable_by_everyone(path).map_err(unreadable)? {
-        return Err(TokensError::Exposed {
-            path: path.to_owned(),
-        });
+        return Err(TokensError::Exposed { path: path.to_owned() });
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let entries = parse(&text).map_err(|(line, message)| TokensError::Line {
-        path: path.to_owned(),
-        line,
-        message,
-    })?;
+    let entries =
+        parse(&text).map_err(|(line, message)| TokensError::Line { path: path.to_owned(), line, message })?;
     if entries.is_empty() {
-        return Err(TokensError::Empty {
-            path: path.to_owned(),
-        });
+        return Err(TokensError::Empty { path: path.to_owned() });
     }
     Ok(entries)
 }
@@ -164,10 +144,7 @@ fn parse(text: &str) -> Result<Vec<Entry>, (usize, &'static str)> {
         }
         let entry = entry(said).map_err(|message| (index + 1, message))?;
         if entries.iter().any(|known| known.token == entry.token) {
-            return Err((
-                index + 1,
-                "this token stands on an earlier line too; give each till its own",
-            ));
+            return Err((index + 1, "this token stands on an earlier line too; give each till its own"));
         }
         if entries.len() == TOKENS_MAX {
             return Err((index + 1, "there are more than 10000 tokens"));
@@ -196,13 +173,7 @@ fn entry(line: &str) -> Result<Entry, &'static str> {
     if token.len() < TOKEN_BYTES_MIN {
         return Err("the token is shorter than 16 characters; make one with `openssl rand -hex 16`");
     }
-    Ok(Entry {
-        token: token.as_bytes().into(),
-        caller: Caller {
-            name: name.into(),
-            items,
-        },
-    })
+    Ok(Entry { token: token.as_bytes().into(), caller: Caller { name: name.into(), items } })
 }
 
 #[cfg(test)]

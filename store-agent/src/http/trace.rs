@@ -21,17 +21,10 @@ impl Trace {
     pub fn of(headers: &HeaderMap, random: [u8; 24]) -> Trace {
         let (id, span) = random.split_at(16);
         let span = span.try_into().expect("24 less 16 is 8");
-        let given = headers
-            .get(TRACEPARENT)
-            .and_then(|value| value.to_str().ok())
-            .and_then(parse);
+        let given = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).and_then(parse);
         match given {
             Some((id, sampled)) => Trace { id, sampled, span },
-            None => Trace {
-                id: TraceId(id.try_into().expect("16 is 16")),
-                sampled: false,
-                span,
-            },
+            None => Trace { id: TraceId(id.try_into().expect("16 is 16")), sampled: false, span },
         }
     }
 
@@ -81,14 +74,8 @@ mod tests {
     #[test]
     fn a_sampled_trace_is_taken_up_and_given_back_under_a_span_of_our_own() {
         let trace = with(GIVEN);
-        assert_eq!(
-            trace.carried().unwrap().to_string(),
-            "4bf92f3577b34da6a3ce929d0e0e4736"
-        );
-        assert_eq!(
-            trace.header(),
-            "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-01"
-        );
+        assert_eq!(trace.carried().unwrap().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(trace.header(), "00-4bf92f3577b34da6a3ce929d0e0e4736-0707070707070707-01");
     }
 
     #[test]
@@ -102,14 +89,7 @@ mod tests {
     fn what_is_no_traceparent_begins_a_new_trace() {
         let zeros = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
         let upper = "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01";
-        for text in [
-            "",
-            "x",
-            zeros,
-            upper,
-            &GIVEN.replacen("00", "ff", 1),
-            &format!("{GIVEN}-more"),
-        ] {
+        for text in ["", "x", zeros, upper, &GIVEN.replacen("00", "ff", 1), &format!("{GIVEN}-more")] {
             let trace = with(text);
             assert_eq!((trace.id, trace.sampled), (TraceId([7; 16]), false), "{text}");
         }

@@ -56,20 +56,8 @@ struct RecordedLine {
 
 fn said(recorded: Recorded) -> (StatusCode, RecordedText) {
     match recorded {
-        Recorded::New { positions } => (
-            StatusCode::CREATED,
-            RecordedText {
-                duplicate: false,
-                positions,
-            },
-        ),
-        Recorded::Duplicate { positions } => (
-            StatusCode::OK,
-            RecordedText {
-                duplicate: true,
-                positions,
-            },
-        ),
+        Recorded::New { positions } => (StatusCode::CREATED, RecordedText { duplicate: false, positions }),
+        Recorded::Duplicate { positions } => (StatusCode::OK, RecordedText { duplicate: true, positions }),
     }
 }
 
@@ -80,12 +68,7 @@ async fn record(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let text = desk
-        .limits
-        .read(&headers, body, DOCUMENT_BYTES_MAX)
-        .await?
-        .whole()
-        .await?;
+    let text = desk.limits.read(&headers, body, DOCUMENT_BYTES_MAX).await?.whole().await?;
     let document = read(&text, &caller, trace)?;
     let answer = desk.inbox.record(vec![document]).await?.pop();
     let recorded = answer.ok_or_else(|| Problem::internal("there was no answer; send it again"))??;
@@ -102,11 +85,7 @@ fn read(text: &[u8], caller: &Caller, trace: Trace) -> Result<Document, Problem>
     if caller.may_report(&document.source) {
         return Ok(document);
     }
-    let detail = format!(
-        "the token of `{}` may not report for `{}`",
-        caller.name(),
-        document.source
-    );
+    let detail = format!("the token of `{}` may not report for `{}`", caller.name(), document.source);
     Err(Problem::forbidden(Some("source"), detail))
 }
 
@@ -118,15 +97,7 @@ async fn record_batch(
     body: Body,
 ) -> Result<Response, Problem> {
     let body = desk.limits.read(&headers, body, usize::MAX).await?;
-    ndjson::serve(
-        &Documents {
-            inbox: &desk.inbox,
-            caller: &caller,
-            trace,
-        },
-        body,
-    )
-    .await
+    ndjson::serve(&Documents { inbox: &desk.inbox, caller: &caller, trace }, body).await
 }
 
 struct Documents<'a> {
@@ -154,11 +125,7 @@ impl LineService for Documents<'_> {
 
     fn say(&self, line: usize, recorded: Recorded) -> RecordedLine {
         let (status, recorded) = said(recorded);
-        RecordedLine {
-            line,
-            status: status.as_u16(),
-            recorded,
-        }
+        RecordedLine { line, status: status.as_u16(), recorded }
     }
 }
 

@@ -71,17 +71,15 @@ fn parsed<T: TryFrom<String, Error: Display>>(field: &str, text: String) -> Resu
 
 fn moment(field: &str, text: &str) -> Result<UnixMillis, Problem> {
     let moment: Result<jiff::Timestamp, _> = text.parse();
-    moment
-        .map(|moment| UnixMillis(moment.as_millisecond()))
-        .map_err(|_| {
-            let found = text.chars().take(40).collect::<String>();
-            Problem::invalid(
-                field,
-                format!(
-                    "`{found}` is not a time with its offset, such as `2026-10-31T17:03:22-04:00` (RFC 3339)"
-                ),
-            )
-        })
+    moment.map(|moment| UnixMillis(moment.as_millisecond())).map_err(|_| {
+        let found = text.chars().take(40).collect::<String>();
+        Problem::invalid(
+            field,
+            format!(
+                "`{found}` is not a time with its offset, such as `2026-10-31T17:03:22-04:00` (RFC 3339)"
+            ),
+        )
+    })
 }
 
 fn reason(kind: Kind, reason: Option<String>) -> Result<Option<String>, Problem> {
@@ -89,10 +87,9 @@ fn reason(kind: Kind, reason: Option<String>) -> Result<Option<String>, Problem>
     match &reason {
         None if kind == Kind::Adjustment => wrong("an adjustment needs a reason".to_owned()),
         Some(text) if text.trim().is_empty() => wrong("is empty".to_owned()),
-        Some(text) if text.len() > REASON_BYTES_MAX => wrong(format!(
-            "has {} bytes, more than the {REASON_BYTES_MAX} allowed",
-            text.len()
-        )),
+        Some(text) if text.len() > REASON_BYTES_MAX => {
+            wrong(format!("has {} bytes, more than the {REASON_BYTES_MAX} allowed", text.len()))
+        }
         Some(text) if text.chars().any(char::is_control) => wrong("has a control character".to_owned()),
         _ => Ok(reason),
     }
@@ -111,10 +108,9 @@ fn counted(kind: Kind, at: Option<String>, position: Option<u64>) -> Result<Opti
         (None, None) => None,
     };
     match (kind, &counted) {
-        (Kind::Count, None) => Err(Problem::invalid(
-            "counted_at",
-            "a count needs the time at which the shelf was counted",
-        )),
+        (Kind::Count, None) => {
+            Err(Problem::invalid("counted_at", "a count needs the time at which the shelf was counted"))
+        }
         (Kind::Count, Some(_)) | (_, None) => Ok(counted),
         (_, Some(_)) => Err(Problem::invalid("counted_at", "only a count has this")),
     }
@@ -135,10 +131,7 @@ fn cursor(cursor: Option<String>) -> Result<Option<Vec<u8>>, Problem> {
 
 fn lines(kind: Kind, lines: Vec<LineText>) -> Result<Vec<Line>, Problem> {
     if lines.is_empty() {
-        return Err(Problem::invalid(
-            "lines",
-            "is empty; a document has at least one line",
-        ));
+        return Err(Problem::invalid("lines", "is empty; a document has at least one line"));
     }
     if lines.len() > LINES_MAX {
         let found = lines.len();
@@ -146,11 +139,7 @@ fn lines(kind: Kind, lines: Vec<LineText>) -> Result<Vec<Line>, Problem> {
             format!("has {found} lines, more than the {LINES_MAX} allowed; send it as several documents");
         return Err(Problem::invalid("lines", detail));
     }
-    lines
-        .into_iter()
-        .enumerate()
-        .map(|(index, text)| line(kind, index, text))
-        .collect()
+    lines.into_iter().enumerate().map(|(index, text)| line(kind, index, text)).collect()
 }
 
 fn line(kind: Kind, index: usize, text: LineText) -> Result<Line, Problem> {
@@ -160,20 +149,12 @@ fn line(kind: Kind, index: usize, text: LineText) -> Result<Line, Problem> {
         (Some(sku), _) => ItemKey::Sku(parsed(&field("sku"), sku)?),
         (None, Some(gtin)) => ItemKey::Gtin(parsed(&field("gtin"), gtin)?),
         (None, None) => {
-            return Err(Problem::invalid(
-                field("sku"),
-                "is missing; a line needs `sku` or `gtin`",
-            ));
+            return Err(Problem::invalid(field("sku"), "is missing; a line needs `sku` or `gtin`"));
         }
     };
-    let quantity = text
-        .quantity
-        .ok_or_else(|| Problem::invalid(field("quantity"), "is missing"))?;
+    let quantity = text.quantity.ok_or_else(|| Problem::invalid(field("quantity"), "is missing"))?;
     if kind == Kind::Count && quantity.is_negative() {
-        return Err(Problem::invalid(
-            field("quantity"),
-            "a count cannot find fewer than none",
-        ));
+        return Err(Problem::invalid(field("quantity"), "a count cannot find fewer than none"));
     }
     Ok(Line { item, quantity })
 }
@@ -192,30 +173,20 @@ mod tests {
 
     fn complaint(text: &str) -> (u16, String, String) {
         let problem = read(text).unwrap_err();
-        (
-            problem.status.as_u16(),
-            problem.field.unwrap_or_default(),
-            problem.detail,
-        )
+        (problem.status.as_u16(), problem.field.unwrap_or_default(), problem.detail)
     }
 
     #[test]
     fn a_sale_is_read_exactly() {
         let sale = read(SALE).unwrap();
-        assert_eq!(
-            (sale.source.as_str(), sale.reference.as_str()),
-            ("till-3", "2026-10-31/3/0042")
-        );
+        assert_eq!((sale.source.as_str(), sale.reference.as_str()), ("till-3", "2026-10-31/3/0042"));
         assert_eq!(sale.occurred_at, UnixMillis(1_793_480_602_000));
         assert_eq!(sale.lines[0].item, ItemKey::Sku("4011".parse().unwrap()));
         assert_eq!(sale.lines[0].quantity.thousandths(), 1_235);
         assert_eq!(
             sale.lines[1].item,
             ItemKey::Gtin(
-                "12345678905"
-                    .parse::<u64>()
-                    .map(|n| sync_protocol::Gtin::from_number(n).unwrap())
-                    .unwrap()
+                "12345678905".parse::<u64>().map(|n| sync_protocol::Gtin::from_number(n).unwrap()).unwrap()
             )
         );
         assert_eq!(sale.lines[1].quantity.thousandths(), 2_000);
@@ -239,10 +210,7 @@ mod tests {
             (SALE.replace("\"till-3\"", "null"), "source"),
             (SALE.replace("\"kind\"", "\"knid\""), "knid"),
             (SALE.replace("\"gtin\"", "\"gtn\""), "lines[1].gtn"),
-            (
-                SALE.replace("\"kind\"", "\"counted_at\":\"2026-10-31T17:03:22Z\",\"kind\""),
-                "counted_at",
-            ),
+            (SALE.replace("\"kind\"", "\"counted_at\":\"2026-10-31T17:03:22Z\",\"kind\""), "counted_at"),
         ];
         for (text, field) in cases {
             let (status, found, detail) = complaint(&text);
@@ -273,15 +241,9 @@ mod tests {
     fn a_count_carries_when_the_shelf_was_counted() {
         let count = SALE.replace("\"sale\"", "\"count\"");
         let at = count.replace("\"kind\"", "\"counted_at\":\"2026-10-31T20:00:00Z\",\"kind\"");
-        assert_eq!(
-            read(&at).unwrap().counted,
-            Some(Counted::At(UnixMillis(1_793_476_800_000)))
-        );
+        assert_eq!(read(&at).unwrap().counted, Some(Counted::At(UnixMillis(1_793_476_800_000))));
         let position = count.replace("\"kind\"", "\"counted_position\":17,\"kind\"");
-        assert_eq!(
-            read(&position).unwrap().counted,
-            Some(Counted::Position(Position(17)))
-        );
+        assert_eq!(read(&position).unwrap().counted, Some(Counted::Position(Position(17))));
         let negative = position.replace("1.235", "-1");
         assert_eq!(complaint(&negative).1, "lines[0].quantity");
     }
@@ -295,10 +257,7 @@ mod tests {
 
     #[test]
     fn bounds_are_named_with_the_field() {
-        let many = format!(
-            "[{}]",
-            vec!["{\"sku\":\"1\",\"quantity\":1}"; LINES_MAX + 1].join(",")
-        );
+        let many = format!("[{}]", vec!["{\"sku\":\"1\",\"quantity\":1}"; LINES_MAX + 1].join(","));
         let start = SALE.find("[{").unwrap();
         let (status, field, detail) = complaint(&format!("{}{many}}}", &SALE[..start]));
         assert_eq!((status, field.as_str()), (422, "lines"), "{detail}");

@@ -15,17 +15,12 @@ impl Clock {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
     pub fn start() -> Clock {
-        Clock {
-            start: Instant::now(),
-        }
+        Clock { start: Instant::now() }
     }
 
     #[must_use]
     pub fn now(&self) -> Now {
-        Now {
-            wall: wall(),
-            ticks: Ticks(self.millis()),
-        }
+        Now { wall: wall(), ticks: Ticks(self.millis()) }
     }
 
     /// Seconds since the clock was made, for measuring how long something took.

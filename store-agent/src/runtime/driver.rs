@@ -44,13 +44,8 @@ pub struct Driver {
 /// Who waits for an answer.
 #[derive(Debug)]
 enum Waiting {
-    Record {
-        reply: oneshot::Sender<RecordAnswers>,
-        reported: Vec<Reported>,
-    },
-    Items {
-        reply: oneshot::Sender<ItemAnswers>,
-    },
+    Record { reply: oneshot::Sender<RecordAnswers>, reported: Vec<Reported> },
+    Items { reply: oneshot::Sender<ItemAnswers> },
 }
 
 /// What the metrics want to know of a document once its answer is there.
@@ -68,10 +63,7 @@ impl Driver {
         metrics: Arc<Metrics>,
         work: mpsc::Receiver<Work>,
     ) -> (Driver, watch::Receiver<Bulletin>) {
-        let (bulletin, news) = watch::channel(Bulletin {
-            sync: agent.status(),
-            storage: Storage::Takes,
-        });
+        let (bulletin, news) = watch::channel(Bulletin { sync: agent.status(), storage: Storage::Takes });
         let driver = Driver {
             agent,
             clock,
@@ -111,10 +103,7 @@ impl Driver {
 
     fn sleep(&self) -> Duration {
         let now = self.clock.now().ticks;
-        let due = self
-            .agent
-            .next_deadline()
-            .map(|deadline| Duration::from_millis(deadline.since(now)));
+        let due = self.agent.next_deadline().map(|deadline| Duration::from_millis(deadline.since(now)));
         due.unwrap_or(IDLE_MAX).min(IDLE_MAX)
     }
 
@@ -144,9 +133,7 @@ impl Driver {
         let started = self.clock.seconds();
         let outputs = self.agent.drain(inputs, self.clock.now());
         if documents > 0 {
-            self.metrics
-                .commit_seconds
-                .observe(self.clock.seconds() - started);
+            self.metrics.commit_seconds.observe(self.clock.seconds() - started);
             self.metrics.batch_documents.observe(count(documents));
         }
         // Made known before anyone is answered: who has an answer finds it in the state of the sync.
@@ -163,20 +150,14 @@ impl Driver {
     fn input(&mut self, work: Work) -> Option<Input> {
         Some(match work {
             Work::Record { documents, reply } => {
-                let reported = documents
-                    .iter()
-                    .map(|d| Reported {
-                        kind: d.kind,
-                        lines: d.lines.len(),
-                    })
-                    .collect();
+                let reported =
+                    documents.iter().map(|d| Reported { kind: d.kind, lines: d.lines.len() }).collect();
                 let ticket = self.ticket(Waiting::Record { reply, reported });
                 Input::Record { ticket, documents }
             }
-            Work::PutItems { items, reply } => Input::PutItems {
-                ticket: self.ticket(Waiting::Items { reply }),
-                items,
-            },
+            Work::PutItems { items, reply } => {
+                Input::PutItems { ticket: self.ticket(Waiting::Items { reply }), items }
+            }
             Work::LinkUp { outgoing } => {
                 self.outgoing = Some(outgoing);
                 Input::LinkUp
@@ -224,8 +205,7 @@ impl Driver {
             }
             (Some(Waiting::Items { reply }), Answer::Items(answers)) => {
                 for answer in &answers {
-                    self.metrics
-                        .item(if answer.is_ok() { "taken" } else { "refused" });
+                    self.metrics.item(if answer.is_ok() { "taken" } else { "refused" });
                 }
                 let _ = reply.send(answers);
             }
@@ -283,18 +263,12 @@ fn outcome(answer: &Result<Recorded, RecordError>) -> Outcome {
 /// What the answers say about the disk; nothing where nothing had to be written.
 fn storage_seen(outputs: &[Output]) -> Option<Storage> {
     outputs.iter().find_map(|output| match output {
-        Output::Answer {
-            answer: Answer::Recorded(answers),
-            ..
-        } => answers
-            .iter()
-            .find_map(|answer| seen(answer, matches!(answer, Ok(Recorded::New { .. })))),
-        Output::Answer {
-            answer: Answer::Items(answers),
-            ..
-        } => answers
-            .iter()
-            .find_map(|answer| seen(answer, *answer != Ok(ItemPut::Unchanged))),
+        Output::Answer { answer: Answer::Recorded(answers), .. } => {
+            answers.iter().find_map(|answer| seen(answer, matches!(answer, Ok(Recorded::New { .. }))))
+        }
+        Output::Answer { answer: Answer::Items(answers), .. } => {
+            answers.iter().find_map(|answer| seen(answer, *answer != Ok(ItemPut::Unchanged)))
+        }
         _ => None,
     })
 }
@@ -302,17 +276,12 @@ fn storage_seen(outputs: &[Output]) -> Option<Storage> {
 fn seen<T>(answer: &Result<T, RecordError>, wrote: bool) -> Option<Storage> {
     match answer {
         Ok(_) => wrote.then_some(Storage::Takes),
-        Err(RecordError::Storage { reason, .. }) => Some(Storage::Refuses {
-            reason: reason.clone(),
-        }),
+        Err(RecordError::Storage { reason, .. }) => Some(Storage::Refuses { reason: reason.clone() }),
         Err(_) => None,
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a count of documents is far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "a count of documents is far below 2^53")]
 fn count(documents: usize) -> f64 {
     documents as f64
 }
@@ -349,20 +318,14 @@ mod tests {
             occurred_at: UnixMillis(0),
             counted: None,
             cursor: None,
-            lines: vec![Line {
-                item: ItemKey::Sku("4011".parse().unwrap()),
-                quantity: Quantity::ONE,
-            }],
+            lines: vec![Line { item: ItemKey::Sku("4011".parse().unwrap()), quantity: Quantity::ONE }],
             trace: None,
         }
     }
 
     async fn run(driver: Driver) {
         let runtime = Handle::current();
-        tokio::task::spawn_blocking(move || driver.run(&runtime))
-            .await
-            .unwrap()
-            .unwrap();
+        tokio::task::spawn_blocking(move || driver.run(&runtime)).await.unwrap().unwrap();
     }
 
     #[tokio::test]
@@ -371,14 +334,7 @@ mod tests {
         let mut replies = Vec::new();
         for number in 0..600 {
             let (reply, answer) = oneshot::channel();
-            assert!(
-                inbox
-                    .tell(Work::Record {
-                        documents: vec![sale(number)],
-                        reply
-                    })
-                    .await
-            );
+            assert!(inbox.tell(Work::Record { documents: vec![sale(number)], reply }).await);
             replies.push(answer);
         }
         drop(inbox);
@@ -394,11 +350,7 @@ mod tests {
         let (first, mut on_first) = mpsc::channel(8);
         let (second, mut on_second) = mpsc::channel(8);
         inbox.tell(Work::LinkUp { outgoing: first }).await;
-        inbox
-            .tell(Work::LinkDown {
-                reason: "cut".to_owned(),
-            })
-            .await;
+        inbox.tell(Work::LinkDown { reason: "cut".to_owned() }).await;
         inbox.tell(Work::LinkUp { outgoing: second }).await;
         inbox.tell(Work::Frame(vec![0xff; 9])).await;
         drop(inbox);

@@ -82,16 +82,7 @@ impl Running {
         }
         publish_addresses(&config.addresses_file(), http)?;
         log_start(&config, http);
-        Ok(Running {
-            http,
-            stop,
-            tasks,
-            driver,
-            driver_ended,
-            tokens,
-            bulletin,
-            _lock: lock,
-        })
+        Ok(Running { http, stop, tasks, driver, driver_ended, tokens, bulletin, _lock: lock })
     }
 
     /// Where tills reach it.
@@ -175,17 +166,9 @@ fn open(config: &Config) -> anyhow::Result<Agent> {
     let db = store::open(&config.database())?;
     let mut boot = [0; 8];
     getrandom::fill(&mut boot).context("the system gives no random numbers")?;
-    let settings = Settings {
-        store: config.store.clone(),
-        reserve: config.reserve,
-        timing: Timing::default(),
-    };
-    Ok(Agent::open(
-        db,
-        settings,
-        Boot(u64::from_le_bytes(boot)),
-        Clock::start().now(),
-    )?)
+    let settings =
+        Settings { store: config.store.clone(), reserve: config.reserve, timing: Timing::default() };
+    Ok(Agent::open(db, settings, Boot(u64::from_le_bytes(boot)), Clock::start().now())?)
 }
 
 /// The driver on a thread of its own; the receiver hears of its end, even by panic.
@@ -193,12 +176,10 @@ fn start_driver(driver: Driver) -> anyhow::Result<(JoinHandle<anyhow::Result<()>
     let (ending, ended) = oneshot::channel::<()>();
     let runtime = Handle::current();
     let span = tracing::Span::current();
-    let thread = std::thread::Builder::new()
-        .name("driver".to_owned())
-        .spawn(move || {
-            let _ending = ending;
-            span.in_scope(|| driver.run(&runtime))
-        })?;
+    let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(move || {
+        let _ending = ending;
+        span.in_scope(|| driver.run(&runtime))
+    })?;
     Ok((thread, ended))
 }
 
@@ -213,11 +194,8 @@ fn router(
 ) -> axum::Router {
     let clocks = clock::clocks();
     let limits = BodyLimits::new(config.http.body_bytes_max, patience.body_pause);
-    let tills = pos::http::TillDesk {
-        inbox: inbox.clone(),
-        reader: Arc::clone(reader),
-        limits: limits.clone(),
-    };
+    let tills =
+        pos::http::TillDesk { inbox: inbox.clone(), reader: Arc::clone(reader), limits: limits.clone() };
     let store = StoreDesk {
         store: config.store.clone(),
         inbox: inbox.clone(),
@@ -235,10 +213,7 @@ fn router(
         metrics: Arc::clone(metrics),
         clocks,
     };
-    guarded(
-        pos::http::routes(tills).merge(api::routes(store)),
-        Arc::new(guard),
-    )
+    guarded(pos::http::routes(tills).merge(api::routes(store)), Arc::new(guard))
 }
 
 /// Written whole or not at all: whoever waits for the file may read it at once.

@@ -119,7 +119,8 @@ pub fn forget_boots(db: &Connection) -> Result<()> {
 /// SQLite's.
 pub fn each_item(db: &Connection, mut each: impl FnMut(ItemRecord, Seq)) -> Result<()> {
     let mut gtins = db.prepare("SELECT gtin FROM gtin WHERE item = ?1 ORDER BY gtin")?;
-    let mut statement = db.prepare("SELECT item, sku, name, unit, unnamed, change_seq FROM item ORDER BY item")?;
+    let mut statement =
+        db.prepare("SELECT item, sku, name, unit, unnamed, change_seq FROM item ORDER BY item")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let seq = Seq(unsigned(row, 5)?);
@@ -204,7 +205,8 @@ pub fn each_stock(db: &Connection, epoch: Epoch, mut each: impl FnMut(StockRow))
             recalled: unsigned(row, 4)?,
             fulfilled: unsigned(row, 5)?,
         };
-        let hub = HubHalf { promised: unsigned(row, 6)?, released: unsigned(row, 7)?, returned: unsigned(row, 8)? };
+        let hub =
+            HubHalf { promised: unsigned(row, 6)?, released: unsigned(row, 7)?, returned: unsigned(row, 8)? };
         let rate = SalesRate::from_parts(row.get(9)?, UnixMillis(row.get(10)?));
         let (item, seq) = (ItemNo(narrow(row, 0)?), Seq(unsigned(row, 11)?));
         each(StockRow { item, cell: Cell { store, hub }, rate, seq });
@@ -302,7 +304,8 @@ fn found_of(row: &Row<'_>) -> Result<Found> {
 /// # Errors
 /// SQLite's.
 pub fn save_known_documents(db: &Connection, known: &[KnownDocument]) -> Result<()> {
-    let sql = "INSERT OR REPLACE INTO known_document (key, content, first_position, lines) VALUES (?1, ?2, ?3, ?4)";
+    let sql =
+        "INSERT OR REPLACE INTO known_document (key, content, first_position, lines) VALUES (?1, ?2, ?3, ?4)";
     let mut statement = db.prepare(sql)?;
     for document in known {
         let position = signed(document.first_position.0);
@@ -328,7 +331,8 @@ pub fn has_known_documents(db: &Connection) -> Result<bool> {
 /// # Errors
 /// SQLite's.
 pub fn add_document(db: &Connection, source: i64, epoch: Epoch, document: &HistoryDocument) -> Result<i64> {
-    let sql = "INSERT INTO document (source, reference, kind, reason, occurred_at, recorded_at, content, epoch,
+    let sql =
+        "INSERT INTO document (source, reference, kind, reason, occurred_at, recorded_at, content, epoch,
                                      first_position, lines)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     db.prepare_cached(sql)?.execute(params![
@@ -510,6 +514,14 @@ pub fn move_documents(
     Ok(moved)
 }
 
+/// Documents of earlier epochs now belong to `epoch`.
+///
+/// # Errors
+/// SQLite's.
+pub fn bring_documents_along(db: &Connection, epoch: Epoch) -> Result<()> {
+    db.execute("UPDATE document SET epoch = ?1 WHERE epoch < ?1", [epoch.0]).map(drop)
+}
+
 /// What a document did to each item, in order.
 ///
 /// # Errors
@@ -519,8 +531,9 @@ pub fn effects_of(db: &Connection, document: i64) -> Result<Vec<(ItemNo, Quantit
                JOIN movement m ON m.position >= d.first_position AND m.position < d.first_position + d.lines
                WHERE d.document = ?1";
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement
-        .query_map([document], |row| Ok((ItemNo(narrow(row, 0)?), Quantity::from_thousandths(row.get(1)?))))?;
+    let rows = statement.query_map([document], |row| {
+        Ok((ItemNo(narrow(row, 0)?), Quantity::from_thousandths(row.get(1)?)))
+    })?;
     rows.collect()
 }
 
@@ -546,7 +559,11 @@ pub fn renumber_movements(db: &Connection, numbers: &[(ItemNo, ItemNo)]) -> Resu
 /// SQLite's.
 pub fn add_quarantine(db: &Connection, at: UnixMillis, reason: &str, bytes: &[u8]) -> Result<()> {
     let sql = "INSERT INTO quarantine (at, reason, bytes) VALUES (?1, ?2, ?3)";
-    db.prepare_cached(sql)?.execute(params![at.0, reason, &bytes[..bytes.len().min(QUARANTINED_BYTES_MAX)]])?;
+    db.prepare_cached(sql)?.execute(params![
+        at.0,
+        reason,
+        &bytes[..bytes.len().min(QUARANTINED_BYTES_MAX)]
+    ])?;
     let sql = "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?1";
     db.prepare_cached(sql)?.execute([QUARANTINE_MAX]).map(drop)
 }

@@ -23,9 +23,13 @@ pub enum OpenError {
         path = path.display()
     )]
     Damaged { path: PathBuf, finding: String },
-    #[error("the agent's database has schema version {found}, but this agent knows only {known}; install the newer agent again")]
+    #[error(
+        "the agent's database has schema version {found}, but this agent knows only {known}; install the newer agent again"
+    )]
     Newer { found: usize, known: usize },
-    #[error("the agent's database belongs to store `{found}`, but the settings say `{expected}`; use another data_dir")]
+    #[error(
+        "the agent's database belongs to store `{found}`, but the settings say `{expected}`; use another data_dir"
+    )]
     OtherStore { found: String, expected: String },
     #[error("the agent's database did not answer")]
     Sqlite(#[from] rusqlite::Error),
@@ -36,7 +40,8 @@ pub enum OpenError {
 /// # Errors
 /// The file can't be opened, is damaged, or was written by a newer agent.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = |source| OpenError::Open { path: path.to_owned(), source };
     let damaged = |source: rusqlite::Error| match source.sqlite_error_code() {
         Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
@@ -82,9 +87,9 @@ pub fn prepare(db: &mut Connection) -> Result<(), OpenError> {
 }
 
 fn migrate(db: &mut Connection) -> Result<(), OpenError> {
-    let found: usize = db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).map(|version| {
-        usize::try_from(version).unwrap_or(usize::MAX)
-    })?;
+    let found: usize = db
+        .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
+        .map(|version| usize::try_from(version).unwrap_or(usize::MAX))?;
     if found > MIGRATIONS.len() {
         return Err(OpenError::Newer { found, known: MIGRATIONS.len() });
     }

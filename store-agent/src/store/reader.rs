@@ -66,27 +66,18 @@ impl Reader {
     /// Opens the first connection at once, so that a wrong path shows at the start.
     pub fn open(path: &Path) -> rusqlite::Result<Reader> {
         let first = connect(path)?;
-        Ok(Reader {
-            path: path.to_owned(),
-            idle: Mutex::new(vec![first]),
-        })
+        Ok(Reader { path: path.to_owned(), idle: Mutex::new(vec![first]) })
     }
 
     /// `None`: this store has never heard of the sku.
     pub fn item(&self, sku: &Sku) -> rusqlite::Result<Option<ItemAt>> {
         self.ask(|db| {
             let snapshot = db.unchecked_transaction()?;
-            let view = snapshot
-                .prepare_cached(ITEM)?
-                .query_row([sku.as_str()], item_view)
-                .optional()?;
+            let view = snapshot.prepare_cached(ITEM)?.query_row([sku.as_str()], item_view).optional()?;
             let Some(view) = view else { return Ok(None) };
             let gtins = gtins(&snapshot, view.item)?;
             let position = ledger_end(&snapshot)?;
-            Ok(Some(ItemAt {
-                view: ItemView { gtins, ..view },
-                position,
-            }))
+            Ok(Some(ItemAt { view: ItemView { gtins, ..view }, position }))
         })
     }
 
@@ -118,9 +109,7 @@ impl Reader {
         self.ask(|db| match sku {
             Some(sku) => {
                 let mut query = db.prepare_cached(MOVEMENTS_OF_ITEM)?;
-                query
-                    .query_map(params![after, limit, sku.as_str()], movement_view)?
-                    .collect()
+                query.query_map(params![after, limit, sku.as_str()], movement_view)?.collect()
             }
             None => {
                 let mut query = db.prepare_cached(MOVEMENTS)?;
@@ -164,15 +153,11 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 fn gtins(db: &Connection, item: ItemNo) -> rusqlite::Result<Vec<Gtin>> {
     let mut query = db.prepare_cached("SELECT gtin FROM gtin WHERE item = ?1 ORDER BY gtin")?;
     let numbers = query.query_map([item.0], |row| row.get::<_, u64>(0))?;
-    numbers
-        .filter_map(|number| number.map(Gtin::from_number).transpose())
-        .collect()
+    numbers.filter_map(|number| number.map(Gtin::from_number).transpose()).collect()
 }
 
 fn ledger_end(db: &Connection) -> rusqlite::Result<Position> {
-    let next: i64 = db
-        .prepare_cached("SELECT next_position FROM agent")?
-        .query_row([], |row| row.get(0))?;
+    let next: i64 = db.prepare_cached("SELECT next_position FROM agent")?.query_row([], |row| row.get(0))?;
     Ok(Position(u64::try_from(next - 1).unwrap_or(0)))
 }
 
@@ -190,10 +175,7 @@ fn contains(text: &str) -> String {
 }
 
 fn item_view(row: &Row<'_>) -> rusqlite::Result<ItemView> {
-    let total = |index| {
-        row.get::<_, i64>(index)
-            .map(|total| u64::try_from(total).unwrap_or(0))
-    };
+    let total = |index| row.get::<_, i64>(index).map(|total| u64::try_from(total).unwrap_or(0));
     // The epoch plays no part in the figures.
     let store = StoreHalf {
         epoch: Epoch::default(),
@@ -203,11 +185,7 @@ fn item_view(row: &Row<'_>) -> rusqlite::Result<ItemView> {
         recalled: total(8)?,
         fulfilled: total(9)?,
     };
-    let hub = HubHalf {
-        promised: total(10)?,
-        released: total(11)?,
-        returned: total(12)?,
-    };
+    let hub = HubHalf { promised: total(10)?, released: total(11)?, returned: total(12)? };
     Ok(ItemView {
         item: ItemNo(row.get(0)?),
         sku: row.get(1)?,
@@ -308,18 +286,13 @@ mod tests {
         assert_eq!(skus(&reader.stock("", "A%1", 2).unwrap()), ["B_2"]);
         let first = reader.movements(None, Position(0), 2).unwrap();
         let second = reader.movements(None, first[1].position, 2).unwrap();
-        assert_eq!(
-            (first.len(), second.len(), second[0].position),
-            (2, 1, Position(3))
-        );
+        assert_eq!((first.len(), second.len(), second[0].position), (2, 1, Position(3)));
     }
 
     #[test]
     fn movements_of_one_item_leave_out_the_others() {
         let (_folder, reader) = store();
-        let found = reader
-            .movements(Some(&"4011".parse().unwrap()), Position(0), 10)
-            .unwrap();
+        let found = reader.movements(Some(&"4011".parse().unwrap()), Position(0), 10).unwrap();
         let effects: Vec<String> = found.iter().map(|movement| movement.effect.to_string()).collect();
         assert_eq!(effects, ["12", "-1.235"]);
         assert_eq!((found[1].kind, found[1].reference.as_str()), (Kind::Sale, "r2"));
@@ -328,10 +301,7 @@ mod tests {
     #[test]
     fn a_cursor_is_the_bytes_the_source_left() {
         let (_folder, reader) = store();
-        assert_eq!(
-            reader.cursor(&"till-3".parse().unwrap()).unwrap().unwrap(),
-            b"12/7"
-        );
+        assert_eq!(reader.cursor(&"till-3".parse().unwrap()).unwrap().unwrap(), b"12/7");
         assert_eq!(reader.cursor(&"till-9".parse().unwrap()).unwrap(), None);
     }
 

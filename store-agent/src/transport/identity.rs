@@ -10,11 +10,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     #[error("cannot read {what} {path}: {source}", path = path.display())]
-    Read {
-        what: &'static str,
-        path: PathBuf,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Read { what: &'static str, path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the private key {path} can be read by everyone on this machine; run `chmod 600 {path}`", path = path.display())]
     Exposed { path: PathBuf },
     #[error("{what} {path} holds no certificate", path = path.display())]
@@ -44,35 +40,20 @@ fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'s
         path: path.to_owned(),
         source: Box::new(source),
     };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(path)
-        .map_err(read)?
-        .collect::<Result<_, _>>()
-        .map_err(read)?;
-    if chain.is_empty() {
-        Err(IdentityError::Empty {
-            what,
-            path: path.to_owned(),
-        })
-    } else {
-        Ok(chain)
-    }
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(path).map_err(read)?.collect::<Result<_, _>>().map_err(read)?;
+    if chain.is_empty() { Err(IdentityError::Empty { what, path: path.to_owned() }) } else { Ok(chain) }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, IdentityError> {
     use std::os::unix::fs::PermissionsExt;
     let what = "this store's private key";
     let mode = std::fs::metadata(path)
-        .map_err(|source| IdentityError::Read {
-            what,
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?
+        .map_err(|source| IdentityError::Read { what, path: path.to_owned(), source: Box::new(source) })?
         .permissions()
         .mode();
     if mode & 0o004 != 0 {
-        return Err(IdentityError::Exposed {
-            path: path.to_owned(),
-        });
+        return Err(IdentityError::Exposed { path: path.to_owned() });
     }
     PrivateKeyDer::from_pem_file(path).map_err(|source| IdentityError::Read {
         what,

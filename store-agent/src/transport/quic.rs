@@ -52,20 +52,9 @@ pub async fn run(config: HubConfig, inbox: Inbox, metrics: Arc<Metrics>, mut sto
     let mut last_reason = String::new();
     for number in 1u64.. {
         let span = tracing::info_span!("link", link = number, hub = config.address);
-        let mut dialler = Dialler {
-            config: &config,
-            inbox: &inbox,
-            metrics: &metrics,
-            stop: stop.clone(),
-        };
+        let mut dialler = Dialler { config: &config, inbox: &inbox, metrics: &metrics, stop: stop.clone() };
         let ended = dialler.link(&mut pauses).instrument(span).await;
-        if *stop.borrow()
-            || !inbox
-                .tell(Work::LinkDown {
-                    reason: ended.clone(),
-                })
-                .await
-        {
+        if *stop.borrow() || !inbox.tell(Work::LinkDown { reason: ended.clone() }).await {
             return;
         }
         let pause = pauses.next(random_share());
@@ -99,10 +88,7 @@ impl Pauses {
 
     /// `share` is random, from 0 to 1.
     fn next(&mut self, share: f64) -> Duration {
-        let longest = Self::FIRST_MS
-            .checked_shl(self.failures)
-            .unwrap_or(Self::MAX_MS)
-            .min(Self::MAX_MS);
+        let longest = Self::FIRST_MS.checked_shl(self.failures).unwrap_or(Self::MAX_MS).min(Self::MAX_MS);
         self.failures = (self.failures + 1).min(16);
         // Between a half and the whole: never at once, never all stores together.
         Duration::from_millis(longest).mul_f64(0.5 + share.clamp(0.0, 1.0) / 2.0)
@@ -217,10 +203,7 @@ impl Dialler<'_> {
         match timeout(DIAL_WITHIN, connecting).await {
             Ok(Ok(connection)) => Ok((endpoint, connection)),
             Ok(Err(error)) => Err(format!("no connection to {remote}: {}", in_words(&error))),
-            Err(_) => Err(format!(
-                "no answer from {remote} in {} seconds",
-                DIAL_WITHIN.as_secs()
-            )),
+            Err(_) => Err(format!("no answer from {remote} in {} seconds", DIAL_WITHIN.as_secs())),
         }
     }
 }
@@ -259,10 +242,7 @@ fn in_words(error: &ConnectionError) -> String {
     match error {
         ConnectionError::TimedOut => "the hub stopped answering".to_owned(),
         ConnectionError::ApplicationClosed(close) => {
-            format!(
-                "the hub closed the link: {}",
-                String::from_utf8_lossy(&close.reason)
-            )
+            format!("the hub closed the link: {}", String::from_utf8_lossy(&close.reason))
         }
         ConnectionError::ConnectionClosed(close) => match tls_alert(close.error_code.into()) {
             Some(alert) => {
@@ -271,10 +251,7 @@ fn in_words(error: &ConnectionError) -> String {
             None => format!("the hub closed the connection: {close}"),
         },
         ConnectionError::TransportError(error) if tls_alert(error.code.into()).is_some() => {
-            format!(
-                "the hub's certificate is not accepted: {}; check ca_file and server_name",
-                error.reason
-            )
+            format!("the hub's certificate is not accepted: {}; check ca_file and server_name", error.reason)
         }
         ConnectionError::LocallyClosed => "the agent closed the link".to_owned(),
         other => other.to_string(),
@@ -329,9 +306,7 @@ impl Link<'_> {
             _ = stop.wait_for(|stop| *stop) => "the agent is stopping".to_owned(),
         };
         // A broken stream is a symptom; why the connection closed is the cause.
-        self.connection
-            .close_reason()
-            .map_or(reason, |error| in_words(&error))
+        self.connection.close_reason().map_or(reason, |error| in_words(&error))
     }
 
     /// Opens a stream and says which one it is.

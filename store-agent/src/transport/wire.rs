@@ -13,12 +13,7 @@ pub struct Wire<'a> {
 
 impl<'a> Wire<'a> {
     pub fn new(connection: &'a Connection, metrics: &'a Metrics) -> Wire<'a> {
-        Wire {
-            connection,
-            metrics,
-            counted: [0; 4],
-            silence: Silence::default(),
-        }
+        Wire { connection, metrics, counted: [0; 4], silence: Silence::default() }
     }
 
     /// Counts what went by since the last look. Says for how many looks the hub has left unanswered what was sent.
@@ -27,10 +22,7 @@ impl<'a> Wire<'a> {
         self.count(&stats);
         // All of these ask for an acknowledgement; what is sent again counts again.
         let sent = &stats.frame_tx;
-        let asked = sent
-            .stream
-            .saturating_add(sent.ping)
-            .saturating_add(sent.immediate_ack);
+        let asked = sent.stream.saturating_add(sent.ping).saturating_add(sent.immediate_ack);
         self.silence.look(asked, stats.frame_rx.acks)
     }
 
@@ -63,11 +55,7 @@ struct Silence {
 impl Silence {
     fn look(&mut self, asked: u64, answered: u64) -> u32 {
         if answered != self.answered {
-            *self = Silence {
-                asked,
-                answered,
-                looks: 0,
-            };
+            *self = Silence { asked, answered, looks: 0 };
         } else if asked > self.asked {
             self.looks += 1;
         }
@@ -84,10 +72,7 @@ mod tests {
         let mut silence = Silence::default();
         assert_eq!(silence.look(1, 1), 0);
         assert_eq!((silence.look(1, 1), silence.look(1, 1)), (0, 0), "nobody asks");
-        assert_eq!(
-            (silence.look(2, 1), silence.look(2, 1), silence.look(5, 1)),
-            (1, 2, 3)
-        );
+        assert_eq!((silence.look(2, 1), silence.look(2, 1), silence.look(5, 1)), (1, 2, 3));
         assert_eq!(silence.look(5, 2), 0, "an answer ends the silence");
         assert_eq!(silence.look(5, 2), 0);
     }

@@ -20,11 +20,7 @@ pub struct Writer {
 
 impl Writer {
     pub fn new(flights: mpsc::Receiver<Flight>, state: SendStream, history: SendStream) -> Writer {
-        Writer {
-            flights,
-            state: Lane::new(state),
-            history: Lane::new(history),
-        }
+        Writer { flights, state: Lane::new(state), history: Lane::new(history) }
     }
 
     /// Takes everything that has been handed over, then writes state and history without a pause between, so that what
@@ -72,11 +68,7 @@ impl Lane {
     const KEPT_BYTES: usize = 64 << 10;
 
     fn new(stream: SendStream) -> Lane {
-        Lane {
-            stream,
-            bytes: Vec::new(),
-            written: 0,
-        }
+        Lane { stream, bytes: Vec::new(), written: 0 }
     }
 
     fn add(&mut self, frame: &[u8]) {

@@ -42,10 +42,7 @@ fn who_asks_before_sending_too_much_hears_it_before_sending() {
         method: "POST",
         path: "/v1/movements",
         token: Some(ANY),
-        headers: vec![
-            ("content-length", "9000000".to_owned()),
-            ("expect", "100-continue".to_owned()),
-        ],
+        headers: vec![("content-length", "9000000".to_owned()), ("expect", "100-continue".to_owned())],
         body: Vec::new(),
     };
     assert_eq!(request.send(shop.address()).status, 413);
@@ -56,10 +53,7 @@ fn a_line_over_the_limit_fails_alone() {
     let shop = Shop::open();
     let long = format!("{{\"source\":\"{}\"}}", "x".repeat(3 << 20));
     let answers = shop.batch(&format!("{long}\n{SALE}\n")).lines();
-    assert_eq!(
-        (answers[0]["status"].as_u64(), answers[1]["status"].as_u64()),
-        (Some(413), Some(201))
-    );
+    assert_eq!((answers[0]["status"].as_u64(), answers[1]["status"].as_u64()), (Some(413), Some(201)));
 }
 
 #[test]
@@ -80,26 +74,17 @@ fn a_request_that_stops_halfway_through_its_body_is_given_up() {
     );
     let reply = raw(shop.address(), &whole.as_bytes()[..whole.len() - 20]);
     assert_eq!(reply.status, 408);
-    assert_eq!(
-        shop.get("/v1/movements").json()["movements"],
-        serde_json::json!([])
-    );
+    assert_eq!(shop.get("/v1/movements").json()["movements"], serde_json::json!([]));
 }
 
 #[test]
 fn a_request_that_stops_halfway_through_its_header_is_given_up() {
     let shop = Shop::open_with("", IMPATIENT);
     let mut stream = connect(shop.address());
-    stream
-        .write_all(b"POST /v1/movements HTTP/1.1\r\nhost: loc")
-        .unwrap();
+    stream.write_all(b"POST /v1/movements HTTP/1.1\r\nhost: loc").unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    assert!(
-        answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[test]
@@ -110,9 +95,7 @@ fn a_till_that_hangs_up_in_the_middle_leaves_the_agent_well() {
             "POST /v1/movements HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TILL_3}\r\ncontent-length: {}\r\n\r\n{SALE}",
             SALE.len()
         );
-        connect(shop.address())
-            .write_all(&whole.as_bytes()[..cut])
-            .unwrap();
+        connect(shop.address()).write_all(&whole.as_bytes()[..cut]).unwrap();
     }
     assert_eq!(shop.report(SALE).status, 201);
 }
@@ -121,9 +104,7 @@ fn a_till_that_hangs_up_in_the_middle_leaves_the_agent_well() {
 fn garbage_is_answered_with_bad_request() {
     let shop = Shop::open();
     let mut stream = connect(shop.address());
-    stream
-        .write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
-        .unwrap();
+    stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n").unwrap();
     assert_eq!(read_reply(&mut stream).status, 400);
     assert_eq!(shop.get("/healthz").status, 200);
 }
@@ -150,9 +131,8 @@ fn many_tills_at_once_are_all_answered() {
             let shop = &shop;
             scope.spawn(move || {
                 for number in 0..5 {
-                    let document = SALE
-                        .replace("till-3", &format!("till-{till}"))
-                        .replace("0042", &number.to_string());
+                    let document =
+                        SALE.replace("till-3", &format!("till-{till}")).replace("0042", &number.to_string());
                     let reply = shop.ask("POST", "/v1/movements", Some(ANY), document.as_bytes());
                     assert_eq!(reply.status, 201, "{}", reply.body);
                 }

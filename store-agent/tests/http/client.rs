@@ -14,10 +14,7 @@ pub struct Reply {
 
 impl Reply {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -26,26 +23,16 @@ impl Reply {
 
     /// The answers of a batch, one per line.
     pub fn lines(&self) -> Vec<serde_json::Value> {
-        self.body
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        self.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The field a problem names; checks that it is one.
     pub fn problem_field(&self) -> String {
-        assert_eq!(
-            self.header("content-type"),
-            Some("application/problem+json"),
-            "{self:?}"
-        );
+        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
         let problem = self.json();
         assert_eq!(problem["status"], self.status);
         for key in ["type", "title", "detail"] {
-            assert!(
-                problem[key].as_str().is_some_and(|text| !text.is_empty()),
-                "{key} in {problem}"
-            );
+            assert!(problem[key].as_str().is_some_and(|text| !text.is_empty()), "{key} in {problem}");
         }
         problem["field"].as_str().unwrap_or_default().to_owned()
     }
@@ -71,10 +58,8 @@ impl Request<'_> {
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
-        let sized = self
-            .headers
-            .iter()
-            .any(|(name, _)| matches!(*name, "content-length" | "transfer-encoding"));
+        let sized =
+            self.headers.iter().any(|(name, _)| matches!(*name, "content-length" | "transfer-encoding"));
         if !sized && (!self.body.is_empty() || self.method != "GET") {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
         }
@@ -105,24 +90,16 @@ pub fn read_reply(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     let text = String::from_utf8(bytes).unwrap();
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no whole answer: {text:?}"));
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no whole answer: {text:?}"));
     let mut lines = head.lines();
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers: Vec<(String, String)> = lines
         .map(|line| line.split_once(": ").unwrap())
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    let chunked = headers
-        .iter()
-        .any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+    let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
     let body = if chunked { joined(body) } else { body.to_owned() };
-    Reply {
-        status,
-        headers,
-        body,
-    }
+    Reply { status, headers, body }
 }
 
 fn joined(mut chunked: &str) -> String {

@@ -7,15 +7,9 @@ use store_agent::runtime::supervisor::Running;
 
 fn with_host(shop: &Shop, host: &str) -> u16 {
     let headers = vec![("host", host.to_owned())];
-    Request {
-        method: "GET",
-        path: "/healthz",
-        token: None,
-        headers,
-        body: Vec::new(),
-    }
-    .send(shop.address())
-    .status
+    Request { method: "GET", path: "/healthz", token: None, headers, body: Vec::new() }
+        .send(shop.address())
+        .status
 }
 
 #[test]
@@ -58,15 +52,8 @@ fn a_token_for_another_till_is_refused() {
     let shop = Shop::open();
     let reply = shop.ask("POST", "/v1/movements", Some(TILL_4), SALE.as_bytes());
     assert_eq!((reply.status, reply.problem_field().as_str()), (403, "source"));
-    assert!(
-        reply.body.contains("till-4") && reply.body.contains("till-3"),
-        "{}",
-        reply.body
-    );
-    assert_eq!(
-        shop.get("/v1/movements").json()["movements"],
-        serde_json::json!([])
-    );
+    assert!(reply.body.contains("till-4") && reply.body.contains("till-3"), "{}", reply.body);
+    assert_eq!(shop.get("/v1/movements").json()["movements"], serde_json::json!([]));
 }
 
 #[test]
@@ -79,20 +66,10 @@ fn a_till_may_not_change_items() {
 #[test]
 fn a_name_pointed_at_this_machine_from_elsewhere_is_refused() {
     let shop = Shop::open_with("hosts = [\"Store-Server.local\"]", Default::default());
-    for host in [
-        "localhost",
-        "localhost:7070",
-        "127.0.0.1",
-        "[::1]:7070",
-        "store-server.local:80",
-    ] {
+    for host in ["localhost", "localhost:7070", "127.0.0.1", "[::1]:7070", "store-server.local:80"] {
         assert_eq!(with_host(&shop, host), 200, "{host}");
     }
-    for host in [
-        "evil.example",
-        "localhost.evil.example:7070",
-        "127.0.0.1.evil.example",
-    ] {
+    for host in ["evil.example", "localhost.evil.example:7070", "127.0.0.1.evil.example"] {
         assert_eq!(with_host(&shop, host), 421, "{host}");
     }
 }
@@ -100,22 +77,12 @@ fn a_name_pointed_at_this_machine_from_elsewhere_is_refused() {
 #[test]
 fn a_changed_token_file_is_taken_up_while_running() {
     let shop = Shop::open();
-    assert_eq!(
-        shop.ask("GET", "/v1/sync", Some("token-of-the-new-till"), b"")
-            .status,
-        401
-    );
+    assert_eq!(shop.ask("GET", "/v1/sync", Some("token-of-the-new-till"), b"").status, 401);
     write_tokens(shop.folder.path(), "till-9 token-of-the-new-till\n");
     until("the new token is known", || {
-        shop.ask("GET", "/v1/sync", Some("token-of-the-new-till"), b"")
-            .status
-            == 200
+        shop.ask("GET", "/v1/sync", Some("token-of-the-new-till"), b"").status == 200
     });
-    assert_eq!(
-        shop.ask("GET", "/v1/sync", Some(ANY), b"").status,
-        401,
-        "the old one is gone"
-    );
+    assert_eq!(shop.ask("GET", "/v1/sync", Some(ANY), b"").status, 401, "the old one is gone");
 }
 
 #[test]
@@ -127,9 +94,7 @@ fn wrong_paths_and_methods_get_problems() {
     let method = shop.ask("DELETE", "/v1/movements", Some(ANY), b"");
     assert_eq!(method.status, 405);
     assert!(
-        method
-            .header("allow")
-            .is_some_and(|allow| allow.contains("POST") && allow.contains("GET")),
+        method.header("allow").is_some_and(|allow| allow.contains("POST") && allow.contains("GET")),
         "{method:?}"
     );
 }
@@ -153,8 +118,5 @@ fn two_agents_do_not_share_a_data_folder() {
     let config = Config::load(&shop.folder.path().join("agent.toml")).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let error = runtime.block_on(Running::start(config)).unwrap_err();
-    assert!(
-        format!("{error:#}").contains("another store-agent is running"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("another store-agent is running"), "{error:#}");
 }

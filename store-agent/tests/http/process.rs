@@ -9,11 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_store-agent");
 
 fn command(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(PROGRAM)
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
+    Command::new(PROGRAM).args(arguments).current_dir(folder).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -35,10 +31,7 @@ impl Daemon {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([name, &self.0.id().to_string()])
-            .status()
-            .unwrap();
+        let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 }
@@ -65,15 +58,9 @@ fn listening(folder: &Path) -> SocketAddr {
 
 fn report(to: SocketAddr) -> u16 {
     let body = SALE.as_bytes().to_vec();
-    Request {
-        method: "POST",
-        path: "/v1/movements",
-        token: Some(TILL_3),
-        headers: Vec::new(),
-        body,
-    }
-    .send(to)
-    .status
+    Request { method: "POST", path: "/v1/movements", token: Some(TILL_3), headers: Vec::new(), body }
+        .send(to)
+        .status
 }
 
 #[test]
@@ -87,14 +74,9 @@ fn a_terminated_agent_stops_cleanly_and_starts_where_it_was() {
         assert!(daemon.0.wait().unwrap().success(), "{signal}");
         std::fs::remove_file(folder.path().join("data/addresses.json")).unwrap();
     }
-    assert!(
-        !folder.path().join("data/agent.db-wal").exists(),
-        "the log was folded in"
-    );
+    assert!(!folder.path().join("data/agent.db-wal").exists(), "the log was folded in");
     let db = rusqlite::Connection::open(folder.path().join("data/agent.db")).unwrap();
-    let clean: bool = db
-        .query_row("SELECT stopped_cleanly FROM agent", [], |row| row.get(0))
-        .unwrap();
+    let clean: bool = db.query_row("SELECT stopped_cleanly FROM agent", [], |row| row.get(0)).unwrap();
     assert!(clean);
 }
 
@@ -119,13 +101,8 @@ fn hang_up_reads_the_tokens_again_and_goes_on() {
     let daemon = Daemon::start(folder.path());
     let to = listening(folder.path());
     daemon.signal("-HUP");
-    let request = Request {
-        method: "GET",
-        path: "/v1/sync",
-        token: Some(ANY),
-        headers: Vec::new(),
-        body: Vec::new(),
-    };
+    let request =
+        Request { method: "GET", path: "/v1/sync", token: Some(ANY), headers: Vec::new(), body: Vec::new() };
     assert_eq!(request.send(to).status, 200);
 }
 
@@ -134,18 +111,12 @@ fn check_config_says_yes_or_where_it_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     furnish(folder.path(), "");
     let good = command(&["check-config", "--config", "agent.toml"], folder.path());
-    assert!(
-        good.status.success() && text(&good.stdout).contains("S0001"),
-        "{good:?}"
-    );
+    assert!(good.status.success() && text(&good.stdout).contains("S0001"), "{good:?}");
     furnish(folder.path(), "lissten = 3");
     let bad = command(&["check-config", "--config", "agent.toml"], folder.path());
     assert!(!bad.status.success());
     let said = text(&bad.stderr);
-    assert!(
-        said.contains("agent.toml, line 5, key `http.lissten`") && said.contains("`listen`"),
-        "{said}"
-    );
+    assert!(said.contains("agent.toml, line 5, key `http.lissten`") && said.contains("`listen`"), "{said}");
 }
 
 #[test]
@@ -154,11 +125,7 @@ fn a_hub_without_its_certificates_shows_in_the_check() {
     let hub = "[hub]\naddress = \"localhost:1\"\nca_file = \"ca.pem\"\ncertificate_file = \"store.pem\"\nkey_file = \"store.key\"";
     furnish(folder.path(), hub);
     let bad = command(&["check-config", "--config", "agent.toml"], folder.path());
-    assert!(
-        !bad.status.success() && text(&bad.stderr).contains("ca.pem"),
-        "{}",
-        text(&bad.stderr)
-    );
+    assert!(!bad.status.success() && text(&bad.stderr).contains("ca.pem"), "{}", text(&bad.stderr));
     // The tills come first: the agent runs all the same, and says what is wrong.
     let _daemon = Daemon::start(folder.path());
     let to = listening(folder.path());
@@ -171,10 +138,8 @@ fn a_hub_without_its_certificates_shows_in_the_check() {
             headers: Vec::new(),
             body: Vec::new(),
         };
-        let reason = request.send(to).json()["last_link_error"]["reason"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
+        let reason =
+            request.send(to).json()["last_link_error"]["reason"].as_str().unwrap_or_default().to_owned();
         reason.contains("ca.pem")
     });
 }
@@ -182,8 +147,5 @@ fn a_hub_without_its_certificates_shows_in_the_check() {
 #[test]
 fn version_goes_to_standard_output() {
     let said = command(&["version"], Path::new("/"));
-    assert_eq!(
-        text(&said.stdout),
-        format!("store-agent {}\n", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(text(&said.stdout), format!("store-agent {}\n", env!("CARGO_PKG_VERSION")));
 }

@@ -19,10 +19,8 @@ pub const ANY: &str = "token-of-anybody-000";
 pub const SALE: &str = r#"{"source":"till-3","reference":"2026-10-31/3/0042","kind":"sale","occurred_at":"2026-10-31T17:03:22-04:00","lines":[{"sku":"4011","quantity":1.235},{"gtin":"00012345678905","quantity":2}]}"#;
 
 /// An impatient listener, so that a test of slowness is short.
-pub const IMPATIENT: Patience = Patience {
-    header: Duration::from_millis(300),
-    body_pause: Duration::from_millis(300),
-};
+pub const IMPATIENT: Patience =
+    Patience { header: Duration::from_millis(300), body_pause: Duration::from_millis(300) };
 
 pub struct Shop {
     pub folder: TempDir,
@@ -55,22 +53,14 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         furnish(folder.path(), config);
         let runtime = Runtime::new().unwrap();
-        let mut shop = Shop {
-            folder,
-            runtime,
-            running: None,
-            patience,
-        };
+        let mut shop = Shop { folder, runtime, running: None, patience };
         shop.start();
         shop
     }
 
     pub fn start(&mut self) {
         let config = Config::load(&self.folder.path().join("agent.toml")).unwrap();
-        let running = self
-            .runtime
-            .block_on(Running::start_with(config, self.patience))
-            .unwrap();
+        let running = self.runtime.block_on(Running::start_with(config, self.patience)).unwrap();
         self.running = Some(running);
     }
 
@@ -85,14 +75,7 @@ impl Shop {
     }
 
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Reply {
-        Request {
-            method,
-            path,
-            token,
-            headers: Vec::new(),
-            body: body.to_vec(),
-        }
-        .send(self.address())
+        Request { method, path, token, headers: Vec::new(), body: body.to_vec() }.send(self.address())
     }
 
     pub fn get(&self, path: &str) -> Reply {

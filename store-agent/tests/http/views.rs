@@ -16,11 +16,7 @@ fn stocked() -> Shop {
 fn an_item_shows_its_figures_and_says_why_the_web_sees_what() {
     let shop = stocked();
     let item = shop.get("/v1/items/4011").json();
-    assert_eq!(
-        item["on_hand"].to_string(),
-        "3.235",
-        "sku and barcode are one item"
-    );
+    assert_eq!(item["on_hand"].to_string(), "3.235", "sku and barcode are one item");
     for key in ["claim", "open", "free", "shortfall", "reserve"] {
         assert!(item[key].is_number(), "{key} in {item}");
     }
@@ -28,10 +24,7 @@ fn an_item_shows_its_figures_and_says_why_the_web_sees_what() {
     assert_eq!(item["unnamed"], false);
     assert_eq!(item["web"]["sees"], serde_json::Value::Null);
     let because = item["web"]["because"].as_str().unwrap();
-    assert!(
-        because.contains("3.235 kg on hand") && because.contains("no hub"),
-        "{because}"
-    );
+    assert!(because.contains("3.235 kg on hand") && because.contains("no hub"), "{because}");
 }
 
 #[test]
@@ -56,23 +49,14 @@ fn stock_is_searched_and_paged() {
     let skus = |path: &str| {
         let page = shop.get(path).json();
         let items = page["items"].as_array().unwrap().clone();
-        let skus: Vec<String> = items
-            .iter()
-            .map(|item| item["sku"].as_str().unwrap().to_owned())
-            .collect();
+        let skus: Vec<String> = items.iter().map(|item| item["sku"].as_str().unwrap().to_owned()).collect();
         (skus, page["next"].as_str().map(str::to_owned))
     };
     assert_eq!(
         skus("/v1/stock?limit=2"),
-        (
-            vec!["4011".to_owned(), "a/b c".to_owned()],
-            Some("a/b c".to_owned())
-        )
+        (vec!["4011".to_owned(), "a/b c".to_owned()], Some("a/b c".to_owned()))
     );
-    assert_eq!(
-        skus("/v1/stock?limit=2&after=a%2Fb+c"),
-        (vec!["tea-2".to_owned()], None)
-    );
+    assert_eq!(skus("/v1/stock?limit=2&after=a%2Fb+c"), (vec!["tea-2".to_owned()], None));
     assert_eq!(skus("/v1/stock?query=TEA").0, ["a/b c", "tea-2"]);
     assert_eq!(skus("/v1/stock?query=100%25").0, ["tea-2"]);
     assert_eq!(skus("/v1/stock?query=012345678905").0, ["4011"]);
@@ -83,25 +67,13 @@ fn the_ledger_is_paged_by_position() {
     let shop = stocked();
     shop.report(&SALE.replace("0042", "0043"));
     let first = shop.get("/v1/movements?limit=3").json();
-    assert_eq!(
-        (
-            first["movements"].as_array().unwrap().len(),
-            first["next"].as_u64()
-        ),
-        (3, Some(3))
-    );
+    assert_eq!((first["movements"].as_array().unwrap().len(), first["next"].as_u64()), (3, Some(3)));
     let line = &first["movements"][0];
     assert_eq!(line["quantity"].to_string(), "1.235");
-    assert_eq!(
-        (line["kind"].as_str(), line["source"].as_str()),
-        (Some("receipt"), Some("till-3"))
-    );
+    assert_eq!((line["kind"].as_str(), line["source"].as_str()), (Some("receipt"), Some("till-3")));
     assert_eq!(line["occurred_at"], "2026-10-31T21:03:22Z");
     let rest = shop.get("/v1/movements?limit=3&after=3").json();
-    assert_eq!(
-        (rest["movements"].as_array().unwrap().len(), rest["next"].as_u64()),
-        (1, None)
-    );
+    assert_eq!((rest["movements"].as_array().unwrap().len(), rest["next"].as_u64()), (1, None));
     assert_eq!(rest["movements"][0]["effect"].to_string(), "-2");
 }
 
@@ -119,12 +91,7 @@ fn a_wrong_parameter_is_named() {
         ("/v1/cursors/%20x", "source"),
     ] {
         let reply = shop.get(path);
-        assert_eq!(
-            (reply.status, reply.problem_field().as_str()),
-            (400, name),
-            "{path}: {}",
-            reply.body
-        );
+        assert_eq!((reply.status, reply.problem_field().as_str()), (400, name), "{path}: {}", reply.body);
     }
 }
 
@@ -132,14 +99,8 @@ fn a_wrong_parameter_is_named() {
 fn the_state_of_the_sync_is_shown_also_without_a_hub() {
     let shop = stocked();
     let sync = shop.get("/v1/sync").json();
-    assert_eq!(
-        (sync["store"].as_str(), sync["link"].as_str()),
-        (Some("S0001"), Some("off"))
-    );
-    assert_eq!(
-        (sync["caught_up"].as_bool(), sync["epoch"].as_u64()),
-        (Some(false), Some(0))
-    );
+    assert_eq!((sync["store"].as_str(), sync["link"].as_str()), (Some("S0001"), Some("off")));
+    assert_eq!((sync["caught_up"].as_bool(), sync["epoch"].as_u64()), (Some(false), Some(0)));
     assert!(sync["backlog"]["records"].as_u64().unwrap() > 0, "{sync}");
     assert_eq!(sync["backlog"]["movements"], 2);
 }
@@ -148,17 +109,9 @@ fn the_state_of_the_sync_is_shown_also_without_a_hub() {
 fn health_and_metrics_tell_of_the_agent() {
     let shop = stocked();
     let health = shop.get("/healthz").json();
-    assert_eq!(
-        (health["status"].as_str(), health["store"].as_str()),
-        (Some("ok"), Some("S0001"))
-    );
+    assert_eq!((health["status"].as_str(), health["store"].as_str()), (Some("ok"), Some("S0001")));
     let metrics = shop.get("/metrics");
-    assert!(
-        metrics
-            .header("content-type")
-            .unwrap()
-            .starts_with("application/openmetrics-text")
-    );
+    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     for line in [
         "shopsmart_agent_documents_total{outcome=\"new\"} 1",
         "shopsmart_agent_movements_total{kind=\"receipt\"} 2",

@@ -31,11 +31,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).unwrap();
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let authority = Authority {
-            folder,
-            ca_pem: certificate.pem(),
-            ca_key: key.serialize_pem(),
-        };
+        let authority = Authority { folder, ca_pem: certificate.pem(), ca_key: key.serialize_pem() };
         authority.issue_store();
         authority
     }
@@ -91,9 +87,7 @@ impl Authority {
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap())
-            .unwrap();
+        roots.add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
@@ -148,11 +142,7 @@ impl Hub {
                 other => panic!("stream {other:?}"),
             }
         }
-        Caller {
-            connection,
-            state: state.unwrap(),
-            history: history.unwrap(),
-        }
+        Caller { connection, state: state.unwrap(), history: history.unwrap() }
     }
 }
 
@@ -215,10 +205,7 @@ impl Line {
         let there = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         there.connect(hub.0.local_addr().unwrap()).await.unwrap();
         let address = here.local_addr().unwrap();
-        Line {
-            address,
-            task: tokio::spawn(carry(here, there)),
-        }
+        Line { address, task: tokio::spawn(carry(here, there)) }
     }
 
     pub fn address(&self) -> SocketAddr {

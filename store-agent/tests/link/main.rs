@@ -31,19 +31,11 @@ impl Agent {
         let (stop, stopping) = watch::channel(false);
         let metrics = Arc::new(Metrics::new("S0001"));
         let task = tokio::spawn(quic::run(hub, inbox, Arc::clone(&metrics), stopping));
-        Agent {
-            work,
-            metrics,
-            stop,
-            task,
-        }
+        Agent { work, metrics, stop, task }
     }
 
     async fn next(&mut self) -> Work {
-        timeout(Duration::from_secs(20), self.work.recv())
-            .await
-            .expect("work comes")
-            .expect("the link runs")
+        timeout(Duration::from_secs(20), self.work.recv()).await.expect("work comes").expect("the link runs")
     }
 
     async fn is_up(&mut self) -> mpsc::Sender<Flight> {
@@ -72,10 +64,7 @@ impl Agent {
 
     async fn stop(self) {
         self.stop.send(true).unwrap();
-        timeout(Duration::from_secs(5), self.task)
-            .await
-            .expect("it stops soon")
-            .unwrap();
+        timeout(Duration::from_secs(5), self.task).await.expect("it stops soon").unwrap();
     }
 }
 
@@ -90,11 +79,8 @@ async fn linked(authority: &Authority) -> (Agent, mpsc::Sender<Flight>, Caller) 
 async fn both_streams_carry_frames_both_ways() {
     let authority = Authority::new();
     let (mut agent, outgoing, mut hub) = linked(&authority).await;
-    let go = vec![
-        (Stream::State, vec![1, 2, 3]),
-        (Stream::History, vec![4; 70_000]),
-        (Stream::State, vec![5]),
-    ];
+    let go =
+        vec![(Stream::State, vec![1, 2, 3]), (Stream::History, vec![4; 70_000]), (Stream::State, vec![5])];
     outgoing.send(Flight::Frames(go)).await.unwrap();
     assert_eq!(hub.state.frame().await, [1, 2, 3]);
     assert_eq!(hub.state.frame().await, [5]);
@@ -113,18 +99,12 @@ async fn frames_of_one_go_share_a_packet() {
     // Let the handshake's own packets pass first.
     hub.state.say(&[1]).await;
     agent.frame().await;
-    outgoing
-        .send(Flight::Frames(vec![(Stream::State, vec![2])]))
-        .await
-        .unwrap();
+    outgoing.send(Flight::Frames(vec![(Stream::State, vec![2])])).await.unwrap();
     hub.state.frame().await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let before = hub.packets_received();
     for number in 0..20 {
-        let go = vec![
-            (Stream::State, vec![number; 30]),
-            (Stream::History, vec![number; 60]),
-        ];
+        let go = vec![(Stream::State, vec![number; 30]), (Stream::History, vec![number; 60])];
         outgoing.send(Flight::Frames(go)).await.unwrap();
         hub.state.frame().await;
         hub.history.frame().await;
@@ -157,12 +137,7 @@ async fn when_the_core_lets_go_the_link_ends_and_comes_back() {
     drop(outgoing);
     assert!(agent.is_down().await.contains("keep pace"));
     let (outgoing, second) = tokio::join!(agent.is_up(), hub.accept());
-    outgoing
-        .send(Flight::HangUp {
-            reason: "the hub broke the protocol".to_owned(),
-        })
-        .await
-        .unwrap();
+    outgoing.send(Flight::HangUp { reason: "the hub broke the protocol".to_owned() }).await.unwrap();
     assert_eq!(agent.is_down().await, "the hub broke the protocol");
     assert!(second.closed().await.contains("broke the protocol"));
     agent.stop().await;
@@ -173,10 +148,7 @@ async fn a_hub_that_closes_says_why() {
     let authority = Authority::new();
     let (mut agent, _outgoing, hub) = linked(&authority).await;
     hub.close("closing for the night");
-    assert_eq!(
-        agent.is_down().await,
-        "the hub closed the link: closing for the night"
-    );
+    assert_eq!(agent.is_down().await, "the hub closed the link: closing for the night");
     agent.stop().await;
 }
 
@@ -186,11 +158,7 @@ async fn a_hub_that_takes_nothing_does_not_fill_the_memory() {
     let (mut agent, outgoing, _hub) = linked(&authority).await;
     let reason = loop {
         let frame = vec![0; FRAME_BYTES_MAX];
-        if outgoing
-            .send(Flight::Frames(vec![(Stream::History, frame)]))
-            .await
-            .is_err()
-        {
+        if outgoing.send(Flight::Frames(vec![(Stream::History, frame)])).await.is_err() {
             break agent.is_down().await;
         }
     };
@@ -236,10 +204,7 @@ async fn a_store_of_another_authority_hears_that_its_certificate_is_not_accepted
         reason = refused => reason,
         () = hub.shake_hands() => unreachable!(),
     };
-    assert!(
-        reason.contains("did not accept this store's certificate"),
-        "{reason}"
-    );
+    assert!(reason.contains("did not accept this store's certificate"), "{reason}");
     agent.stop().await;
 }
 
@@ -247,21 +212,13 @@ async fn a_store_of_another_authority_hears_that_its_certificate_is_not_accepted
 async fn what_went_over_the_wire_is_counted() {
     let authority = Authority::new();
     let (agent, outgoing, mut hub) = linked(&authority).await;
-    outgoing
-        .send(Flight::Frames(vec![(Stream::State, vec![1; 5_000])]))
-        .await
-        .unwrap();
+    outgoing.send(Flight::Frames(vec![(Stream::State, vec![1; 5_000])])).await.unwrap();
     hub.state.frame().await;
     let metrics = Arc::clone(&agent.metrics);
     agent.stop().await;
     let text = metrics.exposition().unwrap();
     let name = "shopsmart_agent_udp_bytes_total{direction=\"sent\"} ";
-    let sent: u64 = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name))
-        .unwrap()
-        .parse()
-        .unwrap();
+    let sent: u64 = text.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap();
     assert!(sent > 5_000, "{sent}");
 }
 
@@ -292,10 +249,7 @@ async fn a_hub_that_fell_silent_is_given_up_long_before_the_idle_time() {
     caller.state.say(&[1]).await;
     agent.frame().await;
     line.cut();
-    outgoing
-        .send(Flight::Frames(vec![(Stream::State, vec![2])]))
-        .await
-        .unwrap();
+    outgoing.send(Flight::Frames(vec![(Stream::State, vec![2])])).await.unwrap();
     // `is_down` waits for 20 seconds, less than half the idle time.
     assert!(agent.is_down().await.contains("unanswered"));
     agent.stop().await;

@@ -11,9 +11,9 @@
 //! two only where flagged.
 
 use super::codec::{DecodeError, Reader, Writer};
+use super::sections::SetAside;
 use crate::ids::{Epoch, ItemNo};
 use crate::limits::{ITEMS_MAX, RECORDS_MAX};
-use super::sections::SetAside;
 use crate::record::{HubStock, StoreStock};
 use crate::stock::{HubHalf, StoreHalf};
 
@@ -43,7 +43,12 @@ pub(super) fn write_store(out: &mut Writer, cells: &[StoreStock]) {
     column(out, cells, |half| (half.fulfilled > 0).then(|| signed(half.fulfilled)), Writer::plain);
 }
 
-fn column(out: &mut Writer, cells: &[StoreStock], figure: fn(&StoreHalf) -> Option<i64>, put: fn(&mut Writer, i64)) {
+fn column(
+    out: &mut Writer,
+    cells: &[StoreStock],
+    figure: fn(&StoreHalf) -> Option<i64>,
+    put: fn(&mut Writer, i64),
+) {
     for StoreStock { half, .. } in cells {
         if let Some(value) = figure(half) {
             put(out, value / scale_of_store(half));
@@ -158,7 +163,14 @@ fn class(sold: i64) -> usize {
 }
 
 /// `None` where a total would be negative.
-fn rebuild(epoch: Epoch, out: i64, on_hand: i64, gap: i64, recalled: i64, fulfilled: i64) -> Option<StoreHalf> {
+fn rebuild(
+    epoch: Epoch,
+    out: i64,
+    on_hand: i64,
+    gap: i64,
+    recalled: i64,
+    fulfilled: i64,
+) -> Option<StoreHalf> {
     let in_ = out.checked_add(on_hand)?;
     let granted = on_hand.checked_sub(gap)?.checked_add(recalled)?.checked_add(fulfilled)?;
     let total = |value: i64| u64::try_from(value).ok();
@@ -198,7 +210,10 @@ pub(super) fn write_hub(out: &mut Writer, cells: &[HubStock]) {
 }
 
 /// Reads what [`write_hub`] wrote. Cells that break the halves' own rules are left out and reported.
-pub(super) fn read_hub(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<HubStock>, DecodeError> {
+pub(super) fn read_hub(
+    reader: &mut Reader<'_>,
+    unreadable: &mut SetAside,
+) -> Result<Vec<HubStock>, DecodeError> {
     let heads = read_heads(reader, 3)?;
     let returned = read_figures(reader, &heads, Reader::plain)?;
     let mut promised = vec![0; heads.len()];
@@ -209,7 +224,11 @@ pub(super) fn read_hub(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Re
     for (at, head) in heads.iter().enumerate() {
         let released = if head.flags & 0b10 != 0 { figure(reader, *head, Reader::plain)? } else { 0 };
         let total = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
-        let half = HubHalf { promised: total(promised[at]), released: total(released), returned: total(returned[at]) };
+        let half = HubHalf {
+            promised: total(promised[at]),
+            released: total(released),
+            returned: total(returned[at]),
+        };
         match half.validate() {
             Ok(()) => cells.push(HubStock { item: head.item, half }),
             Err(error) => unreadable.put("hub half", &format!("item {}: {error}", head.item), &[]),
@@ -243,7 +262,8 @@ fn read_heads(reader: &mut Reader<'_>, flag_bits: u32) -> Result<Vec<Head>, Deco
         }
         previous = previous.saturating_add(delta);
         let item = u32::try_from(previous).ok().filter(|item| *item <= ITEMS_MAX);
-        let item = item.ok_or(DecodeError::TooLarge { what: "stock item", found: previous, max: ITEMS_MAX.into() })?;
+        let item =
+            item.ok_or(DecodeError::TooLarge { what: "stock item", found: previous, max: ITEMS_MAX.into() })?;
         heads.push(Head { item: ItemNo(item), flags: raw & ((1 << flag_bits) - 1) });
     }
     Ok(heads)
@@ -251,7 +271,11 @@ fn read_heads(reader: &mut Reader<'_>, flag_bits: u32) -> Result<Vec<Head>, Deco
 
 type ReadFigure<'a> = fn(&mut Reader<'a>, &'static str) -> Result<i64, DecodeError>;
 
-fn read_figures<'a>(reader: &mut Reader<'a>, heads: &[Head], read: ReadFigure<'a>) -> Result<Vec<i64>, DecodeError> {
+fn read_figures<'a>(
+    reader: &mut Reader<'a>,
+    heads: &[Head],
+    read: ReadFigure<'a>,
+) -> Result<Vec<i64>, DecodeError> {
     heads.iter().map(|head| figure(reader, *head, read)).collect()
 }
 
@@ -265,7 +289,10 @@ fn too_large() -> DecodeError {
 
 impl Writer {
     /// A number that is never negative here.
-    #[expect(clippy::cast_sign_loss, reason = "totals are never negative; an impossible one is written as zero")]
+    #[expect(
+        clippy::cast_sign_loss,
+        reason = "totals are never negative; an impossible one is written as zero"
+    )]
     fn plain(&mut self, value: i64) {
         self.varint(value.max(0) as u64);
     }

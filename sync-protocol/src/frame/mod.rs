@@ -19,8 +19,12 @@ mod sections;
 pub use codec::DecodeError;
 
 use crate::ids::{Boot, Epoch, ItemNo, Position, Seq, StoreId, TraceId};
-use crate::limits::{BODY_BYTES_MAX, BOOTS_MAX, DIGEST_BUCKETS, FRAME_BYTES_MAX, STORE_ID_BYTES_MAX, TRACES_MAX};
-use crate::record::{CursorRecord, HistoryDocument, HubStock, ItemRecord, KnownDocument, StoreStock, Unreadable};
+use crate::limits::{
+    BODY_BYTES_MAX, BOOTS_MAX, DIGEST_BUCKETS, FRAME_BYTES_MAX, STORE_ID_BYTES_MAX, TRACES_MAX,
+};
+use crate::record::{
+    CursorRecord, HistoryDocument, HubStock, ItemRecord, KnownDocument, StoreStock, Unreadable,
+};
 use crate::time::UnixMillis;
 use codec::{Reader, Writer};
 
@@ -394,7 +398,11 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
 /// [`DecodeError`] names what is wrong; nothing was allocated beyond [`BODY_BYTES_MAX`] and what the records need.
 pub fn decode(bytes: &[u8]) -> Result<Frame, DecodeError> {
     if bytes.len() > FRAME_BYTES_MAX {
-        return Err(DecodeError::TooLarge { what: "frame", found: bytes.len() as u64, max: FRAME_BYTES_MAX as u64 });
+        return Err(DecodeError::TooLarge {
+            what: "frame",
+            found: bytes.len() as u64,
+            max: FRAME_BYTES_MAX as u64,
+        });
     }
     let mut reader = Reader::new(bytes);
     let version = reader.u8("version")?;
@@ -519,7 +527,8 @@ fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
     let count = reader.count("boots", BOOTS_MAX)?;
     let mut boots = Vec::with_capacity(count);
     for _ in 0..count {
-        boots.push(BootMark { boot: Boot(reader.varint("boot")?), first_seq: Seq(reader.mark("first seq")?) });
+        boots
+            .push(BootMark { boot: Boot(reader.varint("boot")?), first_seq: Seq(reader.mark("first seq")?) });
     }
     Ok(Hello {
         version_min,

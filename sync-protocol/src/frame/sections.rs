@@ -8,8 +8,9 @@ use super::codec::{DecodeError, Reader, Writer};
 use super::{DownBatch, Handover, HistoryBatch, Offer, StateBatch, columns, read_bool};
 use crate::ids::{Epoch, Gtin, InvalidId, ItemNo, Position, Seq, SourceId, TraceId};
 use crate::limits::{
-    BODY_BYTES_MAX, CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, RECORDS_MAX,
-    REFERENCE_BYTES_MAX, SKU_BYTES_MAX, SOURCE_BYTES_MAX, TRACES_MAX, UNIT_BYTES_MAX, UNREADABLE_MAX,
+    BODY_BYTES_MAX, CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX,
+    RECORDS_MAX, REFERENCE_BYTES_MAX, SKU_BYTES_MAX, SOURCE_BYTES_MAX, TRACES_MAX, UNIT_BYTES_MAX,
+    UNREADABLE_MAX,
 };
 use crate::quantity::Quantity;
 use crate::record::{
@@ -27,7 +28,10 @@ const KNOWN: u8 = 7;
 const HISTORY: u8 = 8;
 
 pub(super) fn write_state(out: &mut Writer, batch: &StateBatch) {
-    debug_assert!(batch.base <= batch.upto && batch.upto <= batch.head, "a batch's range lies below its head");
+    debug_assert!(
+        batch.base <= batch.upto && batch.upto <= batch.head,
+        "a batch's range lies below its head"
+    );
     out.varint(batch.base.0);
     out.varint(batch.upto.0 - batch.base.0);
     out.varint(batch.head.0 - batch.upto.0);
@@ -77,7 +81,9 @@ pub(super) fn read_history(reader: &mut Reader<'_>) -> Result<HistoryBatch, Deco
     each_section(reader, |tag, section, unreadable| {
         match tag {
             ITEMS => batch.items = read_items(section, unreadable)?,
-            DOCUMENTS => batch.documents = within(read_documents(section, unreadable)?, base, upto, unreadable),
+            DOCUMENTS => {
+                batch.documents = within(read_documents(section, unreadable)?, base, upto, unreadable)
+            }
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -87,7 +93,10 @@ pub(super) fn read_history(reader: &mut Reader<'_>) -> Result<HistoryBatch, Deco
 }
 
 /// History that rides along with state; what of it can't be read counts among the state batch's.
-fn read_riding_history(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<HistoryBatch, DecodeError> {
+fn read_riding_history(
+    reader: &mut Reader<'_>,
+    unreadable: &mut SetAside,
+) -> Result<HistoryBatch, DecodeError> {
     let mut batch = read_history(reader)?;
     for piece in std::mem::take(&mut batch.unreadable) {
         unreadable.put(piece.what, &piece.reason, &piece.bytes);
@@ -102,10 +111,12 @@ fn within(
     upto: Position,
     unreadable: &mut SetAside,
 ) -> Vec<HistoryDocument> {
-    let is_within = |document: &HistoryDocument| document.first_position > base && document.last_position() <= upto;
+    let is_within =
+        |document: &HistoryDocument| document.first_position > base && document.last_position() <= upto;
     let (inside, outside): (Vec<_>, Vec<_>) = documents.into_iter().partition(is_within);
     for document in outside {
-        let reason = format!("`{}` is at {}, outside of its batch", document.reference, document.first_position);
+        let reason =
+            format!("`{}` is at {}, outside of its batch", document.reference, document.first_position);
         unreadable.put("document", &reason, &[]);
     }
     inside
@@ -280,7 +291,11 @@ fn read_each<T>(
     let mut records = Vec::new();
     while !reader.is_empty() {
         if records.len() >= RECORDS_MAX {
-            return Err(DecodeError::TooLarge { what, found: records.len() as u64 + 1, max: RECORDS_MAX as u64 });
+            return Err(DecodeError::TooLarge {
+                what,
+                found: records.len() as u64 + 1,
+                max: RECORDS_MAX as u64,
+            });
         }
         let bytes = reader.blob(what, BODY_BYTES_MAX)?;
         let mut inner = Reader::new(bytes);
@@ -325,7 +340,11 @@ fn read_items(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<
             gtins.push(Gtin::from_number(number).ok_or_else(|| DecodeError::invalid("gtin", number))?);
         }
         if gtins.len() > GTINS_MAX {
-            return Err(DecodeError::TooLarge { what: "gtins", found: gtins.len() as u64, max: GTINS_MAX as u64 });
+            return Err(DecodeError::TooLarge {
+                what: "gtins",
+                found: gtins.len() as u64,
+                max: GTINS_MAX as u64,
+            });
         }
         previous = item;
         Ok(ItemRecord { item, sku, gtins, name, unit, unnamed })
@@ -350,7 +369,10 @@ fn write_cursors(out: &mut Writer, cursors: &[CursorRecord]) {
     });
 }
 
-fn read_cursors(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<CursorRecord>, DecodeError> {
+fn read_cursors(
+    reader: &mut Reader<'_>,
+    unreadable: &mut SetAside,
+) -> Result<Vec<CursorRecord>, DecodeError> {
     read_each(reader, "cursor", unreadable, |reader| {
         let source = reader.parsed("source", SOURCE_BYTES_MAX)?;
         Ok(CursorRecord { source, value: reader.blob("cursor", CURSOR_BYTES_MAX)?.to_vec() })
@@ -382,7 +404,9 @@ fn write_documents(out: &mut Writer, documents: &[HistoryDocument]) {
     write_each(out, documents, |out, document| {
         let source = sources.iter().position(|source| *source == document.source.as_str()).unwrap_or(0);
         out.varint(source as u64);
-        out.zigzag(document.first_position.0.cast_signed().wrapping_sub(first.first_position.0.cast_signed()));
+        out.zigzag(
+            document.first_position.0.cast_signed().wrapping_sub(first.first_position.0.cast_signed()),
+        );
         out.text(document.reference.as_str());
         out.u8(document.kind.code());
         out.text(document.reason.as_deref().unwrap_or(""));
@@ -447,11 +471,13 @@ fn read_documents(
 }
 
 fn read_document(reader: &mut Reader<'_>, shared: &Shared) -> Result<HistoryDocument, DecodeError> {
-    let source = usize::try_from(reader.varint("source")?).ok().and_then(|at| shared.sources.get(at)).cloned();
+    let source =
+        usize::try_from(reader.varint("source")?).ok().and_then(|at| shared.sources.get(at)).cloned();
     let source = source.ok_or_else(|| DecodeError::invalid("source", "not in the batch's list"))??;
     let position = shared.position.checked_add(reader.zigzag("position")?);
     let position = position.and_then(|position| u64::try_from(position).ok());
-    let first_position = position.ok_or_else(|| DecodeError::invalid("position", "not a number of 63 bits"))?;
+    let first_position =
+        position.ok_or_else(|| DecodeError::invalid("position", "not a number of 63 bits"))?;
     let reference = reader.parsed("reference", REFERENCE_BYTES_MAX)?;
     let code = reader.u8("kind")?;
     let kind = Kind::from_code(code).ok_or_else(|| DecodeError::invalid("kind", code))?;

@@ -22,6 +22,8 @@ pub struct Memory {
     pub down_head: Seq,
     /// Names this life of the hub's database; a restored one gets a new name.
     pub hub_life: u64,
+    /// The life in which the hub last welcomed an agent of this store or granted it an epoch.
+    pub heard_life: u64,
 }
 
 impl Memory {
@@ -92,7 +94,10 @@ pub fn judge(memory: &Memory, epoch: Epoch, boot: Boot, hello: &Hello) -> Verdic
         return grant(Fence::OldEpoch);
     }
     if epoch > memory.epoch {
-        return Verdict::ContinueLaterEpoch;
+        // Once the store has been heard in this life of the hub, a later epoch of another life is what was given up with that life.
+        let given_up = hello.hub_life != memory.hub_life && memory.heard_life == memory.hub_life;
+        let next = Verdict::Grant { epoch: epoch.next(), fence: Fence::OldEpoch };
+        return if given_up { next } else { Verdict::ContinueLaterEpoch };
     }
     // A hub that was restored knows less of the caller, never more: what it does know must fit all the same.
     match line_of(memory, boot, hello) {
@@ -119,7 +124,8 @@ enum Line {
 fn line_of(memory: &Memory, boot: Boot, hello: &Hello) -> Line {
     let Some(known) = memory.boot() else {
         // Nobody has spoken in this epoch yet; only the one it was granted to may.
-        let theirs = memory.granted_to.is_none_or(|granted| hello.boots.iter().any(|mark| mark.boot == granted));
+        let theirs =
+            memory.granted_to.is_none_or(|granted| hello.boots.iter().any(|mark| mark.boot == granted));
         return if theirs { Line::Same } else { Line::Other };
     };
     let Some(at) = hello.boots.iter().position(|mark| mark.boot == known) else {
@@ -252,9 +258,21 @@ mod tests {
         assert_eq!(judge(&memory, Epoch(1), Boot(3), &behind), fenced(2, Fence::RolledBack));
     }
 
+    /// The hub was restored, the store's server was replaced, and then a disk from before the restore came back. Going on in its
+    /// later epoch, it would have wiped out what the replacement had reported since.
+    #[test]
+    fn a_disk_from_a_given_up_life_of_the_hub_starts_over() {
+        let restored = Memory { hub_life: 9, ..memory(6, &[(5, 1)], 50) };
+        let leftover = Hello { hub_life: 8, ..hello(&[(1, 1)], 60) };
+        assert_eq!(judge(&restored, Epoch(8), Boot(1), &leftover), Verdict::ContinueLaterEpoch);
+        let heard = Memory { heard_life: 9, ..restored };
+        assert_eq!(judge(&heard, Epoch(8), Boot(1), &leftover), fenced(9, Fence::OldEpoch));
+    }
+
     #[test]
     fn versions_without_overlap_are_incompatible() {
-        let future = Hello { version_min: VERSION_MAX + 1, version_max: VERSION_MAX + 3, ..hello(&[(1, 1)], 0) };
+        let future =
+            Hello { version_min: VERSION_MAX + 1, version_max: VERSION_MAX + 3, ..hello(&[(1, 1)], 0) };
         assert_eq!(judge(&memory(1, &[(1, 1)], 0), Epoch(1), Boot(1), &future), Verdict::Incompatible);
         let overlapping = Hello { version_max: VERSION_MAX + 3, ..hello(&[(1, 1)], 0) };
         assert_eq!(judge(&memory(1, &[(1, 1)], 0), Epoch(1), Boot(1), &overlapping), GOES_ON);

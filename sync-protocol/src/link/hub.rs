@@ -44,9 +44,18 @@ impl HubLink {
     /// Lets the caller go on; its copy of the hub's records is at `down_mark`.
     pub fn welcome(&mut self, epoch: Epoch, boot: Boot, welcome: Welcome, down_mark: Seq, now: Ticks) {
         self.answer(epoch, boot, Body::Welcome(welcome));
-        self.caller = Some((epoch, boot));
-        self.down.resume(down_mark.0.min(welcome.down_head.0));
-        self.flush_at = Some(now);
+        self.caller = None;
+        self.keep_up(epoch, boot, down_mark.min(welcome.down_head), now);
+    }
+
+    /// Sends `caller` the hub's records above `down_mark` from now on. Also for one that was welcomed on another link: a broker
+    /// may carry a hello elsewhere than what follows it.
+    pub fn keep_up(&mut self, epoch: Epoch, boot: Boot, down_mark: Seq, now: Ticks) {
+        if self.caller != Some((epoch, boot)) {
+            self.caller = Some((epoch, boot));
+            self.down.resume(down_mark.0);
+            self.flush_at = Some(now);
+        }
     }
 
     /// Hands over a new epoch; the caller says hello again when it has taken over.

@@ -6,8 +6,8 @@
 use super::sender::{Acked, Sender};
 use super::{PeerMisbehaved, Timing};
 use crate::frame::{
-    Ack, Body, Buckets, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Marks, Offer, Refused, Resend, StateBatch,
-    Stream, Welcome,
+    Ack, Body, Buckets, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Marks, Offer, Pulse,
+    Refused, Resend, StateBatch, Stream, Welcome,
 };
 use crate::ids::{Boot, Epoch, ItemNo, Position, Seq, StoreId};
 use crate::record::HubStock;
@@ -53,7 +53,7 @@ pub enum StoreEvent {
     /// The hub will not take our frames; the link closes itself where there is no point in going on.
     Refused(Refused),
     /// The hub's clock, for the skew shown to people.
-    Pulse(crate::frame::Pulse),
+    Pulse(Pulse),
 }
 
 /// In which state a link is, for people and metrics.
@@ -80,10 +80,19 @@ impl LinkState {
 #[derive(Debug)]
 enum State {
     Down,
-    Greeting { answer_by: Ticks },
+    Greeting {
+        answer_by: Ticks,
+    },
     /// No parts: all have been handed on, to be adopted.
-    Adopting { parts: BTreeMap<u32, Handover>, answer_by: Ticks },
-    Streaming { heartbeat_at: Ticks, heard_at: Ticks, offering: Option<Offering> },
+    Adopting {
+        parts: BTreeMap<u32, Handover>,
+        answer_by: Ticks,
+    },
+    Streaming {
+        heartbeat_at: Ticks,
+        heard_at: Ticks,
+        offering: Option<Offering>,
+    },
 }
 
 /// How far the agent's copy of the hub's halves has been offered.
@@ -191,16 +200,25 @@ impl StoreLink {
         match (&self.state, frame.body) {
             (State::Down, _) => Ok(None),
             (_, Body::Refused(refused)) => Ok(self.refused(refused, now)),
-            (State::Greeting { .. }, Body::Welcome(welcome)) => self.welcomed(welcome, now, records).map(Some),
-            (State::Greeting { .. } | State::Adopting { .. }, Body::Handover(part)) => self.handed_over(part, now),
+            (State::Greeting { .. }, Body::Welcome(welcome)) => {
+                self.welcomed(welcome, now, records).map(Some)
+            }
+            (State::Greeting { .. } | State::Adopting { .. }, Body::Handover(part)) => {
+                self.handed_over(part, now)
+            }
             (State::Streaming { .. }, Body::Marks(marks)) => self.acknowledged(marks, now, records),
             (State::Streaming { .. }, Body::Down(batch)) => Ok(Some(StoreEvent::Apply(batch))),
-            (State::Streaming { .. }, Body::Pulse(pulse)) => Ok(Some(StoreEvent::Pulse(pulse))),
+            (State::Streaming { .. }, Body::Pulse(pulse)) => Ok(Some(self.pulse(pulse, now))),
             (State::Streaming { .. }, Body::Buckets(buckets)) => Ok(Some(StoreEvent::Compare(buckets))),
             // Left over from before one of the two ends started this conversation anew.
             (
                 _,
-                Body::Marks(_) | Body::Down(_) | Body::Pulse(_) | Body::Buckets(_) | Body::Welcome(_) | Body::Handover(_),
+                Body::Marks(_)
+                | Body::Down(_)
+                | Body::Pulse(_)
+                | Body::Buckets(_)
+                | Body::Welcome(_)
+                | Body::Handover(_),
             ) => Ok(None),
             (_, body) => Err(PeerMisbehaved::Unexpected { state: self.state().name(), frame: body.kind() }),
         }
@@ -245,12 +263,15 @@ impl StoreLink {
             return Err(PeerMisbehaved::HandoverTooLong { found: part.part, max: PARTS_MAX });
         }
         // The hub starts over, with a later grant or a newer copy: nothing of the earlier one counts.
-        let is_of_another = |held: &Handover| held.granted != part.granted || held.part == part.part && *held != part;
+        let is_of_another =
+            |held: &Handover| held.granted != part.granted || held.part == part.part && *held != part;
         if parts.values().any(is_of_another) {
             parts.clear();
         }
         parts.insert(part.part, part);
-        let all = parts.last_key_value().is_some_and(|(number, last)| last.last && parts.len() as u64 > u64::from(*number));
+        let all = parts
+            .last_key_value()
+            .is_some_and(|(number, last)| last.last && parts.len() as u64 > u64::from(*number));
         if all {
             self.state = State::Adopting { parts: BTreeMap::new(), answer_by };
             return Ok(Some(StoreEvent::Adopt(parts.into_values().collect())));
@@ -266,11 +287,22 @@ impl StoreLink {
         records: &R,
     ) -> Result<Option<StoreEvent>, PeerMisbehaved> {
         let (state_head, history_head) = (records.state_head().0, records.history_head().0);
-        let state = advanced(&mut self.state_sender, Stream::State, marks.state.map(|mark| mark.0), state_head, now)?;
+        let state =
+            advanced(&mut self.state_sender, Stream::State, marks.state.map(|mark| mark.0), state_head, now)?;
         let history = marks.history.map(|mark| mark.0);
         let history = advanced(&mut self.history_sender, Stream::History, history, history_head, now)?;
         let moved = Marks { state: state.map(Seq), history: history.map(Position) };
         Ok((moved != Marks::default()).then_some(StoreEvent::Acknowledged(moved)))
+    }
+
+    /// A hub that holds less than it has acknowledged was restored since: what it lost is sent again after a new hello.
+    fn pulse(&mut self, pulse: Pulse, now: Ticks) -> StoreEvent {
+        if pulse.state_mark.0 < self.state_sender.acked()
+            || pulse.history_mark.0 < self.history_sender.acked()
+        {
+            self.greet(now);
+        }
+        StoreEvent::Pulse(pulse)
     }
 
     fn refused(&mut self, refused: Refused, now: Ticks) -> Option<StoreEvent> {
@@ -292,7 +324,11 @@ impl StoreLink {
     ///
     /// # Errors
     /// Whatever reading the records failed with; the link itself is unharmed.
-    pub fn poll_frame<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Frame>, R::Error> {
+    pub fn poll_frame<R: StoreRecords>(
+        &mut self,
+        now: Ticks,
+        records: &mut R,
+    ) -> Result<Option<Frame>, R::Error> {
         if matches!(self.state, State::Down) {
             return Ok(None);
         }
@@ -343,7 +379,11 @@ impl StoreLink {
     }
 
     /// History that is short enough rides along: one frame tells what was sold and what is left.
-    fn riding_history<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<HistoryBatch>, R::Error> {
+    fn riding_history<R: StoreRecords>(
+        &mut self,
+        now: Ticks,
+        records: &mut R,
+    ) -> Result<Option<HistoryBatch>, R::Error> {
         let head = records.history_head().0;
         match self.history_sender.next_base(head) {
             Some(base) if head - base <= RIDING_LINES_MAX && self.take_lane(Stream::State) => {
@@ -362,7 +402,11 @@ impl StoreLink {
         self.history_lane == lane
     }
 
-    fn next_history<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Body>, R::Error> {
+    fn next_history<R: StoreRecords>(
+        &mut self,
+        now: Ticks,
+        records: &mut R,
+    ) -> Result<Option<Body>, R::Error> {
         self.history_sender.overdue(now);
         let Some(base) = self.history_sender.next_base(records.history_head().0) else { return Ok(None) };
         if !self.take_lane(Stream::History) {

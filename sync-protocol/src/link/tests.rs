@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::frame::{
-    Ack, Body, Buckets, Direction, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Marks, Pulse, Refusal, Refused,
-    Resend, StateBatch, Stream, Welcome,
+    Ack, Body, Buckets, Direction, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Marks, Pulse,
+    Refusal, Refused, Resend, StateBatch, Stream, Welcome,
 };
 use crate::ids::{Boot, Epoch, ItemNo, Position, Seq};
 use crate::record::HubStock;
@@ -209,11 +209,19 @@ fn history_keeps_to_one_stream_while_any_is_on_its_way() {
     pair.store.sell(MILK, 1);
     assert_eq!(pair.store_says(), ["state"]);
     pair.store.note_document();
-    assert_eq!(pair.store_says(), [""; 0], "there is no state to ride on, and the first basket has not been acknowledged");
+    assert_eq!(
+        pair.store_says(),
+        [""; 0],
+        "there is no state to ride on, and the first basket has not been acknowledged"
+    );
     pair.tell_store(Body::Marks(Marks { state: Some(Seq(1)), history: Some(Position(1)) })).unwrap();
     assert_eq!(pair.store_says(), ["history"]);
     pair.store.sell(MILK, 1);
-    assert_eq!(pair.store_says(), ["state", "history"], "not on the state's stream while the other is under way");
+    assert_eq!(
+        pair.store_says(),
+        ["state", "history"],
+        "not on the state's stream while the other is under way"
+    );
 }
 
 // Hello.
@@ -312,7 +320,8 @@ fn a_welcome_beyond_the_head_is_the_hubs_fault() {
 #[test]
 fn a_frame_about_another_store_is_the_hubs_fault() {
     let mut pair = Pair::connected();
-    let frame = Frame { store: "S0002".parse().unwrap(), ..pair.addressed(Body::Welcome(pair.hub.welcome(false))) };
+    let frame =
+        Frame { store: "S0002".parse().unwrap(), ..pair.addressed(Body::Welcome(pair.hub.welcome(false))) };
     let misbehaved = pair.give_store(frame).unwrap_err();
     assert_eq!(misbehaved.to_string(), "peer sent a frame about store `S0002` on the link of `S0001`");
 }
@@ -460,7 +469,9 @@ fn a_later_grant_is_not_mixed_with_an_earlier_one() {
     };
     assert_eq!(pair.tell_store(part(2, 0, false)), Ok(None));
     assert_eq!(pair.tell_store(part(3, 1, true)), Ok(None));
-    let Ok(Some(StoreEvent::Adopt(parts))) = pair.tell_store(part(3, 0, false)) else { panic!("both parts are there") };
+    let Ok(Some(StoreEvent::Adopt(parts))) = pair.tell_store(part(3, 0, false)) else {
+        panic!("both parts are there")
+    };
     assert_eq!(parts.iter().map(|part| (part.granted.0, part.part)).collect::<Vec<_>>(), [(3, 0), (3, 1)]);
     assert_eq!(pair.tell_store(part(3, 1, true)), Ok(None), "one more time while it is being adopted");
 }
@@ -548,7 +559,11 @@ fn a_comparison_reaches_the_agent_and_its_question_the_hub() {
 #[test]
 fn the_hubs_clock_is_handed_on() {
     let mut pair = Pair::connected();
-    let pulse =
-        Pulse { state_mark: Seq(0), history_mark: Position(0), down_head: Seq(0), clock: UnixMillis(1_793_480_602_000) };
+    let pulse = Pulse {
+        state_mark: Seq(0),
+        history_mark: Position(0),
+        down_head: Seq(0),
+        clock: UnixMillis(1_793_480_602_000),
+    };
     assert_eq!(pair.tell_store(Body::Pulse(pulse)), Ok(Some(StoreEvent::Pulse(pulse))));
 }

@@ -175,11 +175,7 @@ impl Cell {
 }
 
 fn within_total(field: &'static str, found: u64) -> Result<(), InvalidHalf> {
-    if found > TOTAL_MAX {
-        Err(InvalidHalf { field, found })
-    } else {
-        Ok(())
-    }
+    if found > TOTAL_MAX { Err(InvalidHalf { field, found }) } else { Ok(()) }
 }
 
 /// A field as a term of a derived figure. A half that was never validated counts as full rather than overflowing.
@@ -213,10 +209,7 @@ pub struct StoreOp {
 impl StoreOp {
     /// The smallest half that knows of this operation.
     fn as_half(self) -> StoreHalf {
-        let mut half = StoreHalf {
-            epoch: self.epoch,
-            ..StoreHalf::default()
-        };
+        let mut half = StoreHalf { epoch: self.epoch, ..StoreHalf::default() };
         match self.field {
             StoreField::In => half.in_ = self.to,
             StoreField::Out => half.out = self.to,

@@ -79,11 +79,7 @@ impl Cell {
     /// The total would pass [`TOTAL_MAX`].
     pub fn move_stock(&mut self, delta: Quantity) -> Result<(), TotalExceeded> {
         let size = delta.thousandths().unsigned_abs();
-        if delta.is_negative() {
-            self.store.issue(size)
-        } else {
-            self.store.receive(size)
-        }
+        if delta.is_negative() { self.store.issue(size) } else { self.store.receive(size) }
     }
 
     /// S1 and S2: grants or recalls so that the claim comes to `target` (see [`target_claim`](super::target_claim)).
@@ -97,20 +93,11 @@ impl Cell {
         let net = term(store.granted) - term(store.recalled) - term(store.fulfilled);
         if net < target {
             let honourable = (self.on_hand().thousandths() - self.claim().thousandths()).max(0);
-            let granted = grow(
-                &mut self.store.granted,
-                target.saturating_sub(net).min(honourable),
-            );
-            return Settled {
-                granted,
-                recalled: Quantity::ZERO,
-            };
+            let granted = grow(&mut self.store.granted, target.saturating_sub(net).min(honourable));
+            return Settled { granted, recalled: Quantity::ZERO };
         }
         let recalled = grow(&mut self.store.recalled, net - target);
-        Settled {
-            granted: Quantity::ZERO,
-            recalled,
-        }
+        Settled { granted: Quantity::ZERO, recalled }
     }
 
     /// S3: `q` of an order goes to its customer. The goods leave the shelf by a movement of their own
@@ -180,10 +167,7 @@ fn raise(field: &'static str, total: &mut u64, by: u64) -> Result<(), TotalExcee
     match total.checked_add(by).filter(|sum| *sum <= TOTAL_MAX) {
         Some(sum) => *total = sum,
         None => {
-            return Err(TotalExceeded {
-                field,
-                by: quantity(i64::try_from(by).unwrap_or(i64::MAX)),
-            });
+            return Err(TotalExceeded { field, by: quantity(i64::try_from(by).unwrap_or(i64::MAX)) });
         }
     }
     Ok(())
@@ -220,10 +204,7 @@ mod tests {
     fn a_sale_below_zero_is_booked_and_shows_as_a_shortfall() {
         let mut cell = cell(5, 4, 3);
         cell.move_stock(q(-7)).unwrap();
-        assert_eq!(
-            (cell.on_hand(), cell.claim(), cell.shortfall()),
-            (q(-2), q(4), q(4))
-        );
+        assert_eq!((cell.on_hand(), cell.claim(), cell.shortfall()), (q(-2), q(4), q(4)));
     }
 
     #[test]
@@ -233,24 +214,14 @@ mod tests {
         assert_eq!(cell.settle(q(9)), Settled::default());
         cell.move_stock(q(-3)).unwrap();
         assert_eq!(cell.settle(q(9)), Settled::default());
-        assert_eq!(
-            cell.claim(),
-            q(5),
-            "what is granted stays so until the hub has returned it"
-        );
+        assert_eq!(cell.claim(), q(5), "what is granted stays so until the hub has returned it");
     }
 
     #[test]
     fn a_recall_frees_nothing_until_the_hub_has_returned_it() {
         let mut store = cell(5, 5, 0);
         let mut hub = store;
-        assert_eq!(
-            store.settle(q(2)),
-            Settled {
-                granted: q(0),
-                recalled: q(3)
-            }
-        );
+        assert_eq!(store.settle(q(2)), Settled { granted: q(0), recalled: q(3) });
         assert_eq!(store.claim(), q(5));
         assert_eq!(store.settle(q(2)), Settled::default(), "asking once is enough");
         hub.join(&store);
@@ -266,25 +237,16 @@ mod tests {
         assert_eq!(hub.settle(q(0)).recalled, q(5));
         assert_eq!((hub.honour_recalls(), hub.free()), (q(1), q(0)));
         hub.release(q(3)).unwrap();
-        assert_eq!(
-            (hub.honour_recalls(), hub.free(), hub.claim()),
-            (q(3), q(0), q(1))
-        );
+        assert_eq!((hub.honour_recalls(), hub.free(), hub.claim()), (q(3), q(0), q(1)));
         hub.hand_over(q(1)).unwrap();
-        assert_eq!(
-            (hub.honour_recalls(), hub.claim(), hub.open()),
-            (q(0), q(0), q(0))
-        );
+        assert_eq!((hub.honour_recalls(), hub.claim(), hub.open()), (q(0), q(0), q(0)));
     }
 
     #[test]
     fn a_target_below_zero_recalls_everything_and_no_more() {
         let mut cell = cell(5, 4, 0);
         assert_eq!(cell.settle(q(-3)).recalled, q(4));
-        assert_eq!(
-            cell.settle(Quantity::from_thousandths(i64::MIN)),
-            Settled::default()
-        );
+        assert_eq!(cell.settle(Quantity::from_thousandths(i64::MIN)), Settled::default());
         assert_eq!(cell.store.recalled, cell.store.granted);
     }
 

@@ -29,11 +29,7 @@ pub struct ReservePolicy {
 impl Default for ReservePolicy {
     /// No safety stock, a quarter of an hour, 95 %.
     fn default() -> Self {
-        ReservePolicy {
-            safety_stock: Quantity::ZERO,
-            exposure_s: 900,
-            z: 1.65,
-        }
+        ReservePolicy { safety_stock: Quantity::ZERO, exposure_s: 900, z: 1.65 }
     }
 }
 
@@ -53,14 +49,7 @@ impl SalesRate {
     /// From stored [`parts`](Self::parts). A rate that is no rate (below zero, not finite) counts as none.
     #[must_use]
     pub fn from_parts(per_second: f64, at: UnixMillis) -> SalesRate {
-        SalesRate {
-            per_second: if per_second.is_finite() {
-                per_second.max(0.0)
-            } else {
-                0.0
-            },
-            at,
-        }
+        SalesRate { per_second: if per_second.is_finite() { per_second.max(0.0) } else { 0.0 }, at }
     }
 
     /// Units a second, and the time at which that held.
@@ -105,8 +94,7 @@ pub fn walk_in_reserve(policy: &ReservePolicy, rate_per_second: f64) -> Quantity
 #[must_use]
 pub fn target_claim(open: Quantity, on_hand: Quantity, reserve: Quantity) -> Quantity {
     let beyond_reserve = on_hand.thousandths().saturating_sub(reserve.thousandths());
-    open.max(Quantity::from_thousandths(beyond_reserve))
-        .max(Quantity::ZERO)
+    open.max(Quantity::from_thousandths(beyond_reserve)).max(Quantity::ZERO)
 }
 
 /// Exact up to 2⁵³ thousandths, which is where totals end.
@@ -195,19 +183,11 @@ mod tests {
 
     #[test]
     fn the_reserve_covers_expected_sales_and_their_spread() {
-        let policy = ReservePolicy {
-            safety_stock: q(2),
-            exposure_s: 900,
-            z: 1.65,
-        };
+        let policy = ReservePolicy { safety_stock: q(2), exposure_s: 900, z: 1.65 };
         // 0.01 a second: 9 in a quarter of an hour, give or take 3; 9 + 1.65 · 3 = 13.95.
         let reserve = walk_in_reserve(&policy, 0.01);
         assert!((13_950..=13_951).contains(&reserve.thousandths()), "{reserve}");
-        assert_eq!(
-            walk_in_reserve(&policy, 0.000_1),
-            q(2),
-            "0.59 is below the safety stock"
-        );
+        assert_eq!(walk_in_reserve(&policy, 0.000_1), q(2), "0.59 is below the safety stock");
         assert_eq!(walk_in_reserve(&policy, 0.0), q(2));
     }
 
@@ -222,30 +202,13 @@ mod tests {
 
     #[test]
     fn settings_that_make_no_sense_keep_stock_back_rather_than_give_it_away() {
-        let policy = ReservePolicy {
-            safety_stock: q(-4),
-            exposure_s: u32::MAX,
-            z: f64::NAN,
-        };
+        let policy = ReservePolicy { safety_stock: q(-4), exposure_s: u32::MAX, z: f64::NAN };
         assert_eq!(walk_in_reserve(&policy, 0.0), Quantity::ZERO);
-        assert_eq!(
-            walk_in_reserve(&policy, 1.0),
-            q(i64::from(u32::MAX)).min(Quantity::MAX)
-        );
+        assert_eq!(walk_in_reserve(&policy, 1.0), q(i64::from(u32::MAX)).min(Quantity::MAX));
         assert_eq!(walk_in_reserve(&policy, f64::NAN), Quantity::MAX);
-        let backwards = ReservePolicy {
-            z: -9.0,
-            ..ReservePolicy::default()
-        };
-        assert_eq!(
-            walk_in_reserve(&backwards, 1.0),
-            q(900),
-            "expected sales are kept whatever `z` says"
-        );
-        let wild = ReservePolicy {
-            z: f64::INFINITY,
-            ..ReservePolicy::default()
-        };
+        let backwards = ReservePolicy { z: -9.0, ..ReservePolicy::default() };
+        assert_eq!(walk_in_reserve(&backwards, 1.0), q(900), "expected sales are kept whatever `z` says");
+        let wild = ReservePolicy { z: f64::INFINITY, ..ReservePolicy::default() };
         assert_eq!(walk_in_reserve(&wild, 1.0), Quantity::MAX);
     }
 

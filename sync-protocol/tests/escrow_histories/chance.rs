@@ -43,14 +43,7 @@ impl Seen {
     }
 
     pub fn all_of(&self, expected: &[&str]) {
-        let missing: Vec<_> = expected
-            .iter()
-            .filter(|what| !self.0.contains_key(**what))
-            .collect();
-        assert!(
-            missing.is_empty(),
-            "never happened: {missing:?}; happened: {:#?}",
-            self.0
-        );
+        let missing: Vec<_> = expected.iter().filter(|what| !self.0.contains_key(**what)).collect();
+        assert!(missing.is_empty(), "never happened: {missing:?}; happened: {:#?}", self.0);
     }
 }

@@ -69,10 +69,7 @@ const RARE: [&str; 17] = [
 fn is_noticed(broken: Rules, expected: &[Finding]) {
     let found = (0..3000).find_map(|seed| World::new(seed, Tills::Careful, broken).run().err());
     let violation = found.unwrap_or_else(|| panic!("{broken:?} went unnoticed in 3000 histories"));
-    assert!(
-        expected.contains(&violation.finding),
-        "{broken:?} showed as {violation:?}"
-    );
+    assert!(expected.contains(&violation.finding), "{broken:?} showed as {violation:?}");
 }
 
 #[test]
@@ -82,10 +79,7 @@ fn grants_that_ignore_the_claim_are_noticed() {
 
 #[test]
 fn promises_beyond_what_is_free_are_noticed() {
-    is_noticed(
-        Rules::PromisesIgnoreFree,
-        &[Finding::MorePromisedThanGranted, Finding::PromiseNotOnShelf],
-    );
+    is_noticed(Rules::PromisesIgnoreFree, &[Finding::MorePromisedThanGranted, Finding::PromiseNotOnShelf]);
 }
 
 #[test]
@@ -108,10 +102,7 @@ fn handovers_forgotten_with_a_disk_are_noticed() {
 
 #[test]
 fn epochs_joined_field_by_field_are_noticed() {
-    is_noticed(
-        Rules::EpochsAreMixed,
-        &[Finding::BooksDisagreeWithPos, Finding::HandoversMiscounted],
-    );
+    is_noticed(Rules::EpochsAreMixed, &[Finding::BooksDisagreeWithPos, Finding::HandoversMiscounted]);
 }
 
 #[test]
@@ -129,27 +120,18 @@ fn a_fenced_frame_that_still_refuses_orders_is_noticed() {
 
 #[test]
 fn a_hub_that_takes_frames_of_any_boot_is_noticed() {
-    is_noticed(
-        Rules::BootsAreIgnored,
-        &[Finding::BooksDisagreeWithPos, Finding::HandoversMiscounted],
-    );
+    is_noticed(Rules::BootsAreIgnored, &[Finding::BooksDisagreeWithPos, Finding::HandoversMiscounted]);
 }
 
 #[test]
 fn a_rolled_back_disk_that_keeps_its_epoch_is_noticed() {
-    is_noticed(
-        Rules::OldDisksKeepTheirEpoch,
-        &[Finding::BooksDisagreeWithPos, Finding::HandoversMiscounted],
-    );
+    is_noticed(Rules::OldDisksKeepTheirEpoch, &[Finding::BooksDisagreeWithPos, Finding::HandoversMiscounted]);
 }
 
 #[test]
 fn an_incarnation_that_starts_from_its_own_disk_is_noticed() {
-    let findings = [
-        Finding::MorePromisedThanGranted,
-        Finding::MoreHandedOverThanPromised,
-        Finding::HandoversMiscounted,
-    ];
+    let findings =
+        [Finding::MorePromisedThanGranted, Finding::MoreHandedOverThanPromised, Finding::HandoversMiscounted];
     is_noticed(Rules::IncarnationsKeepTheirHalf, &findings);
 }
 
@@ -160,10 +142,7 @@ fn an_incarnation_that_reads_the_pos_from_the_start_is_noticed() {
 
 #[test]
 fn a_hub_that_keeps_the_last_frame_instead_of_joining_is_noticed() {
-    is_noticed(
-        Rules::LastFrameWins,
-        &[Finding::MorePromisedThanGranted, Finding::HandoversMiscounted],
-    );
+    is_noticed(Rules::LastFrameWins, &[Finding::MorePromisedThanGranted, Finding::HandoversMiscounted]);
 }
 
 #[test]

@@ -98,14 +98,7 @@ pub struct News {
 impl Agent {
     pub fn on_new_disk(boot: Boot) -> Agent {
         let (cell, orders) = (Cell::default(), Orders::default());
-        Agent {
-            cell,
-            cursor: 0,
-            orders,
-            seq: 0,
-            boots: vec![(boot, 1)],
-            behind: true,
-        }
+        Agent { cell, cursor: 0, orders, seq: 0, boots: vec![(boot, 1)], behind: true }
     }
 
     /// The same disk under a new process.
@@ -120,13 +113,7 @@ impl Agent {
 
     pub fn frame(&self) -> Frame {
         let (half, cursor, orders) = (self.cell.store, self.cursor, self.orders);
-        Frame {
-            half,
-            cursor,
-            orders,
-            boot: self.boot(),
-            seq: self.seq,
-        }
+        Frame { half, cursor, orders, boot: self.boot(), seq: self.seq }
     }
 
     /// A coarse read sees only what the lines come to together, so that two incarnations need not split the same lines
@@ -139,9 +126,7 @@ impl Agent {
         if coarse {
             self.cell.move_stock(q(unread.iter().sum())).unwrap();
         } else {
-            unread
-                .iter()
-                .for_each(|line| self.cell.move_stock(q(*line)).unwrap());
+            unread.iter().for_each(|line| self.cell.move_stock(q(*line)).unwrap());
         }
         self.cursor = pos.lines.len();
         self.seq += 1;
@@ -189,10 +174,7 @@ impl Agent {
         match rules {
             Rules::PosIsReadFromTheStart => self.cursor = 0,
             Rules::IncarnationsKeepTheirHalf => {
-                self.cell.store = StoreHalf {
-                    epoch: hub.cell.store.epoch,
-                    ..own_half
-                };
+                self.cell.store = StoreHalf { epoch: hub.cell.store.epoch, ..own_half };
             }
             _ => self.cursor = hub.cursor,
         }
@@ -211,10 +193,7 @@ pub struct Hub {
 
 impl Hub {
     pub fn news(&self) -> News {
-        News {
-            half: self.cell.hub,
-            orders: self.orders,
-        }
+        News { half: self.cell.hub, orders: self.orders }
     }
 
     pub fn is_current(&self, frame: &Frame, rules: Rules) -> bool {
@@ -250,10 +229,7 @@ impl Hub {
         });
         match rules {
             Rules::EpochsAreMixed => {
-                self.cell.store.join(&StoreHalf {
-                    epoch: self.cell.store.epoch,
-                    ..frame.half
-                });
+                self.cell.store.join(&StoreHalf { epoch: self.cell.store.epoch, ..frame.half });
                 self.cursor = self.cursor.max(frame.cursor);
                 self.orders.handed |= frame.orders.handed;
                 self.answer_the_store(sizes, rules, seen);
@@ -269,12 +245,7 @@ impl Hub {
 
     /// H3 for every order the store has newly refused, then H2.
     pub fn answer_the_store(&mut self, sizes: &[i64], rules: Rules, seen: &mut Seen) {
-        let Orders {
-            released,
-            handed,
-            refused,
-            ..
-        } = self.orders;
+        let Orders { released, handed, refused, .. } = self.orders;
         for order in bits(refused & !released & !handed) {
             self.release(order, sizes[order], seen);
         }

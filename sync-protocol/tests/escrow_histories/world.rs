@@ -68,13 +68,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, tills: Tills, rules: Rules) -> World {
-        let hub = Hub {
-            cell: Cell::default(),
-            cursor: 0,
-            orders: Orders::default(),
-            boot: Boot(0),
-            seq: 0,
-        };
+        let hub = Hub { cell: Cell::default(), cursor: 0, orders: Orders::default(), boot: Boot(0), seq: 0 };
         World {
             rng: Rng(seed),
             tills,
@@ -102,20 +96,12 @@ impl World {
     }
 
     fn violation(&self, step: usize, finding: Finding) -> Violation {
-        Violation {
-            step,
-            finding,
-            world: self.describe(),
-        }
+        Violation { step, finding, world: self.describe() }
     }
 
     pub fn describe(&self) -> String {
         let (hub, shop) = (&self.hub, &self.shop);
-        format!(
-            "shelf {}, hub {hub:?}, shop {shop:?}, orders {:?}",
-            self.pos.shelf(),
-            self.sizes
-        )
+        format!("shelf {}, hub {hub:?}, shop {shop:?}, orders {:?}", self.pos.shelf(), self.sizes)
     }
 
     fn step(&mut self) -> Result<(), Finding> {
@@ -236,12 +222,7 @@ impl World {
     }
 
     fn refuse_order(&mut self) {
-        let Orders {
-            placed,
-            released,
-            handed,
-            refused,
-        } = self.shop.orders;
+        let Orders { placed, released, handed, refused } = self.shop.orders;
         let waiting: Vec<usize> = bits(placed & !released & !handed & !refused & !self.slips).collect();
         if waiting.is_empty() || self.must_wait() {
             return;
@@ -271,8 +252,7 @@ impl World {
         }
         if self.shop.hand_over(order, self.sizes[order]) {
             if self.shop.orders.placed >> order & 1 == 0 {
-                self.seen
-                    .note("an order was handed over before its promise arrived");
+                self.seen.note("an order was handed over before its promise arrived");
             }
             self.slips |= 1 << order;
             self.pos.ring_up(-self.sizes[order]);
@@ -287,14 +267,13 @@ impl World {
         if self.rng.percent(20) {
             return self.seen.note("a welcome was lost");
         }
-        self.seen
-            .note(match (goes_on, self.shop.cell.store.epoch, self.shop.behind) {
-                (true, _, false) => "a restarted agent went on in its epoch",
-                (true, _, true) => "an old disk that had missed nothing went on",
-                (false, Epoch(0), _) => "a lost disk was noticed",
-                (false, _, true) => "an old disk was noticed",
-                (false, _, false) => "an agent was sent into a new epoch",
-            });
+        self.seen.note(match (goes_on, self.shop.cell.store.epoch, self.shop.behind) {
+            (true, _, false) => "a restarted agent went on in its epoch",
+            (true, _, true) => "an old disk that had missed nothing went on",
+            (false, Epoch(0), _) => "a lost disk was noticed",
+            (false, _, true) => "an old disk was noticed",
+            (false, _, false) => "an agent was sent into a new epoch",
+        });
         self.shop_is_welcomed(goes_on);
     }
 
@@ -331,10 +310,7 @@ impl World {
             _ if self.backups.is_empty() => {}
             _ => {
                 let backup = self.backups[self.rng.below(self.backups.len())].clone();
-                self.replace_shop(Agent {
-                    behind: true,
-                    ..backup.restarted(boot)
-                });
+                self.replace_shop(Agent { behind: true, ..backup.restarted(boot) });
             }
         }
     }
@@ -366,59 +342,35 @@ impl World {
     }
 
     fn check(&self) -> Result<(), Finding> {
-        let Hub {
-            cell, cursor, orders, ..
-        } = &self.hub;
-        ensure(
-            no_more_promised_than_granted(cell),
-            Finding::MorePromisedThanGranted,
-        )?;
+        let Hub { cell, cursor, orders, .. } = &self.hub;
+        ensure(no_more_promised_than_granted(cell), Finding::MorePromisedThanGranted)?;
         self.check_books(cell, *cursor, orders)?;
         for agent in self.others.iter().chain([&self.shop]) {
             self.check_books(&agent.cell, agent.cursor, &agent.orders)?;
         }
-        if self.tills == Tills::Careful {
-            self.check_shelf()
-        } else {
-            Ok(())
-        }
+        if self.tills == Tills::Careful { self.check_shelf() } else { Ok(()) }
     }
 
     /// Wherever a cell is, it says what the POS lines and the handovers known there come to.
     fn check_books(&self, cell: &Cell, cursor: usize, orders: &Orders) -> Result<(), Finding> {
         let on_hand = cell.on_hand().thousandths();
-        ensure(
-            on_hand == self.pos.on_hand_at(cursor),
-            Finding::BooksDisagreeWithPos,
-        )?;
+        ensure(on_hand == self.pos.on_hand_at(cursor), Finding::BooksDisagreeWithPos)?;
         let handed: i64 = bits(orders.handed).map(|order| self.sizes[order]).sum();
-        ensure(
-            cell.store.fulfilled.cast_signed() == handed,
-            Finding::HandoversMiscounted,
-        )
+        ensure(cell.store.fulfilled.cast_signed() == handed, Finding::HandoversMiscounted)
     }
 
     /// What holds where tills sell only the walk-in part.
     fn check_shelf(&self) -> Result<(), Finding> {
         let Cell { store, hub } = self.hub.cell;
-        ensure(
-            hub.promised - hub.released >= store.fulfilled,
-            Finding::MoreHandedOverThanPromised,
-        )?;
+        ensure(hub.promised - hub.released >= store.fulfilled, Finding::MoreHandedOverThanPromised)?;
         let open = bits(self.hub.orders.placed & !self.hub.orders.released & !self.slips);
         ensure(
             open.map(|order| self.sizes[order]).sum::<i64>() <= self.pos.shelf(),
             Finding::PromiseNotOnShelf,
         )?;
         // The claim as it is. A disk that was rolled back may have forgotten a return, and takes it for larger.
-        let cell = Cell {
-            store: self.shop.cell.store,
-            hub,
-        };
-        ensure(
-            self.shop.behind || cell.claim() <= cell.on_hand(),
-            Finding::ClaimNotOnShelf,
-        )
+        let cell = Cell { store: self.shop.cell.store, hub };
+        ensure(self.shop.behind || cell.claim() <= cell.on_hand(), Finding::ClaimNotOnShelf)
     }
 
     /// The line is good again: late messages come in, the shop calls, and both sides tell each other everything.
@@ -462,18 +414,9 @@ impl World {
 
     fn check_convergence(&self) -> Result<(), Finding> {
         let (hub, shop) = (&self.hub, &self.shop);
-        ensure(
-            hub.cell == shop.cell && hub.orders == shop.orders,
-            Finding::NotConverged,
-        )?;
-        ensure(
-            hub.cursor == self.pos.lines.len() && shop.seq == hub.seq,
-            Finding::NotConverged,
-        )?;
-        ensure(
-            hub.cell.on_hand().thousandths() == self.pos.shelf(),
-            Finding::BooksDisagreeWithPos,
-        )
+        ensure(hub.cell == shop.cell && hub.orders == shop.orders, Finding::NotConverged)?;
+        ensure(hub.cursor == self.pos.lines.len() && shop.seq == hub.seq, Finding::NotConverged)?;
+        ensure(hub.cell.on_hand().thousandths() == self.pos.shelf(), Finding::BooksDisagreeWithPos)
     }
 }
 

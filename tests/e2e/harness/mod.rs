@@ -23,4 +23,4 @@ pub use quic::RawLink;
 pub use scene::Scene;
 pub use store::Store;
 pub use till::{Till, skus};
-pub use wait::{Deadline, eventually, pause};
+pub use wait::{eventually, pause};

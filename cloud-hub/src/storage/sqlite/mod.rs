@@ -41,7 +41,9 @@ impl Sqlite {
     /// # Errors
     /// It can't be opened, is no database, or was written by a newer hub.
     pub fn open(path: &Path) -> Result<Sqlite, StorageError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = |source| opening(path, source);
         // A clean stop takes the write-ahead log away. Checking costs a read of the file, so it is done only after another end.
         let unclean = path.with_extension("db-wal").exists();
@@ -53,7 +55,8 @@ impl Sqlite {
         db.pragma_update(None, "cache_size", -65_536).map_err(open)?;
         if unclean {
             tracing::info!(path = %path.display(), "the last stop was not clean; checking the integrity of the database");
-            let finding: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(open)?;
+            let finding: String =
+                db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(open)?;
             if finding != "ok" {
                 return Err(damaged(path, &finding));
             }
@@ -93,7 +96,10 @@ fn migrate(db: &mut Connection) -> Result<(), StorageError> {
     let act = failed("bringing the hub's database up to date");
     let found: usize = db.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&act)?;
     if found > MIGRATIONS.len() {
-        let reason = format!("it has schema version {found}, this hub knows only {}; run the newer hub", MIGRATIONS.len());
+        let reason = format!(
+            "it has schema version {found}, this hub knows only {}; run the newer hub",
+            MIGRATIONS.len()
+        );
         return Err(StorageError { act: "bringing the hub's database up to date", source: reason.into() });
     }
     for (at, migration) in MIGRATIONS.iter().enumerate().skip(found) {
@@ -129,11 +135,9 @@ impl Storage for Sqlite {
 
     fn load(&mut self, store: StoreKey) -> Result<StoredStore, StorageError> {
         let act = failed("reading a store");
-        let facts = rows::facts(&self.db, store).map_err(&act)?;
-        let epoch = facts.epoch;
         Ok(StoredStore {
-            facts,
-            cells: rows::cells(&self.db, store, epoch).map_err(&act)?,
+            facts: rows::facts(&self.db, store).map_err(&act)?,
+            cells: rows::cells(&self.db, store).map_err(&act)?,
             at_cut: rows::at_cut(&self.db, store).map_err(&act)?,
             cursors: rows::cursors(&self.db, store).map_err(&act)?,
         })
@@ -170,7 +174,8 @@ impl Storage for Sqlite {
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
         let sql = "SELECT count(*), min(at) FROM quarantine";
-        let counted = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(UnixMillis)));
+        let counted =
+            |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?.map(UnixMillis)));
         self.db.query_row(sql, [], counted).map_err(failed("counting quarantined records"))
     }
 }
@@ -214,7 +219,9 @@ mod tests {
     #[test]
     fn in_a_file_it_keeps_what_a_storage_promises() {
         let folder = RefCell::new(tempfile::tempdir().unwrap());
-        let open = || -> Box<dyn Storage> { Box::new(Sqlite::open(&folder.borrow().path().join("hub.db")).unwrap()) };
+        let open = || -> Box<dyn Storage> {
+            Box::new(Sqlite::open(&folder.borrow().path().join("hub.db")).unwrap())
+        };
         let fresh = || {
             folder.replace(tempfile::tempdir().unwrap());
             open()

@@ -31,7 +31,7 @@ pub(super) fn stores(db: &Connection) -> Result<Vec<(StoreKey, StoreInfo)>> {
 
 pub(super) fn facts(db: &Connection, store: StoreKey) -> Result<StoreFacts> {
     let sql = "SELECT epoch, boots, boot_head, granted_to, state_mark, history_mark, down_head, cut_epoch, cut_position,
-                      position_seen, last_contact, as_of, trusted FROM store WHERE store = ?1";
+                      position_seen, last_contact, as_of, trusted, heard_life FROM store WHERE store = ?1";
     db.query_row(sql, [store.0], |row| {
         let boots: Vec<u8> = row.get(1)?;
         Ok(StoreFacts {
@@ -47,6 +47,7 @@ pub(super) fn facts(db: &Connection, store: StoreKey) -> Result<StoreFacts> {
             last_contact: UnixMillis(row.get(10)?),
             as_of: UnixMillis(row.get(11)?),
             trusted: row.get(12)?,
+            heard_life: row.get::<_, i64>(13)?.cast_unsigned(),
         })
     })
 }
@@ -54,7 +55,7 @@ pub(super) fn facts(db: &Connection, store: StoreKey) -> Result<StoreFacts> {
 pub(super) fn save_facts(db: &Connection, store: StoreKey, facts: &StoreFacts) -> Result<()> {
     let sql = "UPDATE store SET epoch = ?2, boots = ?3, boot_head = ?4, granted_to = ?5, state_mark = ?6, history_mark = ?7,
                    down_head = ?8, cut_epoch = ?9, cut_position = ?10, position_seen = ?11, last_contact = ?12, as_of = ?13,
-                   trusted = ?14 WHERE store = ?1";
+                   trusted = ?14, heard_life = ?15 WHERE store = ?1";
     db.prepare_cached(sql)?
         .execute(params![
             store.0,
@@ -71,12 +72,16 @@ pub(super) fn save_facts(db: &Connection, store: StoreKey, facts: &StoreFacts) -
             facts.last_contact.0,
             facts.as_of.0,
             facts.trusted,
+            facts.heard_life.cast_signed(),
         ])
         .map(drop)
 }
 
 fn boots_to(boots: &[BootMark]) -> Vec<u8> {
-    boots.iter().flat_map(|mark| [mark.boot.0.to_le_bytes(), mark.first_seq.0.to_le_bytes()].concat()).collect()
+    boots
+        .iter()
+        .flat_map(|mark| [mark.boot.0.to_le_bytes(), mark.first_seq.0.to_le_bytes()].concat())
+        .collect()
 }
 
 fn boots_from(bytes: &[u8]) -> Vec<BootMark> {
@@ -87,14 +92,15 @@ fn boots_from(bytes: &[u8]) -> Vec<BootMark> {
         .collect()
 }
 
-pub(super) fn cells(db: &Connection, store: StoreKey, epoch: Epoch) -> Result<Vec<(ItemNo, StoredCell)>> {
-    let sql = "SELECT item, total_in, total_out, granted, recalled, fulfilled, promised, released, returned, down_seq, feed
+pub(super) fn cells(db: &Connection, store: StoreKey) -> Result<Vec<(ItemNo, StoredCell)>> {
+    let sql = "SELECT item, total_in, total_out, granted, recalled, fulfilled, promised, released, returned, down_seq, feed, epoch
                FROM cell WHERE store = ?1 ORDER BY item";
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map([store.0], |row| {
         let (in_, out, granted) = (row.get(1)?, row.get(2)?, row.get(3)?);
         let (recalled, fulfilled) = (row.get(4)?, row.get(5)?);
         let hub = HubHalf { promised: row.get(6)?, released: row.get(7)?, returned: row.get(8)? };
+        let epoch = Epoch(row.get(11)?);
         let cell = Cell { store: StoreHalf { epoch, in_, out, granted, recalled, fulfilled }, hub };
         Ok((ItemNo(row.get(0)?), StoredCell { cell, down_seq: Seq(row.get(9)?), feed: row.get(10)? }))
     })?;
@@ -103,8 +109,8 @@ pub(super) fn cells(db: &Connection, store: StoreKey, epoch: Epoch) -> Result<Ve
 
 pub(super) fn save_cells(db: &Connection, store: StoreKey, cells: &[(ItemNo, StoredCell)]) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO cell (store, item, total_in, total_out, granted, recalled, fulfilled, promised, released,
-                                            returned, down_seq, feed)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+                                            returned, down_seq, feed, epoch)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let mut statement = db.prepare_cached(sql)?;
     for (item, stored) in cells {
         let (half, hub) = (&stored.cell.store, &stored.cell.hub);
@@ -121,6 +127,7 @@ pub(super) fn save_cells(db: &Connection, store: StoreKey, cells: &[(ItemNo, Sto
             hub.returned,
             stored.down_seq.0,
             stored.feed,
+            half.epoch.0,
         ])?;
     }
     Ok(())
@@ -128,8 +135,9 @@ pub(super) fn save_cells(db: &Connection, store: StoreKey, cells: &[(ItemNo, Sto
 
 pub(super) fn at_cut(db: &Connection, store: StoreKey) -> Result<BTreeMap<ItemNo, AtCut>> {
     let mut statement = db.prepare_cached("SELECT item, total_in, total_out FROM at_cut WHERE store = ?1")?;
-    let rows = statement
-        .query_map([store.0], |row| Ok((ItemNo(row.get(0)?), AtCut { in_: row.get(1)?, out: row.get(2)? })))?;
+    let rows = statement.query_map([store.0], |row| {
+        Ok((ItemNo(row.get(0)?), AtCut { in_: row.get(1)?, out: row.get(2)? }))
+    })?;
     rows.collect()
 }
 
@@ -143,7 +151,8 @@ pub(super) fn save_at_cut(db: &Connection, store: StoreKey, rows: &[(ItemNo, AtC
 }
 
 pub(super) fn cursors(db: &Connection, store: StoreKey) -> Result<BTreeMap<SourceId, StoredCursor>> {
-    let mut statement = db.prepare_cached("SELECT source, value, moved, at_cut FROM cursor WHERE store = ?1")?;
+    let mut statement =
+        db.prepare_cached("SELECT source, value, moved, at_cut FROM cursor WHERE store = ?1")?;
     let rows = statement.query_map([store.0], |row| {
         let source: String = row.get(0)?;
         let moved: bool = row.get(2)?;
@@ -154,12 +163,23 @@ pub(super) fn cursors(db: &Connection, store: StoreKey) -> Result<BTreeMap<Sourc
     rows.collect()
 }
 
-pub(super) fn save_cursors(db: &Connection, store: StoreKey, cursors: &[(SourceId, StoredCursor)]) -> Result<()> {
-    let sql = "INSERT OR REPLACE INTO cursor (store, source, value, moved, at_cut) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) fn save_cursors(
+    db: &Connection,
+    store: StoreKey,
+    cursors: &[(SourceId, StoredCursor)],
+) -> Result<()> {
+    let sql =
+        "INSERT OR REPLACE INTO cursor (store, source, value, moved, at_cut) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut statement = db.prepare_cached(sql)?;
     for (source, cursor) in cursors {
         let at_cut = cursor.at_cut.as_ref().and_then(Option::as_ref);
-        statement.execute(params![store.0, source.as_str(), cursor.value, cursor.at_cut.is_some(), at_cut])?;
+        statement.execute(params![
+            store.0,
+            source.as_str(),
+            cursor.value,
+            cursor.at_cut.is_some(),
+            at_cut
+        ])?;
     }
     Ok(())
 }
@@ -229,9 +249,15 @@ pub(super) fn history(
     Ok(())
 }
 
-pub(super) fn save_quarantine(db: &Connection, store: StoreKey, records: &[Quarantined], max: usize) -> Result<()> {
-    let mut statement =
-        db.prepare_cached("INSERT INTO quarantine (store, at, what, reason, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+pub(super) fn save_quarantine(
+    db: &Connection,
+    store: StoreKey,
+    records: &[Quarantined],
+    max: usize,
+) -> Result<()> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO quarantine (store, at, what, reason, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
     for record in records {
         statement.execute(params![store.0, record.at.0, record.what, record.reason, record.bytes])?;
     }

@@ -60,12 +60,10 @@ async fn lines_of_one_sku_are_added_up() {
 async fn skus_nobody_carries_are_listed() {
     let shop = Shop::with_stores(&["S1"]).await;
     shop.stock("S1", "milk", 3);
-    let answer = ask(
-        &shop,
-        json!({"items": [{"sku": "milk", "quantity": 1}, {"sku": "mlik", "quantity": 1}]}),
-    )
-    .await
-    .json();
+    let answer =
+        ask(&shop, json!({"items": [{"sku": "milk", "quantity": 1}, {"sku": "mlik", "quantity": 1}]}))
+            .await
+            .json();
     assert_eq!(answer["unknown_skus"], json!(["mlik"]));
     assert_eq!(answer["stores"][0]["can_fulfil"], "some");
     assert_eq!(answer["stores"][0]["lines"][1]["available"], 0);
@@ -79,9 +77,7 @@ async fn a_hundred_items_over_two_hundred_stores_come_in_one_answer() {
         shop.store(id, f64::from(at) / 10.0, 10.0);
         shop.heard(id, 0);
     }
-    let items: Vec<Value> = (0..100)
-        .map(|sku| json!({"sku": format!("i{sku}"), "quantity": 1}))
-        .collect();
+    let items: Vec<Value> = (0..100).map(|sku| json!({"sku": format!("i{sku}"), "quantity": 1})).collect();
     for sku in 0..100 {
         shop.stock("S150", &format!("i{sku}"), 1);
     }
@@ -98,33 +94,20 @@ async fn pages_and_views_work_as_for_single_items() {
     let shop = Shop::with_stores(&["S1", "S2", "S3"]).await;
     shop.stock("S2", "milk", 3);
     let items = json!([{"sku": "milk", "quantity": 1}]);
-    let first = ask(
-        &shop,
-        json!({"items": items, "limit": 2, "near": {"lat": 0, "lon": 10}}),
-    )
-    .await;
+    let first = ask(&shop, json!({"items": items, "limit": 2, "near": {"lat": 0, "lon": 10}})).await;
     let next = first.json()["next"].clone();
-    let second = ask(
-        &shop,
-        json!({"items": items, "limit": 2, "near": {"lat": 0, "lon": 10}, "cursor": next}),
-    )
-    .await;
+    let second =
+        ask(&shop, json!({"items": items, "limit": 2, "near": {"lat": 0, "lon": 10}, "cursor": next})).await;
     assert_eq!(
         (first.stores(), second.stores()),
         (vec!["S1".to_owned(), "S2".to_owned()], vec!["S3".to_owned()])
     );
-    let band = ask(&shop, json!({"items": items, "detail": "band", "stores": ["S2"]}))
-        .await
-        .json();
+    let band = ask(&shop, json!({"items": items, "detail": "band", "stores": ["S2"]})).await.json();
     assert_eq!(band["stores"][0]["lines"][0]["band"], "low_stock");
-    let explained = ask(&shop, json!({"items": items, "explain": true, "stores": ["S2"]}))
-        .await
-        .json();
+    let explained = ask(&shop, json!({"items": items, "explain": true, "stores": ["S2"]})).await.json();
     assert_eq!(explained["stores"][0]["lines"][0]["explain"]["on_hand"], 5);
     shop.heard("S2", 100);
-    let old = ask(&shop, json!({"items": items, "max_age_s": 99, "stores": ["S2"]}))
-        .await
-        .json();
+    let old = ask(&shop, json!({"items": items, "max_age_s": 99, "stores": ["S2"]})).await.json();
     assert_eq!(
         (&old["stores"][0]["can_fulfil"], &old["stores"][0]["withheld"]),
         (&json!("unknown"), &json!("too_old"))
@@ -136,31 +119,15 @@ async fn a_basket_that_is_none_is_refused_by_field() {
     let shop = Shop::with_stores(&["S1"]).await;
     let cases = [
         (r#"{"items":[]}"#, "invalid-parameter", Some("items")),
-        (
-            r#"{"items":[{"sku":"a","quantity":0}]}"#,
-            "invalid-parameter",
-            Some("items[0].quantity"),
-        ),
-        (
-            r#"{"items":[{"sku":"a","quantity":-1}]}"#,
-            "invalid-parameter",
-            Some("items[0].quantity"),
-        ),
-        (
-            r#"{"items":[{"sku":"a","quantity":1.0001}]}"#,
-            "invalid-body",
-            Some("items[0].quantity"),
-        ),
+        (r#"{"items":[{"sku":"a","quantity":0}]}"#, "invalid-parameter", Some("items[0].quantity")),
+        (r#"{"items":[{"sku":"a","quantity":-1}]}"#, "invalid-parameter", Some("items[0].quantity")),
+        (r#"{"items":[{"sku":"a","quantity":1.0001}]}"#, "invalid-body", Some("items[0].quantity")),
         (
             r#"{"items":[{"sku":"a","quantity":1}],"near":{"lat":100,"lon":0}}"#,
             "invalid-parameter",
             Some("near"),
         ),
-        (
-            r#"{"items":[{"sku":"a","quantity":1,"gift":true}]}"#,
-            "invalid-body",
-            Some("items[0].gift"),
-        ),
+        (r#"{"items":[{"sku":"a","quantity":1,"gift":true}]}"#, "invalid-body", Some("items[0].gift")),
         ("nonsense", "invalid-body", None),
     ];
     for (body, kind, parameter) in cases {
@@ -170,10 +137,7 @@ async fn a_basket_that_is_none_is_refused_by_field() {
 
 #[tokio::test]
 async fn a_body_that_does_not_arrive_is_not_waited_for() {
-    let settings = Settings {
-        request_time_max: Duration::from_millis(20),
-        ..Settings::default()
-    };
+    let settings = Settings { request_time_max: Duration::from_millis(20), ..Settings::default() };
     let shop = Shop::open_with(settings, Index::new()).await;
     let mut stream = TcpStream::connect(shop.address).await.unwrap();
     let head =
@@ -188,7 +152,5 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
 async fn a_body_without_end_is_refused() {
     let shop = Shop::with_stores(&["S1"]).await;
     let body = format!("{{\"items\":[{}]}}", " ".repeat(200_000));
-    shop.post(QUERY, &body)
-        .await
-        .is_problem(413, "body-too-large", None);
+    shop.post(QUERY, &body).await.is_problem(413, "body-too-large", None);
 }

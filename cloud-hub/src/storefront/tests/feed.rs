@@ -21,11 +21,7 @@ fn take(mirror: &mut Mirror, cell: &Value) {
 }
 
 fn lines(reply: &Reply) -> Vec<Value> {
-    reply
-        .text()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    reply.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn next(reply: &Reply) -> String {
@@ -37,20 +33,12 @@ fn changed(reply: &Reply) -> Vec<(String, i64)> {
     let changes = answer["changes"].as_array().unwrap();
     changes
         .iter()
-        .map(|c| {
-            (
-                c["sku"].as_str().unwrap().to_owned(),
-                c["available"].as_i64().unwrap(),
-            )
-        })
+        .map(|c| (c["sku"].as_str().unwrap().to_owned(), c["available"].as_i64().unwrap()))
         .collect()
 }
 
 fn told(pairs: &[(&str, i64)]) -> Vec<(String, i64)> {
-    pairs
-        .iter()
-        .map(|(sku, available)| ((*sku).to_owned(), *available))
-        .collect()
+    pairs.iter().map(|(sku, available)| ((*sku).to_owned(), *available)).collect()
 }
 
 #[tokio::test]
@@ -64,11 +52,7 @@ async fn without_a_cursor_the_feed_starts_now() {
     shop.stock("S1", "milk", 3);
     shop.stock("S1", "tea", 4);
     let page = shop.get(&format!("/v1/changes?after={}", next(&start))).await;
-    assert_eq!(
-        changed(&page),
-        told(&[("milk", 3), ("tea", 4)]),
-        "each as it is now, once"
-    );
+    assert_eq!(changed(&page), told(&[("milk", 3), ("tea", 4)]), "each as it is now, once");
     assert_eq!(page.json()["more"], false);
     let end = shop.get(&format!("/v1/changes?after={}", next(&page))).await;
     assert_eq!((changed(&end), next(&end)), (vec![], next(&page)));
@@ -119,29 +103,17 @@ async fn a_cursor_the_feed_does_not_reach_back_to_is_gone() {
         shop.stock("S1", &format!("i{sku}"), 1);
     }
     let path = format!("/v1/changes?after={cursor}");
-    let gone = shop
-        .get(&path)
-        .await
-        .is_problem(410, "cursor-too-old", Some("after"));
-    assert!(
-        gone["detail"].as_str().unwrap().contains("/v1/snapshot"),
-        "{gone}"
+    let gone = shop.get(&path).await.is_problem(410, "cursor-too-old", Some("after"));
+    assert!(gone["detail"].as_str().unwrap().contains("/v1/snapshot"), "{gone}");
+    shop.get_with(&path, "accept", "text/event-stream").await.is_problem(
+        410,
+        "cursor-too-old",
+        Some("after"),
     );
-    shop.get_with(&path, "accept", "text/event-stream")
-        .await
-        .is_problem(410, "cursor-too-old", Some("after"));
-    shop.get("/v1/changes?after=f0-ffff")
-        .await
-        .is_problem(410, "cursor-too-old", Some("after"));
-    shop.get("/v1/changes?after=f7-1")
-        .await
-        .is_problem(410, "cursor-too-old", Some("after"));
-    shop.get("/v1/changes?after=7")
-        .await
-        .is_problem(400, "invalid-parameter", Some("after"));
-    shop.get("/v1/changes?since=7")
-        .await
-        .is_problem(400, "unknown-parameter", Some("since"));
+    shop.get("/v1/changes?after=f0-ffff").await.is_problem(410, "cursor-too-old", Some("after"));
+    shop.get("/v1/changes?after=f7-1").await.is_problem(410, "cursor-too-old", Some("after"));
+    shop.get("/v1/changes?after=7").await.is_problem(400, "invalid-parameter", Some("after"));
+    shop.get("/v1/changes?since=7").await.is_problem(400, "unknown-parameter", Some("since"));
 }
 
 #[tokio::test]
@@ -155,22 +127,14 @@ async fn a_snapshot_holds_everything_and_ends_in_a_cursor() {
     assert_eq!(reply.header("content-type"), "application/x-ndjson");
     let lines = lines(&reply);
     let of = |kind: &str| lines.iter().filter(|line| line["type"] == kind).count();
-    assert_eq!(
-        (of("start"), of("store"), of("item"), of("level"), of("end")),
-        (1, 2, 40, 41, 1)
-    );
+    assert_eq!((of("start"), of("store"), of("item"), of("level"), of("end")), (1, 2, 40, 41, 1));
     assert_eq!(lines[0]["type"], "start");
     let end = lines.last().unwrap();
     assert_eq!((&end["items"], &end["levels"]), (&json!(40), &json!(41)));
     let item = lines.iter().find(|line| line["type"] == "item").unwrap();
-    assert_eq!(
-        *item,
-        json!({"type": "item", "sku": "i0", "name": "the i0", "gtins": ["00012345678905"]})
-    );
+    assert_eq!(*item, json!({"type": "item", "sku": "i0", "name": "the i0", "gtins": ["00012345678905"]}));
     shop.stock("S1", "i3", 33);
-    let changes = shop
-        .get(&format!("/v1/changes?after={}", end["cursor"].as_str().unwrap()))
-        .await;
+    let changes = shop.get(&format!("/v1/changes?after={}", end["cursor"].as_str().unwrap())).await;
     assert_eq!(changed(&changes), told(&[("i3", 33)]));
 }
 
@@ -187,11 +151,7 @@ async fn a_mirror_of_snapshot_and_changes_misses_nothing() {
             let mut turn: i64 = 0;
             while !stop.load(Ordering::Relaxed) || turn < 20_000 {
                 let sku = turn * 7919 % 2100;
-                shop.stock(
-                    ["S1", "S2", "S3"][usize::try_from(turn % 3).unwrap()],
-                    &format!("i{sku}"),
-                    turn,
-                );
+                shop.stock(["S1", "S2", "S3"][usize::try_from(turn % 3).unwrap()], &format!("i{sku}"), turn);
                 turn += 1;
             }
         })
@@ -230,22 +190,13 @@ async fn a_mirror_of_snapshot_and_changes_misses_nothing() {
 
 #[tokio::test]
 async fn only_so_many_snapshots_run_at_once() {
-    let settings = Settings {
-        snapshots_max: 1,
-        ..Settings::default()
-    };
+    let settings = Settings { snapshots_max: 1, ..Settings::default() };
     let shop = Shop::open_with(settings, Index::new()).await;
     shop.store("S1", 0.0, 0.0);
     for sku in 0..40_000 {
-        shop.stock(
-            "S1",
-            &format!("item-with-a-long-name-to-fill-the-socket-{sku}"),
-            1,
-        );
+        shop.stock("S1", &format!("item-with-a-long-name-to-fill-the-socket-{sku}"), 1);
     }
-    let slow = shop
-        .begin(Method::GET, "/v1/snapshot", &[("x-api-key", KEY)], "")
-        .await;
+    let slow = shop.begin(Method::GET, "/v1/snapshot", &[("x-api-key", KEY)], "").await;
     let refused = shop.get("/v1/snapshot").await;
     refused.is_problem(503, "too-many-streams", None);
     assert_eq!(refused.header("retry-after"), "30");
@@ -275,10 +226,7 @@ impl Events {
         let (parts, body) = shop.begin(Method::GET, path, &headers, "").await;
         assert_eq!(parts.status, StatusCode::OK);
         assert_eq!(parts.headers["content-type"], "text/event-stream");
-        Events {
-            body,
-            text: String::new(),
-        }
+        Events { body, text: String::new() }
     }
 
     /// The next event, past comments and the retry time. `None` at the end.
@@ -322,24 +270,15 @@ async fn changes_are_pushed_as_they_happen() {
     shop.stock("S1", "milk", 9);
     let mut events = Events::follow(&shop, "/v1/changes", None).await;
     let (first, second) = (events.next().await.unwrap(), events.next().await.unwrap());
-    assert_eq!(
-        (&*first.name, &first.data["store"], first.id),
-        ("store", &json!("S1"), None)
-    );
+    assert_eq!((&*first.name, &first.data["store"], first.id), ("store", &json!("S1"), None));
     assert_eq!((&*second.name, &second.data["state"]), ("store", &json!("live")));
     shop.stock("S2", "milk", 4);
     let change = events.next().await.unwrap();
     assert_eq!(change.name, "change");
-    assert_eq!(
-        (&change.data["store"], &change.data["available"]),
-        (&json!("S2"), &json!(4))
-    );
+    assert_eq!((&change.data["store"], &change.data["available"]), (&json!("S2"), &json!(4)));
     shop.wait(61);
     let delayed = events.next().await.unwrap();
-    assert_eq!(
-        (&*delayed.name, &delayed.data["state"]),
-        ("store", &json!("delayed"))
-    );
+    assert_eq!((&*delayed.name, &delayed.data["state"]), ("store", &json!("delayed")));
 }
 
 #[tokio::test]
@@ -359,23 +298,15 @@ async fn a_stream_is_resumed_from_its_last_event() {
     let last = seen[1].id.clone().unwrap();
     // A client comes back to the address it first went to, whatever `after` says there.
     let mut resumed = Events::follow(&shop, "/v1/changes?after=f0-0", Some(&last)).await;
-    let rest: Vec<Value> = [
-        resumed.change().await,
-        resumed.change().await,
-        resumed.change().await,
-    ]
-    .map(|e| e.data["available"].clone())
-    .into();
+    let rest: Vec<Value> = [resumed.change().await, resumed.change().await, resumed.change().await]
+        .map(|e| e.data["available"].clone())
+        .into();
     assert_eq!(rest, [2, 3, 44]);
     let foreign = shop
         .ask(
             Method::GET,
             "/v1/changes",
-            &[
-                ("x-api-key", KEY),
-                ("accept", "text/event-stream"),
-                ("last-event-id", "seven"),
-            ],
+            &[("x-api-key", KEY), ("accept", "text/event-stream"), ("last-event-id", "seven")],
             "",
         )
         .await;
@@ -401,20 +332,13 @@ async fn a_stream_that_fell_behind_is_told_so_and_ended() {
 
 #[tokio::test]
 async fn streams_are_counted_and_end_with_the_hub() {
-    let settings = Settings {
-        streams_max: 2,
-        ..Settings::default()
-    };
+    let settings = Settings { streams_max: 2, ..Settings::default() };
     let shop = Shop::open_with(settings, Index::new()).await;
     let mut one = Events::follow(&shop, "/v1/changes", None).await;
     let two = Events::follow(&shop, "/v1/changes", None).await;
     let refused = shop.get_with("/v1/changes", "accept", "text/event-stream").await;
     refused.is_problem(503, "too-many-streams", None);
-    assert_eq!(
-        shop.get("/v1/changes").await.status,
-        StatusCode::OK,
-        "pages go on"
-    );
+    assert_eq!(shop.get("/v1/changes").await.status, StatusCode::OK, "pages go on");
     drop(two);
     loop {
         let headers = [("x-api-key", KEY), ("accept", "text/event-stream")];

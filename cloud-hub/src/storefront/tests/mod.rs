@@ -75,10 +75,7 @@ impl Shop {
         let keys_file = folder.path().join("keys");
         write_keys(&keys_file, &format!("web {KEY}\n"));
         let index = Arc::new(index);
-        let clock = Arc::new(HandClock {
-            wall_ms: NOON.into(),
-            running_ms: 0.into(),
-        });
+        let clock = Arc::new(HandClock { wall_ms: NOON.into(), running_ms: 0.into() });
         let (closing, closed) = watch::channel(false);
         let keys = Arc::new(KeyRing::load(&keys_file).unwrap());
         let state = StorefrontState {
@@ -93,17 +90,7 @@ impl Shop {
         };
         let address = serve(state).await;
         let (numbers, feed) = (Mutex::default(), AtomicU64::new(0));
-        Shop {
-            index,
-            clock,
-            address,
-            closing,
-            keys,
-            keys_file,
-            numbers,
-            feed,
-            _folder: folder,
-        }
+        Shop { index, clock, address, closing, keys, keys_file, numbers, feed, _folder: folder }
     }
 
     /// A shop with stores a degree of latitude (111 km) apart, all live.
@@ -118,13 +105,7 @@ impl Shop {
 
     fn store(&self, id: &str, lat: f64, lon: f64) {
         let (name, timezone) = (format!("Store {id}"), "Europe/Berlin".to_owned());
-        self.index.publish([Update::Store(StoreInfo {
-            id: id.parse().unwrap(),
-            name,
-            lat,
-            lon,
-            timezone,
-        })]);
+        self.index.publish([Update::Store(StoreInfo { id: id.parse().unwrap(), name, lat, lon, timezone })]);
     }
 
     /// The store was heard from so many seconds ago; within a minute its line is up.
@@ -135,13 +116,7 @@ impl Shop {
     fn contact(&self, id: &str, seconds_ago: i64, trusted: bool) {
         let at = UnixMillis(self.clock.wall().0 - seconds_ago * 1000);
         let (store, link_up) = (id.parse().unwrap(), seconds_ago < 60);
-        self.index.publish([Update::Contact {
-            store,
-            at,
-            as_of: at,
-            link_up,
-            trusted,
-        }]);
+        self.index.publish([Update::Contact { store, at, as_of: at, link_up, trusted }]);
     }
 
     /// The store has so many units free for the web, and two more on the shelf.
@@ -157,10 +132,7 @@ impl Shop {
             ..Figures::default()
         };
         let item = self.number_of(sku);
-        let (store, feed) = (
-            store.parse().unwrap(),
-            self.feed.fetch_add(1, Ordering::SeqCst) + 1,
-        );
+        let (store, feed) = (store.parse().unwrap(), self.feed.fetch_add(1, Ordering::SeqCst) + 1);
         let named = Update::Item {
             store: StoreInfo { ..info(&store) }.id,
             item,
@@ -168,15 +140,7 @@ impl Shop {
             gtins: vec!["00012345678905".parse().unwrap()],
             name: format!("the {sku}"),
         };
-        self.index.publish([
-            named,
-            Update::Cell {
-                store,
-                item,
-                figures,
-                feed,
-            },
-        ]);
+        self.index.publish([named, Update::Cell { store, item, figures, feed }]);
     }
 
     fn number_of(&self, sku: &str) -> ItemNo {
@@ -186,12 +150,8 @@ impl Shop {
     }
 
     fn wait(&self, seconds: u32) {
-        self.clock
-            .wall_ms
-            .fetch_add(i64::from(seconds) * 1000, Ordering::SeqCst);
-        self.clock
-            .running_ms
-            .fetch_add(u64::from(seconds) * 1000, Ordering::SeqCst);
+        self.clock.wall_ms.fetch_add(i64::from(seconds) * 1000, Ordering::SeqCst);
+        self.clock.running_ms.fetch_add(u64::from(seconds) * 1000, Ordering::SeqCst);
     }
 
     async fn get(&self, path: &str) -> Reply {
@@ -199,28 +159,17 @@ impl Shop {
     }
 
     async fn get_with(&self, path: &str, header: &str, value: &str) -> Reply {
-        self.ask(Method::GET, path, &[("x-api-key", KEY), (header, value)], "")
-            .await
+        self.ask(Method::GET, path, &[("x-api-key", KEY), (header, value)], "").await
     }
 
     async fn post(&self, path: &str, body: &str) -> Reply {
-        self.ask(
-            Method::POST,
-            path,
-            &[("x-api-key", KEY), ("content-type", "application/json")],
-            body,
-        )
-        .await
+        self.ask(Method::POST, path, &[("x-api-key", KEY), ("content-type", "application/json")], body).await
     }
 
     async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let (parts, incoming) = self.begin(method, path, headers, body).await;
         let body = incoming.collect().await.unwrap().to_bytes();
-        Reply {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Reply { status: parts.status, headers: parts.headers, body }
     }
 
     /// Sends a request and leaves the answer's body to be read.
@@ -244,13 +193,7 @@ impl Shop {
 }
 
 fn info(id: &sync_protocol::StoreId) -> StoreInfo {
-    StoreInfo {
-        id: id.clone(),
-        name: String::new(),
-        lat: 0.0,
-        lon: 0.0,
-        timezone: String::new(),
-    }
+    StoreInfo { id: id.clone(), name: String::new(), lat: 0.0, lon: 0.0, timezone: String::new() }
 }
 
 async fn serve(state: StorefrontState) -> SocketAddr {
@@ -284,11 +227,7 @@ impl Reply {
         let problem = self.json();
         assert_eq!(self.status.as_u16(), status, "{problem}");
         assert_eq!(self.header("content-type"), "application/problem+json");
-        assert_eq!(
-            problem["type"],
-            format!("urn:shopsmart:problem:{kind}"),
-            "{problem}"
-        );
+        assert_eq!(problem["type"], format!("urn:shopsmart:problem:{kind}"), "{problem}");
         assert_eq!(problem["status"], status);
         assert_eq!(problem["parameter"].as_str(), parameter, "{problem}");
         problem
@@ -298,24 +237,13 @@ impl Reply {
     fn stores(&self) -> Vec<String> {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text());
         let answer = self.json();
-        let stores = answer["items"][0]["stores"]
-            .as_array()
-            .or(answer["stores"].as_array())
-            .unwrap();
-        stores
-            .iter()
-            .map(|store| store["store"].as_str().unwrap().to_owned())
-            .collect()
+        let stores = answer["items"][0]["stores"].as_array().or(answer["stores"].as_array()).unwrap();
+        stores.iter().map(|store| store["store"].as_str().unwrap().to_owned()).collect()
     }
 
     /// One field of the first item's stores.
     fn of_stores(&self, field: &str) -> Vec<Value> {
         let answer = self.json();
-        answer["items"][0]["stores"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|store| store[field].clone())
-            .collect()
+        answer["items"][0]["stores"].as_array().unwrap().iter().map(|store| store[field].clone()).collect()
     }
 }

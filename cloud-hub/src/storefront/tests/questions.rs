@@ -41,10 +41,7 @@ async fn without_a_place_stores_come_by_id_and_without_distance() {
     shop.stock("S2", "milk", 4);
     let reply = shop.get(MILK).await;
     assert_eq!(reply.stores(), ["S1", "S10", "S2"]);
-    assert_eq!(
-        reply.of_stores("distance_km"),
-        [json!(null), json!(null), json!(null)]
-    );
+    assert_eq!(reply.of_stores("distance_km"), [json!(null), json!(null), json!(null)]);
 }
 
 #[tokio::test]
@@ -61,28 +58,10 @@ async fn how_many_are_wanted_decides_what_can_be_fulfilled() {
 async fn a_radius_of_nothing_finds_the_store_one_stands_in() {
     let shop = Shop::with_stores(&["S1", "S2"]).await;
     shop.stock("S2", "milk", 2);
-    assert_eq!(
-        shop.get(&format!("{MILK}&near=1,10&radius_km=0")).await.stores(),
-        ["S2"]
-    );
-    assert_eq!(
-        shop.get(&format!("{MILK}&near=0.49,10&radius_km=54"))
-            .await
-            .stores(),
-        [""; 0]
-    );
-    assert_eq!(
-        shop.get(&format!("{MILK}&near=0.49,10&radius_km=57"))
-            .await
-            .stores(),
-        ["S1", "S2"]
-    );
-    assert_eq!(
-        shop.get(&format!("{MILK}&near=0,10&radius_km=1e9"))
-            .await
-            .stores(),
-        ["S1", "S2"]
-    );
+    assert_eq!(shop.get(&format!("{MILK}&near=1,10&radius_km=0")).await.stores(), ["S2"]);
+    assert_eq!(shop.get(&format!("{MILK}&near=0.49,10&radius_km=54")).await.stores(), [""; 0]);
+    assert_eq!(shop.get(&format!("{MILK}&near=0.49,10&radius_km=57")).await.stores(), ["S1", "S2"]);
+    assert_eq!(shop.get(&format!("{MILK}&near=0,10&radius_km=1e9")).await.stores(), ["S1", "S2"]);
 }
 
 #[tokio::test]
@@ -92,10 +71,7 @@ async fn the_date_line_and_the_poles_are_places_like_others() {
     shop.store("SAMOA", -17.0, -171.0);
     shop.store("ALERT", 82.5, -62.0);
     shop.stock("FIJI", "milk", 1);
-    assert_eq!(
-        shop.get(&format!("{MILK}&near=-17,-179.9")).await.stores(),
-        ["FIJI", "SAMOA", "ALERT"]
-    );
+    assert_eq!(shop.get(&format!("{MILK}&near=-17,-179.9")).await.stores(), ["FIJI", "SAMOA", "ALERT"]);
     let polar = shop.get(&format!("{MILK}&near=90,120")).await;
     assert_eq!(polar.stores()[0], "ALERT");
     assert_eq!(polar.of_stores("distance_km")[0].as_f64().unwrap().round(), 834.0);
@@ -135,14 +111,8 @@ async fn a_page_that_is_just_full_is_the_last_one() {
     assert_eq!((reply.stores().len(), reply.json()["next"].as_str()), (3, None));
     let first = shop.get(&format!("{MILK}&limit=2")).await;
     let next = first.json()["next"].as_str().unwrap().to_owned();
-    assert_eq!(
-        shop.get(&format!("{MILK}&limit=2&cursor={next}")).await.stores(),
-        ["S3"]
-    );
-    assert_eq!(
-        shop.get(&format!("{MILK}&limit=1&cursor={next}")).await.stores(),
-        ["S3"]
-    );
+    assert_eq!(shop.get(&format!("{MILK}&limit=2&cursor={next}")).await.stores(), ["S3"]);
+    assert_eq!(shop.get(&format!("{MILK}&limit=1&cursor={next}")).await.stores(), ["S3"]);
 }
 
 #[tokio::test]
@@ -151,15 +121,13 @@ async fn a_cursor_belongs_to_its_place() {
     shop.stock("S1", "milk", 1);
     let first = shop.get(&format!("{MILK}&limit=1&near=0,10")).await;
     let next = first.json()["next"].as_str().unwrap().to_owned();
-    shop.get(&format!("{MILK}&near=0,11&cursor={next}"))
-        .await
-        .is_problem(400, "invalid-parameter", Some("cursor"));
-    shop.get(&format!("{MILK}&cursor={next}"))
-        .await
-        .is_problem(400, "invalid-parameter", Some("cursor"));
-    shop.get(&format!("/v1/stores?cursor={next}"))
-        .await
-        .is_problem(400, "invalid-parameter", Some("cursor"));
+    shop.get(&format!("{MILK}&near=0,11&cursor={next}")).await.is_problem(
+        400,
+        "invalid-parameter",
+        Some("cursor"),
+    );
+    shop.get(&format!("{MILK}&cursor={next}")).await.is_problem(400, "invalid-parameter", Some("cursor"));
+    shop.get(&format!("/v1/stores?cursor={next}")).await.is_problem(400, "invalid-parameter", Some("cursor"));
 }
 
 #[tokio::test]
@@ -178,10 +146,7 @@ async fn in_stock_leaves_out_stores_with_nothing_to_hand_over() {
     let first = shop.get(&format!("{asked}&limit=2")).await;
     let next = first.json()["next"].as_str().unwrap().to_owned();
     assert_eq!(first.stores(), ["S299", "S300"]);
-    assert_eq!(
-        shop.get(&format!("{asked}&limit=2&cursor={next}")).await.stores(),
-        ["S599"]
-    );
+    assert_eq!(shop.get(&format!("{asked}&limit=2&cursor={next}")).await.stores(), ["S599"]);
 }
 
 #[tokio::test]
@@ -190,14 +155,8 @@ async fn a_sku_nobody_carries_is_said_to_be_unknown() {
     shop.stock("S1", "milk", 1);
     let reply = shop.get("/v1/availability?sku=mlik&sku=milk").await;
     let items = &reply.json()["items"];
-    assert_eq!(
-        items[0],
-        json!({"sku": "mlik", "name": null, "known": false, "stores": []})
-    );
-    assert_eq!(
-        (&items[1]["known"], &items[1]["name"]),
-        (&json!(true), &json!("the milk"))
-    );
+    assert_eq!(items[0], json!({"sku": "mlik", "name": null, "known": false, "stores": []}));
+    assert_eq!((&items[1]["known"], &items[1]["name"]), (&json!(true), &json!("the milk")));
 }
 
 #[tokio::test]
@@ -206,22 +165,12 @@ async fn skus_may_hold_any_printable_character_and_keep_their_zeros() {
     shop.stock("S1", "a/b c%é&+#?=,", 7);
     shop.stock("S1", "0042", 4);
     shop.stock("S1", "42", 2);
-    let odd = shop
-        .get("/v1/availability?sku=a%2Fb+c%25%C3%A9%26%2B%23%3F%3D,")
-        .await;
+    let odd = shop.get("/v1/availability?sku=a%2Fb+c%25%C3%A9%26%2B%23%3F%3D,").await;
     assert_eq!(odd.of_stores("available"), [7]);
     assert_eq!(odd.json()["items"][0]["sku"], "a/b c%é&+#?=,");
-    assert_eq!(
-        shop.get("/v1/availability?sku=0042").await.of_stores("available"),
-        [4]
-    );
-    assert_eq!(
-        shop.get("/v1/availability?sku=42").await.of_stores("available"),
-        [2]
-    );
-    shop.get("/v1/availability?sku=%00")
-        .await
-        .is_problem(400, "invalid-parameter", Some("sku"));
+    assert_eq!(shop.get("/v1/availability?sku=0042").await.of_stores("available"), [4]);
+    assert_eq!(shop.get("/v1/availability?sku=42").await.of_stores("available"), [2]);
+    shop.get("/v1/availability?sku=%00").await.is_problem(400, "invalid-parameter", Some("sku"));
 }
 
 #[tokio::test]
@@ -240,9 +189,7 @@ async fn a_hundred_skus_at_once_and_no_more() {
         assert_eq!(item["stores"][0]["available"], 0);
         assert_eq!(item["stores"][1]["available"], sku);
     }
-    let more = shop
-        .get(&format!("/v1/availability?sku=more&{}", all.join("&")))
-        .await;
+    let more = shop.get(&format!("/v1/availability?sku=more&{}", all.join("&"))).await;
     more.is_problem(400, "invalid-parameter", Some("sku"));
     let twice = shop.get("/v1/availability?sku=i1&sku=i2&sku=i1").await;
     assert_eq!(twice.json()["items"].as_array().unwrap().len(), 2);
@@ -256,9 +203,7 @@ async fn a_question_about_very_many_cells_is_answered_alike() {
     for sku in 0..100 {
         shop.stock("S59", &format!("i{sku}"), sku);
     }
-    let reply = shop
-        .get(&format!("/v1/availability?limit=500&{}", skus.join("&")))
-        .await;
+    let reply = shop.get(&format!("/v1/availability?limit=500&{}", skus.join("&"))).await;
     assert_eq!(reply.json()["items"][99]["stores"][59]["available"], 99);
 }
 
@@ -280,18 +225,10 @@ async fn what_is_no_question_is_refused_by_name() {
         ("?sku=a&api_key=x", "unknown-parameter", "api_key"),
     ];
     for (query, kind, parameter) in cases {
-        shop.get(&format!("/v1/availability{query}"))
-            .await
-            .is_problem(400, kind, Some(parameter));
+        shop.get(&format!("/v1/availability{query}")).await.is_problem(400, kind, Some(parameter));
     }
     let near = shop.get("/v1/availability?sku=a&radius=5").await.json();
-    assert!(
-        near["detail"]
-            .as_str()
-            .unwrap()
-            .contains("did you mean `radius_km`?"),
-        "{near}"
-    );
+    assert!(near["detail"].as_str().unwrap().contains("did you mean `radius_km`?"), "{near}");
 }
 
 #[tokio::test]
@@ -303,16 +240,9 @@ async fn only_the_named_stores_are_answered_and_strange_ids_are_listed() {
     assert_eq!(reply.json()["unknown_stores"], json!(["S9"]));
     let page = shop.get(&format!("{MILK}&stores=S3,S1&limit=1")).await;
     let next = page.json()["next"].as_str().unwrap().to_owned();
-    assert_eq!(
-        shop.get(&format!("{MILK}&stores=S3,S1&cursor={next}"))
-            .await
-            .stores(),
-        ["S3"]
-    );
+    assert_eq!(shop.get(&format!("{MILK}&stores=S3,S1&cursor={next}")).await.stores(), ["S3"]);
     let many = vec!["S1"; 501].join(",");
-    shop.get(&format!("{MILK}&stores={many}"))
-        .await
-        .is_problem(400, "invalid-parameter", Some("stores"));
+    shop.get(&format!("{MILK}&stores={many}")).await.is_problem(400, "invalid-parameter", Some("stores"));
 }
 
 #[tokio::test]
@@ -327,18 +257,9 @@ async fn every_number_says_how_old_it_is() {
     shop.heard("S3", 901);
     shop.heard("S4", 86_400);
     let reply = shop.get(MILK).await;
-    assert_eq!(
-        reply.of_stores("state"),
-        ["live", "delayed", "offline", "offline", "never_seen"]
-    );
-    assert_eq!(
-        reply.of_stores("age_s"),
-        [json!(59), json!(61), json!(901), json!(86_400), json!(null)]
-    );
-    assert_eq!(
-        reply.of_stores("can_fulfil"),
-        ["all", "all", "all", "all", "unknown"]
-    );
+    assert_eq!(reply.of_stores("state"), ["live", "delayed", "offline", "offline", "never_seen"]);
+    assert_eq!(reply.of_stores("age_s"), [json!(59), json!(61), json!(901), json!(86_400), json!(null)]);
+    assert_eq!(reply.of_stores("can_fulfil"), ["all", "all", "all", "all", "unknown"]);
     assert_eq!(reply.of_stores("available")[4], json!(null));
     assert_eq!(reply.of_stores("as_of")[4], json!(null));
 }
@@ -365,30 +286,15 @@ async fn bands_keep_the_numbers_back() {
     }
     shop.heard("S4", 1000);
     let reply = shop.get(&format!("{MILK}&detail=band&max_age_s=900")).await;
-    assert_eq!(
-        reply.of_stores("band"),
-        ["out_of_stock", "low_stock", "in_stock", "unknown"]
-    );
-    assert!(
-        reply
-            .of_stores("available")
-            .iter()
-            .all(serde_json::Value::is_null)
-    );
+    assert_eq!(reply.of_stores("band"), ["out_of_stock", "low_stock", "in_stock", "unknown"]);
+    assert!(reply.of_stores("available").iter().all(serde_json::Value::is_null));
     let both = shop.get(&format!("{MILK}&detail=band&explain=true")).await;
     both.is_problem(400, "invalid-parameter", Some("explain"));
 }
 
 fn holding_back() -> Settings {
-    let freshness = Freshness {
-        hold_back_share_per_hour: 0.1,
-        stop_after_s: 36_000,
-        ..Freshness::default()
-    };
-    Settings {
-        freshness,
-        ..Settings::default()
-    }
+    let freshness = Freshness { hold_back_share_per_hour: 0.1, stop_after_s: 36_000, ..Freshness::default() };
+    Settings { freshness, ..Settings::default() }
 }
 
 #[tokio::test]
@@ -406,12 +312,7 @@ async fn what_is_held_back_for_age_is_explained() {
     assert_eq!(reply.of_stores("available"), [10, 8, 0, 0]);
     assert_eq!(
         reply.of_stores("withheld"),
-        [
-            json!(null),
-            json!("aged"),
-            json!("silent_too_long"),
-            json!("hub_restored")
-        ]
+        [json!(null), json!("aged"), json!("silent_too_long"), json!("hub_restored")]
     );
     let explained = reply.of_stores("explain");
     assert_eq!(explained[1]["on_hand"], 12);
@@ -420,21 +321,11 @@ async fn what_is_held_back_for_age_is_explained() {
     assert_eq!(explained[1]["free"], 10);
     assert_eq!(explained[1]["held_back"], 2);
     assert!(
-        explained[1]["reason"]
-            .as_str()
-            .unwrap()
-            .contains("20.0 % of that is held back"),
+        explained[1]["reason"].as_str().unwrap().contains("20.0 % of that is held back"),
         "{}",
         explained[1]
     );
-    assert!(
-        explained[3]["reason"]
-            .as_str()
-            .unwrap()
-            .contains("restored from a backup"),
-        "{}",
-        explained[3]
-    );
+    assert!(explained[3]["reason"].as_str().unwrap().contains("restored from a backup"), "{}", explained[3]);
     assert_eq!(shop.get(MILK).await.of_stores("explain")[0], json!(null));
 }
 
@@ -457,18 +348,11 @@ async fn a_tag_holds_until_stock_or_state_changes() {
 
     let same = asked_again(&shop, &tag).await;
     assert_eq!((same.status, same.body.len()), (StatusCode::NOT_MODIFIED, 0));
-    assert_eq!(
-        (same.header("etag"), same.header("vary")),
-        (&*tag, "authorization, x-api-key")
-    );
+    assert_eq!((same.header("etag"), same.header("vary")), (&*tag, "authorization, x-api-key"));
 
     shop.wait(30);
     shop.heard("S1", 0);
-    assert_eq!(
-        asked_again(&shop, &tag).await.status,
-        StatusCode::NOT_MODIFIED,
-        "still live, still the same"
-    );
+    assert_eq!(asked_again(&shop, &tag).await.status, StatusCode::NOT_MODIFIED, "still live, still the same");
 
     shop.stock("S2", "milk", 1);
     let changed = asked_again(&shop, &tag).await;
@@ -483,11 +367,7 @@ async fn a_tag_holds_until_stock_or_state_changes() {
     shop.wait(20);
     assert_eq!(asked_again(&shop, &tag).await.status, StatusCode::NOT_MODIFIED);
     shop.wait(60);
-    assert_eq!(
-        asked_again(&shop, &tag).await.status,
-        StatusCode::OK,
-        "a minute older"
-    );
+    assert_eq!(asked_again(&shop, &tag).await.status, StatusCode::OK, "a minute older");
 }
 
 #[tokio::test]
@@ -495,15 +375,9 @@ async fn a_tag_is_of_its_question() {
     let shop = Shop::with_stores(&["S1", "S2"]).await;
     shop.stock("S1", "milk", 7);
     let mut tags = Vec::new();
-    for more in [
-        "",
-        "&quantity=8",
-        "&detail=band",
-        "&limit=1",
-        "&explain=true",
-        "&stores=S1",
-        "&stores=S1,S9",
-    ] {
+    for more in
+        ["", "&quantity=8", "&detail=band", "&limit=1", "&explain=true", "&stores=S1", "&stores=S1,S9"]
+    {
         tags.push(shop.get(&format!("{MILK}{more}")).await.header("etag").to_owned());
     }
     tags.sort();
@@ -518,9 +392,7 @@ async fn a_tag_is_of_its_question() {
 async fn head_answers_like_get_without_the_body() {
     let shop = Shop::with_stores(&["S1"]).await;
     shop.stock("S1", "milk", 7);
-    let head = shop
-        .ask(Method::HEAD, MILK, &[("x-api-key", super::KEY)], "")
-        .await;
+    let head = shop.ask(Method::HEAD, MILK, &[("x-api-key", super::KEY)], "").await;
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
     assert_eq!(head.header("etag"), shop.get(MILK).await.header("etag"));
 }

@@ -24,18 +24,10 @@ impl Document {
     fn response(&self, method: &str, path: &str, reply: &Reply) -> &Value {
         let responses = &self.0["paths"][path][method]["responses"];
         let response = &responses[reply.status.as_str()];
-        assert!(
-            !response.is_null(),
-            "{method} {path}: {} is not documented",
-            reply.status
-        );
+        assert!(!response.is_null(), "{method} {path}: {} is not documented", reply.status);
         let kind = reply.header("content-type").split(';').next().unwrap_or_default();
         let schema = &response["content"][kind]["schema"];
-        assert!(
-            !schema.is_null(),
-            "{method} {path}: {kind} is not documented for {}",
-            reply.status
-        );
+        assert!(!schema.is_null(), "{method} {path}: {kind} is not documented for {}", reply.status);
         schema
     }
 
@@ -43,10 +35,8 @@ impl Document {
     fn check(&self, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
         let schema = self.resolve(schema);
         if let Some(choices) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
-            let faults: Vec<String> = choices
-                .iter()
-                .filter_map(|choice| self.check(choice, value, at).err())
-                .collect();
+            let faults: Vec<String> =
+                choices.iter().filter_map(|choice| self.check(choice, value, at).err()).collect();
             let fits = choices.len() - faults.len();
             return if fits == 1 {
                 Ok(())
@@ -84,14 +74,8 @@ impl Document {
         };
         let fits = |wanted: &Value| wanted == name || wanted == "integer" && value.is_u64();
         let wanted = &schema["type"];
-        let ok = wanted
-            .as_array()
-            .map_or_else(|| fits(wanted), |any| any.iter().any(fits));
-        if ok {
-            Ok(())
-        } else {
-            Err(format!("{at}: {value} is no {wanted}"))
-        }
+        let ok = wanted.as_array().map_or_else(|| fits(wanted), |any| any.iter().any(fits));
+        if ok { Ok(()) } else { Err(format!("{at}: {value} is no {wanted}")) }
     }
 
     fn check_fields(&self, schema: &Value, fields: &Map<String, Value>, at: &str) -> Result<(), String> {
@@ -99,9 +83,7 @@ impl Document {
             return Ok(());
         };
         for (name, value) in fields {
-            let field = known
-                .get(name)
-                .ok_or_else(|| format!("{at}.{name} is not documented"))?;
+            let field = known.get(name).ok_or_else(|| format!("{at}.{name} is not documented"))?;
             self.check(field, value, &format!("{at}.{name}"))?;
         }
         let missing = |name: &&Value| !fields.contains_key(name.as_str().unwrap());
@@ -132,19 +114,8 @@ impl Document {
 
 /// Stores in every state, with and without stock.
 async fn motley() -> Shop {
-    let freshness = Freshness {
-        hold_back_share_per_hour: 0.1,
-        stop_after_s: 36_000,
-        ..Freshness::default()
-    };
-    let shop = Shop::open_with(
-        Settings {
-            freshness,
-            ..Settings::default()
-        },
-        Index::new(),
-    )
-    .await;
+    let freshness = Freshness { hold_back_share_per_hour: 0.1, stop_after_s: 36_000, ..Freshness::default() };
+    let shop = Shop::open_with(Settings { freshness, ..Settings::default() }, Index::new()).await;
     for (id, heard) in [("S1", 0), ("S2", 70), ("S3", 7200), ("S4", 40_000)] {
         shop.store(id, 52.5, 13.4);
         shop.heard(id, heard);
@@ -179,13 +150,9 @@ async fn answers_are_as_documented() {
         let reply = shop.post("/v1/availability:query", &basket.to_string()).await;
         document.holds("post", "/v1/availability:query", &reply);
     }
-    for path in [
-        "/v1/stores",
-        "/v1/stores?limit=1",
-        "/v1/changes",
-        "/v1/changes?after=f0-0&limit=2",
-        "/healthz",
-    ] {
+    for path in
+        ["/v1/stores", "/v1/stores?limit=1", "/v1/changes", "/v1/changes?after=f0-0&limit=2", "/healthz"]
+    {
         let reply = shop.get(path).await;
         document.holds("get", path.split('?').next().unwrap(), &reply);
     }
@@ -220,9 +187,7 @@ async fn every_line_of_a_snapshot_is_as_documented() {
     let schema = document.response("get", "/v1/snapshot", &reply);
     for line in reply.text().lines() {
         let line: Value = serde_json::from_str(line).unwrap();
-        document
-            .check(schema, &line, "")
-            .unwrap_or_else(|fault| panic!("{line}: {fault}"));
+        document.check(schema, &line, "").unwrap_or_else(|fault| panic!("{line}: {fault}"));
     }
 }
 
@@ -234,12 +199,8 @@ fn every_field_and_parameter_is_described() {
         find_bare(&document, schema, name, &mut bare);
     }
     for (path, methods) in document.0["paths"].as_object().unwrap() {
-        for parameter in methods
-            .as_object()
-            .unwrap()
-            .values()
-            .filter_map(|m| m["parameters"].as_array())
-            .flatten()
+        for parameter in
+            methods.as_object().unwrap().values().filter_map(|m| m["parameters"].as_array()).flatten()
         {
             if parameter["description"].as_str().is_none_or(str::is_empty) {
                 bare.push(format!("{path} {}", parameter["name"]));
@@ -251,11 +212,7 @@ fn every_field_and_parameter_is_described() {
 
 /// Collects the fields that neither they nor what they refer to describe.
 fn find_bare(document: &Document, schema: &Value, at: &str, bare: &mut Vec<String>) {
-    for part in ["oneOf", "allOf"]
-        .iter()
-        .filter_map(|part| schema[*part].as_array())
-        .flatten()
-    {
+    for part in ["oneOf", "allOf"].iter().filter_map(|part| schema[*part].as_array()).flatten() {
         find_bare(document, part, at, bare);
     }
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
@@ -274,8 +231,6 @@ async fn the_document_is_served_to_anyone() {
     let reply = shop.ask(Method::GET, "/openapi.json", &[], "").await;
     assert_eq!(reply.text(), document());
     assert_eq!(reply.json()["openapi"], "3.1.0");
-    let with_key = shop
-        .ask(Method::GET, "/openapi.json", &[("x-api-key", KEY)], "")
-        .await;
+    let with_key = shop.ask(Method::GET, "/openapi.json", &[("x-api-key", KEY)], "").await;
     assert_eq!(with_key.text(), document());
 }

@@ -4,7 +4,9 @@ use super::shop::{OPENS, document, settings};
 use super::*;
 use sync_protocol::frame::{Body, Frame, Handover, Marks, Refusal, Refused, StateBatch};
 use sync_protocol::limits::FRAME_BYTES_MAX;
-use sync_protocol::record::{CursorRecord, HistoryDocument, HistoryLine, HubStock, ItemRecord, KnownDocument, StoreStock};
+use sync_protocol::record::{
+    CursorRecord, HistoryDocument, HistoryLine, HubStock, ItemRecord, KnownDocument, StoreStock,
+};
 use sync_protocol::record::{Unreadable, document_key};
 use sync_protocol::stock::{HubHalf, StoreHalf};
 
@@ -131,7 +133,7 @@ fn state_of(said: &[Frame]) -> StateBatch {
         Body::State(batch) => Some(batch.clone()),
         _ => None,
     });
-    states.last().expect("a state batch")
+    states.into_iter().next_back().expect("a state batch")
 }
 
 fn hang_up_of(outputs: &[Output]) -> Option<&str> {
@@ -278,7 +280,10 @@ fn a_half_of_an_item_this_store_does_not_have_is_quarantined_and_the_rest_goes_o
     shop.receive("milk", 10);
     let half = HubHalf { promised: 1_000, ..HubHalf::default() };
     let halves = vec![HubStock { item: ItemNo(1), half }, HubStock { item: ItemNo(77), half }];
-    let said = hub.says(&mut shop, Body::Down(DownBatch { base: Seq(0), upto: Seq(2), halves, unreadable: Vec::new() }));
+    let said = hub.says(
+        &mut shop,
+        Body::Down(DownBatch { base: Seq(0), upto: Seq(2), halves, unreadable: Vec::new() }),
+    );
     assert!(kinds(&said).contains(&"ack"));
     assert_eq!((shop.cell("milk").open(), shop.agent.status().quarantined), (units(1), 1));
     assert_eq!(shop.number("SELECT count(*) FROM quarantine"), 1);
@@ -323,9 +328,17 @@ fn the_largest_documents_of_the_longest_items_fit_their_frames() {
         shop.record(Document { counted, lines: lines.collect(), ..count }).unwrap();
     }
     for at in 0..500 {
-        let gtins = (0..GTINS_MAX as u64).map(|n| sync_protocol::Gtin::from_number(at * 100 + n + 99_999_999_900_000)).collect();
+        let gtins = (0..GTINS_MAX as u64)
+            .map(|n| sync_protocol::Gtin::from_number(at * 100 + n + 99_999_999_900_000))
+            .collect();
         let (name, unit) = ("ß".repeat(NAME_BYTES_MAX / 2), "u".repeat(16));
-        shop.put(ItemEntry { sku: sku(&long(usize::try_from(at).unwrap())), gtins: Option::unwrap_or_default(gtins), name, unit }).unwrap();
+        shop.put(ItemEntry {
+            sku: sku(&long(usize::try_from(at).unwrap())),
+            gtins: Option::unwrap_or_default(gtins),
+            name,
+            unit,
+        })
+        .unwrap();
     }
     hello_of(&connect(&mut shop));
     let said = hub.welcomes(&mut shop);
@@ -370,7 +383,10 @@ fn a_new_disk_takes_over_the_hubs_copy() {
     assert_eq!((shop.cell("milk").open(), shop.agent.status().down_mark), (units(2), Seq(9)));
     assert_eq!(shop.number("SELECT count(*) FROM cursor WHERE value = x'07'"), 1);
     let again = document(Kind::Sale, "41", &[("milk", units(1))]);
-    assert!(matches!(shop.record(again), Err(RecordError::Conflict { .. })), "known by its key, with other content");
+    assert!(
+        matches!(shop.record(again), Err(RecordError::Conflict { .. })),
+        "known by its key, with other content"
+    );
     shop.sell("pepper", 1);
     assert_eq!(shop.agent.mind.inventory.by_sku(&sku("pepper")), Some(ItemNo(8)));
     assert_eq!(shop.agent.status().history_head, Position(501), "the copied document is at 500");
@@ -399,7 +415,10 @@ fn a_restored_disk_adds_what_only_it_has_and_nothing_twice() {
             ..empty_handover(Epoch(2))
         },
     );
-    assert_eq!((shop.on_hand("milk"), shop.on_hand("salt"), shop.on_hand("bread")), (units(5), units(-6), units(3)));
+    assert_eq!(
+        (shop.on_hand("milk"), shop.on_hand("salt"), shop.on_hand("bread")),
+        (units(5), units(-6), units(3))
+    );
     let said = hub.welcomes(&mut shop);
     let history: Vec<String> = said
         .iter()

@@ -104,8 +104,10 @@ fn an_item_put_again_as_it_is_is_no_news() {
 #[test]
 fn an_item_has_its_bounds() {
     let mut shop = Shop::open();
-    let entry = ItemEntry { sku: sku("milk"), gtins: Vec::new(), name: "Milk".to_owned(), unit: "each".to_owned() };
-    let gtins = (0..=GTINS_MAX as u64).map(|n| sync_protocol::Gtin::from_number(10_000_000 + n).unwrap()).collect();
+    let entry =
+        ItemEntry { sku: sku("milk"), gtins: Vec::new(), name: "Milk".to_owned(), unit: "each".to_owned() };
+    let gtins =
+        (0..=GTINS_MAX as u64).map(|n| sync_protocol::Gtin::from_number(10_000_000 + n).unwrap()).collect();
     let bad = [
         ("name", ItemEntry { name: "n".repeat(NAME_BYTES_MAX + 1), ..entry.clone() }),
         ("unit", ItemEntry { unit: "u".repeat(17), ..entry.clone() }),

@@ -20,7 +20,8 @@ fn field_of(outcome: Result<Recorded, RecordError>) -> String {
 #[test]
 fn a_basket_is_recorded_line_by_line() {
     let mut shop = Shop::open();
-    let basket = document(Kind::Sale, "2026-10-31/3/0042", &[("milk", units(2)), ("bananas", kilos("1.235"))]);
+    let basket =
+        document(Kind::Sale, "2026-10-31/3/0042", &[("milk", units(2)), ("bananas", kilos("1.235"))]);
     assert_eq!(shop.record(basket), Ok(Recorded::New { positions: positions(1..=2) }));
     assert_eq!((shop.on_hand("milk"), shop.on_hand("bananas")), (units(-2), kilos("-1.235")));
     shop.holds_together();
@@ -109,7 +110,8 @@ fn the_same_document_may_come_with_another_trace_or_cursor() {
 fn voids_and_empty_lines_are_recorded() {
     let mut shop = Shop::open();
     shop.receive("milk", 10);
-    let basket = document(Kind::Sale, "42", &[("milk", units(3)), ("milk", units(-2)), ("milk", Quantity::ZERO)]);
+    let basket =
+        document(Kind::Sale, "42", &[("milk", units(3)), ("milk", units(-2)), ("milk", Quantity::ZERO)]);
     let Ok(Recorded::New { positions }) = shop.record(basket) else { panic!("a void is no fault") };
     assert_eq!(positions.len(), 3);
     assert_eq!(shop.on_hand("milk"), units(9));
@@ -148,7 +150,8 @@ fn a_count_says_when_the_shelf_was_counted_and_nothing_else_does() {
 #[test]
 fn a_document_has_its_bounds() {
     let mut shop = Shop::open();
-    let sale = |reference: &str, lines: usize| document(Kind::Sale, reference, &vec![("milk", units(1)); lines]);
+    let sale =
+        |reference: &str, lines: usize| document(Kind::Sale, reference, &vec![("milk", units(1)); lines]);
     assert_eq!(field_of(shop.record(sale("none", 0))), "lines");
     assert_eq!(field_of(shop.record(sale("many", LINES_MAX + 1))), "lines");
     assert!(shop.record(sale("most", LINES_MAX)).is_ok());
@@ -161,7 +164,10 @@ fn a_document_has_its_bounds() {
     let more = Quantity::from_thousandths(most.thousandths() + 1);
     assert!(shop.record(document(Kind::Receipt, "largest", &[("salt", most)])).is_ok());
     for quantity in [more, more.checked_neg().unwrap()] {
-        assert_eq!(field_of(shop.record(document(Kind::Sale, "too large", &[("salt", quantity)]))), "lines[0].quantity");
+        assert_eq!(
+            field_of(shop.record(document(Kind::Sale, "too large", &[("salt", quantity)]))),
+            "lines[0].quantity"
+        );
     }
     shop.holds_together();
 }
@@ -217,7 +223,9 @@ fn requests_that_arrive_together_are_answered_one_by_one() {
     let inputs = (0..50).map(|n| request(n, &format!("{}", n / 2))).collect();
     let outputs = shop.agent.drain(inputs, shop.now);
     for (n, output) in (0..50).zip(&outputs) {
-        let Output::Answer { ticket, answer: Answer::Recorded(answers) } = output else { panic!("{output:?}") };
+        let Output::Answer { ticket, answer: Answer::Recorded(answers) } = output else {
+            panic!("{output:?}")
+        };
         assert_eq!((*ticket, answers.len()), (Ticket(n), 1));
         assert_eq!(matches!(answers[0], Ok(Recorded::New { .. })), n % 2 == 0);
     }

@@ -48,7 +48,10 @@ fn what_sells_fast_keeps_more_back() {
     }
     let milk = shop.cell("milk").store;
     let kept = shop.on_hand("milk").thousandths() - (milk.granted - milk.recalled).cast_signed();
-    assert!((13_000..=16_000).contains(&kept), "nine or ten expected in a quarter of an hour, and their spread: {kept}");
+    assert!(
+        (13_000..=16_000).contains(&kept),
+        "nine or ten expected in a quarter of an hour, and their spread: {kept}"
+    );
 }
 
 #[test]

@@ -40,7 +40,10 @@ pub(super) fn document(kind: Kind, reference: &str, lines: &[(&str, Quantity)]) 
         occurred_at: OPENS,
         counted: None,
         cursor: None,
-        lines: lines.iter().map(|(item, quantity)| Line { item: ItemKey::Sku(sku(item)), quantity: *quantity }).collect(),
+        lines: lines
+            .iter()
+            .map(|(item, quantity)| Line { item: ItemKey::Sku(sku(item)), quantity: *quantity })
+            .collect(),
         trace: None,
     }
 }
@@ -77,7 +80,11 @@ impl Shop {
         let answers: Vec<_> = outputs
             .into_iter()
             .filter_map(|output| match output {
-                Output::Answer { ticket: answered, answer: Answer::Recorded(answers) } if answered == ticket => Some(answers),
+                Output::Answer { ticket: answered, answer: Answer::Recorded(answers) }
+                    if answered == ticket =>
+                {
+                    Some(answers)
+                }
                 _ => None,
             })
             .collect();
@@ -97,7 +104,8 @@ impl Shop {
     /// Recorded as it happens, under a reference of its own. Gives the position of its one line.
     pub(super) fn report(&mut self, kind: Kind, item: &str, quantity: Quantity) -> Position {
         let reference = self.reference();
-        let document = Document { occurred_at: self.now.wall, ..document(kind, &reference, &[(item, quantity)]) };
+        let document =
+            Document { occurred_at: self.now.wall, ..document(kind, &reference, &[(item, quantity)]) };
         match self.record(document) {
             Ok(Recorded::New { positions }) => positions[0],
             other => panic!("{other:?}"),
@@ -156,7 +164,10 @@ impl Shop {
     pub(super) fn holds_together(&self) {
         let mind = &self.agent.mind;
         let disk = Mind::load(self.agent.database(), &mind.store, mind.boot).unwrap();
-        assert_eq!(AgentRow { state_acked: disk.state_acked, history_acked: disk.history_acked, ..mind.row() }, disk.row());
+        assert_eq!(
+            AgentRow { state_acked: disk.state_acked, history_acked: disk.history_acked, ..mind.row() },
+            disk.row()
+        );
         assert_eq!((&mind.boots, mind.epoch), (&disk.boots, disk.epoch));
         assert_eq!((mind.next_position, mind.history_head), (disk.next_position, disk.history_head));
         assert_eq!(mind.has_known_documents, disk.has_known_documents);

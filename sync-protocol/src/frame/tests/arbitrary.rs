@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::limits::{
-    CURSOR_BYTES_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, REFERENCE_BYTES_MAX, SKU_BYTES_MAX,
-    SOURCE_BYTES_MAX, STORE_ID_BYTES_MAX, UNIT_BYTES_MAX,
+    CURSOR_BYTES_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, REFERENCE_BYTES_MAX,
+    SKU_BYTES_MAX, SOURCE_BYTES_MAX, STORE_ID_BYTES_MAX, UNIT_BYTES_MAX,
 };
 use crate::record::{HistoryLine, Kind};
 use crate::stock::TOTAL_MAX;
@@ -32,7 +32,9 @@ fn body(epoch: Epoch) -> impl Strategy<Value = Body> {
         welcome().prop_map(Body::Welcome).boxed(),
         handover().prop_map(Body::Handover).boxed(),
         (any::<u32>(), any::<bool>(), hub_halves())
-            .prop_map(|(part, last, halves)| Body::Offer(Offer { part, last, halves, unreadable: Vec::new() }))
+            .prop_map(|(part, last, halves)| {
+                Body::Offer(Offer { part, last, halves, unreadable: Vec::new() })
+            })
             .boxed(),
         state_batch(epoch).prop_map(Body::State).boxed(),
         history_batch().prop_map(Body::History).boxed(),
@@ -43,7 +45,9 @@ fn body(epoch: Epoch) -> impl Strategy<Value = Body> {
             .boxed(),
         (any::<bool>(), mark()).prop_map(|(state, upto)| ack(state, upto)).boxed(),
         heartbeat().prop_map(Body::Heartbeat).boxed(),
-        (mark(), mark(), mark(), any::<i64>()).prop_map(|(state, history, down, clock)| pulse(state, history, down, clock)).boxed(),
+        (mark(), mark(), mark(), any::<i64>())
+            .prop_map(|(state, history, down, clock)| pulse(state, history, down, clock))
+            .boxed(),
         (direction(), mark(), vec(any::<u128>(), DIGEST_BUCKETS))
             .prop_map(|(direction, head, sums)| Body::Buckets(Buckets { direction, head: Seq(head), sums }))
             .boxed(),
@@ -55,7 +59,9 @@ fn body(epoch: Epoch) -> impl Strategy<Value = Body> {
         (proptest::sample::select(Refusal::ALL.to_vec()), text(DETAIL_BYTES_MAX))
             .prop_map(|(why, detail)| Body::Refused(Refused { why, detail }))
             .boxed(),
-        (proptest::option::of(mark()), proptest::option::of(mark())).prop_filter_map("no marks", marks_of).boxed(),
+        (proptest::option::of(mark()), proptest::option::of(mark()))
+            .prop_filter_map("no marks", marks_of)
+            .boxed(),
     ];
     Union::new(kinds)
 }
@@ -97,7 +103,10 @@ pub(super) fn plain_hello() -> Hello {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    let boots = vec((any::<u64>(), mark()).prop_map(|(boot, seq)| BootMark { boot: Boot(boot), first_seq: Seq(seq) }), 0..=BOOTS_MAX);
+    let boots = vec(
+        (any::<u64>(), mark()).prop_map(|(boot, seq)| BootMark { boot: Boot(boot), first_seq: Seq(seq) }),
+        0..=BOOTS_MAX,
+    );
     let marks = [mark(), mark(), mark(), mark(), mark()];
     (any::<[u8; 2]>(), boots, marks, any::<u64>(), any::<i64>(), text(SOFTWARE_BYTES_MAX)).prop_map(
         |([version_min, version_max], boots, marks, hub_life, clock, software)| Hello {
@@ -132,12 +141,14 @@ fn welcome() -> impl Strategy<Value = Welcome> {
 }
 
 fn heartbeat() -> impl Strategy<Value = Heartbeat> {
-    ([mark(), mark(), mark()], any::<u128>(), any::<u128>()).prop_map(|(marks, up_root, down_root)| Heartbeat {
-        state_head: Seq(marks[0]),
-        history_head: Position(marks[1]),
-        down_mark: Seq(marks[2]),
-        up_root,
-        down_root,
+    ([mark(), mark(), mark()], any::<u128>(), any::<u128>()).prop_map(|(marks, up_root, down_root)| {
+        Heartbeat {
+            state_head: Seq(marks[0]),
+            history_head: Position(marks[1]),
+            down_mark: Seq(marks[2]),
+            up_root,
+            down_root,
+        }
     })
 }
 
@@ -148,7 +159,14 @@ fn handover() -> impl Strategy<Value = Handover> {
         .prop_map(|(key, content, position, lines)| known(key, content, position, lines));
     let outline = (any::<u32>(), any::<bool>(), any::<u64>(), [mark(), mark()]);
     (epoch(), outline).prop_flat_map(move |(granted, outline)| {
-        let records = (items(), store_halves(granted), hub_halves(), cursors(), vec(known.clone(), 0..8), vec((position(), document()), 0..6));
+        let records = (
+            items(),
+            store_halves(granted),
+            hub_halves(),
+            cursors(),
+            vec(known.clone(), 0..8),
+            vec((position(), document()), 0..6),
+        );
         records.prop_map(move |(items, stock, halves, cursors, known, documents)| Handover {
             granted,
             part: outline.0,
@@ -202,7 +220,13 @@ fn history_batch() -> impl Strategy<Value = HistoryBatch> {
             document
         });
         let documents = placed.collect();
-        HistoryBatch { base: Position(base), upto: Position(upto + rest), documents, items, unreadable: Vec::new() }
+        HistoryBatch {
+            base: Position(base),
+            upto: Position(upto + rest),
+            documents,
+            items,
+            unreadable: Vec::new(),
+        }
     })
 }
 
@@ -216,7 +240,9 @@ fn position() -> impl Strategy<Value = u64> {
 
 fn document() -> impl Strategy<Value = HistoryDocument> {
     let times = (any::<i64>(), any::<i64>());
-    let reason = proptest::option::of(text(REASON_BYTES_MAX).prop_filter("none is written as an empty one", |text| !text.is_empty()));
+    let reason = proptest::option::of(
+        text(REASON_BYTES_MAX).prop_filter("none is written as an empty one", |text| !text.is_empty()),
+    );
     let kind = proptest::sample::select(Kind::ALL.to_vec());
     (source(), id::<Reference>(REFERENCE_BYTES_MAX), reason, times, any::<u32>(), kind).prop_flat_map(
         |(source, reference, reason, (occurred_at, recorded_at), content, kind)| {
@@ -258,29 +284,45 @@ fn quantity() -> impl Strategy<Value = Quantity> {
 
 fn items() -> impl Strategy<Value = Vec<ItemRecord>> {
     let gtins = vec((0..=Gtin::MAX).prop_map(|number| Gtin::from_number(number).unwrap()), 0..=4);
-    let content = (id::<Sku>(SKU_BYTES_MAX), gtins, text(NAME_BYTES_MAX), text(UNIT_BYTES_MAX), any::<bool>());
+    let content =
+        (id::<Sku>(SKU_BYTES_MAX), gtins, text(NAME_BYTES_MAX), text(UNIT_BYTES_MAX), any::<bool>());
     btree_map(item_no(), content, 0..6).prop_map(|items| {
-        let record = |(item, (sku, gtins, name, unit, unnamed))| ItemRecord { item, sku, gtins, name, unit, unnamed };
+        let record =
+            |(item, (sku, gtins, name, unit, unnamed))| ItemRecord { item, sku, gtins, name, unit, unnamed };
         items.into_iter().map(record).collect()
     })
 }
 
 fn store_halves(epoch: Epoch) -> impl Strategy<Value = Vec<StoreStock>> {
-    let half = [total(), total(), total(), total(), total()].prop_map(move |[in_, out, granted, recalled, fulfilled]| {
-        StoreHalf { epoch, in_, out, granted, recalled, fulfilled }
-    });
-    btree_map(item_no(), half, 0..40)
-        .prop_map(|halves: BTreeMap<_, _>| halves.into_iter().map(|(item, half)| StoreStock { item, half }).collect())
+    let half = [total(), total(), total(), total(), total()].prop_map(
+        move |[in_, out, granted, recalled, fulfilled]| StoreHalf {
+            epoch,
+            in_,
+            out,
+            granted,
+            recalled,
+            fulfilled,
+        },
+    );
+    btree_map(item_no(), half, 0..40).prop_map(|halves: BTreeMap<_, _>| {
+        halves.into_iter().map(|(item, half)| StoreStock { item, half }).collect()
+    })
 }
 
 fn hub_halves() -> impl Strategy<Value = Vec<HubStock>> {
-    let half = [total(), total(), total()].prop_map(|[promised, released, returned]| HubHalf { promised, released, returned });
-    btree_map(item_no(), half, 0..40)
-        .prop_map(|halves: BTreeMap<_, _>| halves.into_iter().map(|(item, half)| HubStock { item, half }).collect())
+    let half = [total(), total(), total()].prop_map(|[promised, released, returned]| HubHalf {
+        promised,
+        released,
+        returned,
+    });
+    btree_map(item_no(), half, 0..40).prop_map(|halves: BTreeMap<_, _>| {
+        halves.into_iter().map(|(item, half)| HubStock { item, half }).collect()
+    })
 }
 
 fn cursors() -> impl Strategy<Value = Vec<CursorRecord>> {
-    let cursor = (source(), vec(any::<u8>(), 0..=CURSOR_BYTES_MAX)).prop_map(|(source, value)| CursorRecord { source, value });
+    let cursor = (source(), vec(any::<u8>(), 0..=CURSOR_BYTES_MAX))
+        .prop_map(|(source, value)| CursorRecord { source, value });
     vec(cursor, 0..4)
 }
 
@@ -323,7 +365,8 @@ fn direction() -> impl Strategy<Value = Direction> {
 
 fn source() -> impl Strategy<Value = SourceId> {
     prop_oneof![
-        proptest::sample::select(vec!["till-1", "till-2", "back-office"]).prop_map(|name| name.parse().unwrap()),
+        proptest::sample::select(vec!["till-1", "till-2", "back-office"])
+            .prop_map(|name| name.parse().unwrap()),
         id::<SourceId>(SOURCE_BYTES_MAX),
     ]
 }

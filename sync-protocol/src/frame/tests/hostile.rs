@@ -26,7 +26,10 @@ fn an_unknown_version_says_what_this_side_speaks() {
     let mut bytes = encode(&framed(Body::Ack(Ack { stream: Stream::State, upto: 1 })));
     for version in [0, VERSION_MAX + 1, 255] {
         bytes[0] = version;
-        assert_eq!(decode(&bytes), Err(DecodeError::Version { found: version, min: VERSION_MIN, max: VERSION_MAX }));
+        assert_eq!(
+            decode(&bytes),
+            Err(DecodeError::Version { found: version, min: VERSION_MIN, max: VERSION_MAX })
+        );
     }
 }
 
@@ -54,7 +57,11 @@ fn what_stands_after_a_body_is_an_error() {
 
 #[test]
 fn what_stands_after_a_deflated_body_is_an_error() {
-    let body = body_of(Body::Buckets(Buckets { direction: Direction::Up, head: Seq(1), sums: vec![7; DIGEST_BUCKETS] }));
+    let body = body_of(Body::Buckets(Buckets {
+        direction: Direction::Up,
+        head: Seq(1),
+        sums: vec![7; DIGEST_BUCKETS],
+    }));
     let mut bytes = deflated(11, &body, body.len());
     assert!(decode(&bytes).is_ok());
     bytes.push(0);
@@ -63,7 +70,11 @@ fn what_stands_after_a_deflated_body_is_an_error() {
 
 #[test]
 fn a_deflated_body_has_the_length_it_declares() {
-    let body = body_of(Body::Buckets(Buckets { direction: Direction::Up, head: Seq(1), sums: vec![7; DIGEST_BUCKETS] }));
+    let body = body_of(Body::Buckets(Buckets {
+        direction: Direction::Up,
+        head: Seq(1),
+        sums: vec![7; DIGEST_BUCKETS],
+    }));
     assert!(decode(&deflated(11, &body, body.len())).is_ok());
     for length in [0, 1, body.len() - 1, body.len() + 1, BODY_BYTES_MAX] {
         assert!(error_of(&deflated(11, &body, length)).contains("body"), "declared as {length}");
@@ -240,4 +251,82 @@ fn an_item_number_lies_in_its_range() {
         let batch = decoded_state(&section);
         assert!(batch.items.is_empty() && batch.unreadable[0].reason.contains("not 1 to 1048576"), "{n}");
     }
+}
+
+/// The smallest records there can be, as many as an inflated body holds. Each case takes a frame of a few kilobytes at most.
+#[test]
+fn a_small_frame_makes_the_receiver_hold_no_more_than_a_few_megabytes() {
+    let cases: [(&str, fn(&mut Writer)); 6] = [
+        ("items", |out| {
+            out.section(1, |out| (0..70_000u64).for_each(|n| smallest_item(out, n + 1)));
+        }),
+        ("items in order", |out| {
+            out.section(1, |out| (0..16_000u64).for_each(|n| smallest_item(out, n + 1)));
+        }),
+        ("cells", |out| {
+            out.section(2, |out| {
+                out.varint(16_384);
+                out.fixed(&[4; 16_384]);
+                out.fixed(&[0; 4 * 16_384]);
+            });
+        }),
+        ("cursors", |out| {
+            out.section(3, |out| (0..16_000).for_each(|_| out.fixed(&[3, 1, b'c', 0])));
+        }),
+        ("documents", |out| out.section(8, smallest_documents)),
+        ("nothing", |out| out.section(1, |out| out.fixed(&vec![0; 500_000]))),
+    ];
+    for (what, write) in cases {
+        let mut body = Writer::default();
+        [0, 10, 0, 0].into_iter().for_each(|number| body.varint(number));
+        write(&mut body);
+        let frame = deflated(STATE, &body.bytes, body.bytes.len());
+        assert!(frame.len() < 200_000, "{what}: {} bytes", frame.len());
+        let batch = decoded_state(&frame);
+        let held = held_by(&batch);
+        assert!(held <= 8 << 20, "{what}: {held} bytes held");
+    }
+}
+
+fn smallest_item(out: &mut Writer, n: u64) {
+    let mut record = Writer::default();
+    record.varint(n);
+    record.fixed(&[1, b's', 0, 0, 0]);
+    out.blob(&record.bytes);
+}
+
+/// Twenty-two documents of as many lines as there may be, of two bytes each.
+fn smallest_documents(out: &mut Writer) {
+    let lines = LINES_MAX as u64;
+    [0, 22 * lines].into_iter().for_each(|number| out.varint(number));
+    out.section(6, |out| {
+        out.fixed(&[1, 1, b't']);
+        out.varint(1);
+        out.zigzag(0);
+        for n in 0..22 {
+            let mut document = Writer::default();
+            document.u8(0);
+            document.zigzag((n * lines).cast_signed());
+            document.fixed(&[1, b'r', 1, 0, 0, 0, 0, 0, 0, 0]);
+            (0..lines).for_each(|_| document.fixed(&[2, 2]));
+            out.blob(&document.bytes);
+        }
+    });
+}
+
+fn held_by(batch: &StateBatch) -> usize {
+    const TEXTS: usize = 64;
+    let documents = batch.history.iter().flat_map(|history| &history.documents);
+    let documents: usize =
+        documents.map(|document| size_of::<HistoryDocument>() + TEXTS + size_of_val(&*document.lines)).sum();
+    let unreadable: usize = batch
+        .unreadable
+        .iter()
+        .map(|piece| size_of::<crate::record::Unreadable>() + piece.reason.len() + piece.bytes.len())
+        .sum();
+    size_of_val(&*batch.stock)
+        + batch.items.len() * (size_of::<ItemRecord>() + TEXTS)
+        + batch.cursors.len() * (size_of::<CursorRecord>() + TEXTS)
+        + documents
+        + unreadable
 }

@@ -220,7 +220,11 @@ fn a_document_outside_of_its_batch_is_set_aside() {
     let batch = HistoryBatch {
         base: Position(10),
         upto: Position(13),
-        documents: vec![sale(10, "before", &[(1, 1)]), sale(11, "in", &[(1, 1)]), sale(13, "across", &[(1, 1), (2, 1)])],
+        documents: vec![
+            sale(10, "before", &[(1, 1)]),
+            sale(11, "in", &[(1, 1)]),
+            sale(13, "across", &[(1, 1), (2, 1)]),
+        ],
         ..HistoryBatch::default()
     };
     let read = decoded_history(&encode(&framed(Body::History(batch))));
@@ -231,7 +235,8 @@ fn a_document_outside_of_its_batch_is_set_aside() {
 /// What a batch can't place takes no part in the hand-over either, but documents of several epochs need not be in order.
 #[test]
 fn documents_handed_over_keep_their_positions_in_any_order() {
-    let documents = vec![sale(500, "later", &[(1, 1)]), sale(7, "earlier", &[(1, 1)]), sale(501, "last", &[(1, 1)])];
+    let documents =
+        vec![sale(500, "later", &[(1, 1)]), sale(7, "earlier", &[(1, 1)]), sale(501, "last", &[(1, 1)])];
     let Body::Handover(handover) = decode(&encode(&framed(Body::Handover(Handover {
         granted: Epoch(4),
         part: 0,

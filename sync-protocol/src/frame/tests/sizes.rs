@@ -77,9 +77,17 @@ fn a_morning_of_baskets() -> (Frame, usize) {
 fn assortment(count: u32) -> Vec<ItemRecord> {
     let mut dice = Dice(13);
     let makes = ["Gartenglück", "Hofgut", "Bergland", "Nordstern", "Alma", "Kornblume", "Tante Ida"];
-    let goods = ["Vollmilch", "Apfelsaft naturtrüb", "Roggenbrot", "Butter mild", "Erdbeerjoghurt", "Spaghetti No. 5"];
+    let goods = [
+        "Vollmilch",
+        "Apfelsaft naturtrüb",
+        "Roggenbrot",
+        "Butter mild",
+        "Erdbeerjoghurt",
+        "Spaghetti No. 5",
+    ];
     let packs = ["500 g", "1 l", "250 g", "6 × 0,5 l", "750 g", "Dose"];
-    let mut of = |words: &[&str]| words[usize::try_from(dice.next() % words.len() as u64).unwrap()].to_owned();
+    let mut of =
+        |words: &[&str]| words[usize::try_from(dice.next() % words.len() as u64).unwrap()].to_owned();
     let mut numbers = Dice(17);
     (1..=count)
         .map(|n| ItemRecord {
@@ -212,7 +220,8 @@ impl Shop {
             let half = self.articles[usize::try_from(item.0 - 1).unwrap()].cell.store;
             StoreHalf { epoch: EPOCH, ..half }
         };
-        let stock: Vec<StoreStock> = items.iter().map(|item| StoreStock { item: *item, half: half(item) }).collect();
+        let stock: Vec<StoreStock> =
+            items.iter().map(|item| StoreStock { item: *item, half: half(item) }).collect();
         assert_eq!(stock.len(), count);
         let batch = StateBatch {
             base: Seq(self.events - 20_000),

@@ -220,8 +220,13 @@ impl StoreRecords for Records<'_> {
     }
 
     fn state_batch(&mut self, base: Seq) -> StateBatch {
-        let mut due: Vec<(Seq, ItemNo, u64)> =
-            self.0.sold.iter().map(|(item, (seq, sold))| (*seq, *item, *sold)).filter(|(seq, ..)| *seq > base).collect();
+        let mut due: Vec<(Seq, ItemNo, u64)> = self
+            .0
+            .sold
+            .iter()
+            .map(|(item, (seq, sold))| (*seq, *item, *sold))
+            .filter(|(seq, ..)| *seq > base)
+            .collect();
         due.sort_unstable();
         let is_all = due.len() <= BATCH;
         due.truncate(BATCH);
@@ -230,7 +235,14 @@ impl StoreRecords for Records<'_> {
         let mut stock: Vec<StoreStock> =
             due.into_iter().map(|(_, item, sold)| StoreStock { item, half: half(sold) }).collect();
         stock.sort_unstable_by_key(|stock| stock.item);
-        StateBatch { base, upto, head: self.0.head, position: self.history_head(), stock, ..StateBatch::default() }
+        StateBatch {
+            base,
+            upto,
+            head: self.0.head,
+            position: self.history_head(),
+            stock,
+            ..StateBatch::default()
+        }
     }
 
     fn history_batch(&mut self, base: Position) -> Result<HistoryBatch, Infallible> {
@@ -241,7 +253,8 @@ impl StoreRecords for Records<'_> {
     }
 
     fn hub_halves(&mut self, after: ItemNo) -> (Vec<HubStock>, bool) {
-        let mut rest = self.0.halves.range(after.next()..).map(|(item, half)| HubStock { item: *item, half: *half });
+        let mut rest =
+            self.0.halves.range(after.next()..).map(|(item, half)| HubStock { item: *item, half: *half });
         let halves: Vec<HubStock> = rest.by_ref().take(BATCH).collect();
         (halves, rest.next().is_none())
     }
@@ -391,7 +404,8 @@ impl Hub {
     fn history(&mut self, batch: &HistoryBatch) -> Position {
         let memory = &mut self.memory;
         if batch.base <= memory.history_mark {
-            let references = batch.documents.iter().map(|document| (memory.epoch, document.reference.to_string()));
+            let references =
+                batch.documents.iter().map(|document| (memory.epoch, document.reference.to_string()));
             self.references.extend(references);
             memory.history_mark = memory.history_mark.max(batch.upto);
         }
@@ -423,7 +437,13 @@ impl Hub {
             Verdict::Grant { epoch: granted, .. } => {
                 let down_head = self.memory.down_head;
                 let hub_life = self.memory.hub_life;
-                self.memory = Memory { epoch: granted, granted_to: Some(boot), down_head, hub_life, ..Memory::default() };
+                self.memory = Memory {
+                    epoch: granted,
+                    granted_to: Some(boot),
+                    down_head,
+                    hub_life,
+                    ..Memory::default()
+                };
                 self.hand_over(epoch, boot);
             }
             Verdict::GrantAgain => self.hand_over(epoch, boot),
@@ -454,8 +474,11 @@ impl HubRecords for Halves<'_> {
     }
 
     fn down_batch(&mut self, base: Seq) -> DownBatch {
-        let mut due: Vec<(Seq, HubStock)> =
-            self.halves.iter().map(|(item, (seq, half))| (*seq, HubStock { item: *item, half: *half })).collect();
+        let mut due: Vec<(Seq, HubStock)> = self
+            .halves
+            .iter()
+            .map(|(item, (seq, half))| (*seq, HubStock { item: *item, half: *half }))
+            .collect();
         due.retain(|(seq, _)| *seq > base);
         due.sort_unstable_by_key(|(seq, _)| *seq);
         let is_all = due.len() <= BATCH;

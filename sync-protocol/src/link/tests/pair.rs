@@ -98,7 +98,9 @@ impl Line {
         }
         match self.weather {
             Weather::LosesOneIn(n) => self.throw().is_multiple_of(n),
-            Weather::LosesAcks if matches!(frame.body, Body::Ack(_) | Body::Marks(_)) && self.bear_lost_acks > 0 => {
+            Weather::LosesAcks
+                if matches!(frame.body, Body::Ack(_) | Body::Marks(_)) && self.bear_lost_acks > 0 =>
+            {
                 self.bear_lost_acks -= 1;
                 true
             }
@@ -199,7 +201,8 @@ impl Pair {
 
     /// Everything due now is delivered and answered. Says whether anything happened.
     fn step(&mut self) -> bool {
-        let (up, down) = (arrived(&mut self.line.to_hub, self.now), arrived(&mut self.line.to_store, self.now));
+        let (up, down) =
+            (arrived(&mut self.line.to_hub, self.now), arrived(&mut self.line.to_store, self.now));
         let mut happened = !up.is_empty() || !down.is_empty();
         up.into_iter().for_each(|frame| self.hub.take(frame, self.now));
         for frame in down {
@@ -228,7 +231,8 @@ impl Pair {
     }
 
     fn next_event(&self) -> Option<Ticks> {
-        let deadlines = [self.store.link.next_deadline(), self.hub.link.next_deadline(), self.line.next_arrival()];
+        let deadlines =
+            [self.store.link.next_deadline(), self.hub.link.next_deadline(), self.line.next_arrival()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -269,7 +273,9 @@ impl Pair {
     }
 
     pub(super) fn drive_to_streaming(&mut self) {
-        self.drive_bounded(self.now.plus(DRIVE_MAX_MS), |pair| pair.store.link.state() == LinkState::Streaming);
+        self.drive_bounded(self.now.plus(DRIVE_MAX_MS), |pair| {
+            pair.store.link.state() == LinkState::Streaming
+        });
     }
 
     fn is_settled(&self) -> bool {

@@ -8,7 +8,9 @@ CREATE TABLE hub (
 
 -- The stores. The first six columns are what people say of a store; the rest is where its sync stands.
 -- `boots` is the chain of starts of the agent last welcomed, 16 bytes each. `cut_epoch` and `cut_position` name the last consistent
--- cut: everything up to there is in the figures, nothing beyond, and `at_cut` holds what has moved since.
+-- cut: everything up to there is in the figures, nothing beyond, and `at_cut` holds what has moved since. `trusted` is 0 after a
+-- restore of this database until the store has told what it knows of the hub's promises; `heard_life` is the life in which an agent of
+-- the store was last welcomed or granted an epoch.
 CREATE TABLE store (
     store         INTEGER PRIMARY KEY,
     id            TEXT    NOT NULL UNIQUE,
@@ -28,7 +30,8 @@ CREATE TABLE store (
     position_seen INTEGER NOT NULL DEFAULT 0,
     last_contact  INTEGER NOT NULL DEFAULT 0,
     as_of         INTEGER NOT NULL DEFAULT 0,
-    trusted       INTEGER NOT NULL DEFAULT 1
+    trusted       INTEGER NOT NULL DEFAULT 1,
+    heard_life    INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Items by store and the store's own number. `gtins` are numbers separated by spaces.
@@ -43,8 +46,8 @@ CREATE TABLE item (
     PRIMARY KEY (store, item)
 ) STRICT, WITHOUT ROWID;
 
--- The stock cells, both halves, in thousandths. `down_seq` orders changes of the hub's half for this store, `feed` orders
--- changes of figures over all stores.
+-- The stock cells, both halves, in thousandths. `epoch` is the one that the store's half was written in, which may be an earlier one
+-- than the store's own. `down_seq` orders changes of the hub's half for this store, `feed` orders changes of figures over all stores.
 CREATE TABLE cell (
     store     INTEGER NOT NULL,
     item      INTEGER NOT NULL,
@@ -58,6 +61,7 @@ CREATE TABLE cell (
     returned  INTEGER NOT NULL,
     down_seq  INTEGER NOT NULL,
     feed      INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,
     PRIMARY KEY (store, item)
 ) STRICT, WITHOUT ROWID;
 

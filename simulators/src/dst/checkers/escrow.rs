@@ -1,0 +1,108 @@
+//! P3: the hub never promises more than the store has granted, the store grants only what is on its shelf, shoppers hold no more
+//! than the hub knows of, and the index shows what the cells say.
+
+use super::{Check, must};
+use crate::dst::world::World;
+use sync_protocol::{Epoch, Sku};
+
+pub fn after_hub_step(world: &mut World) -> Check {
+    for store in 0..world.store_ids.len() {
+        forget_catching_up(world, store);
+        cells_are_covered(world, store)?;
+        shoppers_are_covered(world, store)?;
+    }
+    Ok(())
+}
+
+/// After a restore, the hub's copy of what a store granted may be older than what it hears back of its own promises. That ends
+/// once the store's state is here.
+fn forget_catching_up(world: &mut World, store: usize) {
+    if !world.hub.catching_up[store] {
+        return;
+    }
+    let Some((epoch, mark, _, trusted)) = world.hub.hub().and_then(|hub| hub.marks(&world.store_ids[store]))
+    else {
+        return;
+    };
+    let machines = world.machines_of(store);
+    let caught_up = machines.iter().any(|at| {
+        let status = world.machines[*at].process.as_ref().map(|process| process.agent.status());
+        status.is_some_and(|status| status.epoch == epoch && mark >= status.state_head)
+    });
+    world.hub.catching_up[store] = !(trusted && caught_up);
+}
+
+fn cells_are_covered(world: &mut World, store: usize) -> Check {
+    let id = &world.store_ids[store];
+    let Some(hub) = world.hub.hub() else { return Ok(()) };
+    let mut returned = false;
+    for (item, cell) in hub.cells(id) {
+        returned |= cell.hub.returned > 0;
+        let covered = !cell.free().is_negative() || world.hub.catching_up[store];
+        must(covered, "P3", || {
+            format!(
+                "item {item} of store {store}: promised {} + returned {} - released {} > granted {}",
+                cell.hub.promised, cell.hub.returned, cell.hub.released, cell.store.granted
+            )
+        })?;
+    }
+    world.coverage.sometimes("hub: recall honoured", returned);
+    Ok(())
+}
+
+/// What shoppers hold, the hub knows: so it is within what was granted. A store that is not trusted is asked for nothing.
+fn shoppers_are_covered(world: &World, store: usize) -> Check {
+    let marks = world.hub.hub().and_then(|hub| hub.marks(&world.store_ids[store]));
+    let trusted = marks.is_some_and(|(epoch, _, _, trusted)| trusted && epoch > Epoch(0));
+    if !trusted || world.hub.unheard[store] || world.hub.catching_up[store] {
+        return Ok(());
+    }
+    for ((of, sku), held) in &world.shoppers.held {
+        if *of != store {
+            continue;
+        }
+        let known = world.promised_at_hub(store, sku).unwrap_or(0);
+        must(held.promised <= known, "P3", || {
+            format!(
+                "shoppers were promised {} of `{sku}` in store {store}, the hub knows of {known}",
+                held.promised
+            )
+        })?;
+    }
+    Ok(())
+}
+
+/// The index holds the figures of the hub's cells.
+pub fn shown_is_true(world: &World) -> Check {
+    let Some(hub) = world.hub.hub() else { return Ok(()) };
+    for id in &world.store_ids {
+        for (item, cell) in hub.cells(id) {
+            let Some(shown) = world.hub.shown.get(&(id.clone(), item)) else { continue };
+            let same = (shown.on_hand, shown.free, shown.open) == (cell.on_hand(), cell.free(), cell.open());
+            must(same, "P6", || format!("item {item} of {id} is shown as {shown:?}, its cell is {cell:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// S1: a store that grants has its whole claim on the shelf.
+pub fn after_agent_step(world: &mut World, at: usize) -> Check {
+    let machine = &world.machines[at];
+    let Some(process) = &machine.process else { return Ok(()) };
+    let mut granted = process.granted.clone();
+    let mut breach = false;
+    for sku in machine.books.on_hand.keys() {
+        let key: Sku = world.truth.sku(*sku).parse().expect("it came from the ledger");
+        let Some(cell) = process.agent.cell(&key) else { continue };
+        let before = granted.insert(*sku, cell.store.granted);
+        breach |= !cell.shortfall().is_zero();
+        let more = before.is_some_and(|before| before < cell.store.granted);
+        let on_shelf = cell.shortfall().is_zero();
+        must(!more || on_shelf, "P3", || format!("machine {at} granted `{key}` beyond its shelf: {cell:?}"))?;
+    }
+    world.coverage.sometimes("till: breach", breach);
+    if let Some(process) = &mut world.machines[at].process {
+        process.granted = granted;
+    }
+    Ok(())
+}

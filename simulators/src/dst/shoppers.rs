@@ -1,0 +1,99 @@
+//! Shoppers: they ask the hub for promises and remember what they were promised.
+
+use super::world::{Event, World};
+use cloud_hub::hub::{Input, PromiseError, Ticket};
+use std::collections::BTreeMap;
+use sync_protocol::stock::EscrowError;
+use sync_protocol::{ItemNo, Quantity};
+
+/// What shoppers hold, in thousandths, by store and sku.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Held {
+    pub promised: u64,
+    pub released: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Asked {
+    store: usize,
+    sku: String,
+    quantity: u64,
+    gives_up: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Shoppers {
+    pub held: BTreeMap<(usize, String), Held>,
+    pub asked: BTreeMap<u64, Asked>,
+}
+
+impl World {
+    pub(super) fn shopper_turn(&mut self) {
+        if self.healed {
+            return;
+        }
+        let pause = self.pause(self.plan.shopper_every);
+        self.queue.put(self.now + pause, Event::ShopperTurn);
+        let store = self.rng.index(self.store_ids.len());
+        if self.hub.unheard[store] {
+            return;
+        }
+        let gives_up = self.rng.chance(0.25) && self.may_release(store);
+        let Some((item, sku, quantity)) = self.choose(store, gives_up) else { return };
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        let id = self.store_ids[store].clone();
+        let asked = Asked { store, sku, quantity, gives_up };
+        self.shoppers.asked.insert(self.tickets, asked);
+        let quantity = Quantity::from_thousandths(i64::try_from(quantity).unwrap_or(i64::MAX));
+        self.tell_hub(if gives_up {
+            Input::Release { ticket, store: id, item, quantity }
+        } else {
+            Input::Promise { ticket, store: id, item, quantity }
+        });
+    }
+
+    /// H3: only once the store has agreed. Here: its only server is connected and knows every promise.
+    fn may_release(&self, store: usize) -> bool {
+        let machines = self.machines_of(store);
+        let [machine] = machines.as_slice() else { return false };
+        self.machines[*machine].process.as_ref().is_some_and(|process| process.agent.status().is_caught_up())
+    }
+
+    fn choose(&mut self, store: usize, gives_up: bool) -> Option<(ItemNo, String, u64)> {
+        let hub = self.hub.hub()?;
+        let cells: Vec<_> = hub.cells(&self.store_ids[store]).collect();
+        let (item, cell) = cells.get(self.rng.index(cells.len()))?;
+        let sku = self.hub.with_storage(|storage| storage.skus.get(&(store, *item)).cloned())?;
+        let held = self.shoppers.held.get(&(store, sku.clone())).copied().unwrap_or_default();
+        let outstanding = held.promised.saturating_sub(held.released);
+        if gives_up {
+            let open = u64::try_from(cell.open().thousandths()).unwrap_or(0);
+            let most = outstanding.min(open);
+            return (most > 0).then(|| (*item, sku, 1 + self.rng.below(most)));
+        }
+        let units = 1_000 * (1 + self.rng.below(3));
+        Some((*item, sku, if self.rng.chance(0.2) { 1 + self.rng.below(units) } else { units }))
+    }
+
+    pub(super) fn shopper_answered(&mut self, ticket: u64, answer: &Result<(), PromiseError>) {
+        let Some(asked) = self.shoppers.asked.remove(&ticket) else { return };
+        match answer {
+            Ok(()) => {
+                let held = self.shoppers.held.entry((asked.store, asked.sku)).or_default();
+                if asked.gives_up {
+                    held.released += asked.quantity;
+                    self.coverage.hit("shopper: promise given up");
+                } else {
+                    held.promised += asked.quantity;
+                    self.coverage.hit("shopper: promise given");
+                }
+            }
+            Err(PromiseError::NotTrusted { .. }) => self.coverage.hit("shopper: store not trusted"),
+            Err(PromiseError::Escrow(EscrowError::NotFree { .. })) => {
+                self.coverage.hit("shopper: nothing free")
+            }
+            Err(_) => {}
+        }
+    }
+}
