@@ -27,7 +27,9 @@ fn framed(body: Body) -> Frame {
 }
 
 fn greetings() -> Vec<Body> {
-    let boots = (1..=3).map(|n| BootMark { boot: Boot(n << 40), first_seq: Seq(n * 100) }).collect();
+    let mark =
+        |n: u64| BootMark { boot: Boot(n << 40), first_seq: Seq(n * 100), first_position: Position(n * 40) };
+    let boots = (1..=3).map(mark).collect();
     vec![
         Body::Hello(Hello {
             version_min: 1,

@@ -45,7 +45,7 @@ fn hello() -> Body {
     Body::Hello(Hello {
         version_min: 1,
         version_max: 1,
-        boots: vec![BootMark { boot: Boot(7), first_seq: Seq(1) }],
+        boots: vec![BootMark { boot: Boot(7), first_seq: Seq(1), first_position: Position(1) }],
         state_head: Seq(1_000),
         history_head: Position(1_000),
         state_acked: Seq(0),

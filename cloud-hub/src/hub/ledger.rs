@@ -346,6 +346,7 @@ impl StoreLedger {
     /// Grants an epoch to `boot`: the figures go back to the last cut, promises stay. `named` are the items storage has.
     pub(super) fn grant(&mut self, epoch: Epoch, boot: sync_protocol::Boot, named: &BTreeSet<ItemNo>) {
         self.forget_nameless(named);
+        self.cover_uses();
         for (item, at_cut) in std::mem::take(&mut self.at_cut) {
             let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { continue };
             self.up.remove(&StoreStock { item, half: stored.cell.store });
@@ -391,6 +392,20 @@ impl StoreLedger {
         for item in std::mem::take(&mut self.untold) {
             if self.cell(item).is_some_and(|stored| stored.cell.hub.promised == 0) {
                 self.forget_cell(item);
+            }
+        }
+    }
+
+    /// What the hub has used of its rights had been granted, also where a restored hub has forgotten that.
+    fn cover_uses(&mut self) {
+        for (item, stored) in (1u32..).map(ItemNo).zip(&mut self.cells) {
+            let Some(stored) = stored else { continue };
+            let before = stored.cell.store;
+            stored.cell.cover_uses();
+            if stored.cell.store != before {
+                self.up.remove(&StoreStock { item, half: before });
+                self.up.add(&StoreStock { item, half: stored.cell.store });
+                self.changed.cells.insert(item);
             }
         }
     }

@@ -3,7 +3,10 @@
 use super::*;
 use crate::storage::sqlite::Sqlite;
 use headquarters::{Caller, Headquarters, MILK, SALT, said, units};
-use sync_protocol::frame::{Body, DownBatch, Handover, Marks};
+use sync_protocol::frame::{
+    Ack, Direction, DownBatch, Frame, Handover, Heartbeat, Hello, HistoryBatch, Offer, Resend, StateBatch,
+    VERSION_MAX, Welcome,
+};
 use sync_protocol::limits::FRAME_BYTES_MAX;
 use sync_protocol::record::{
     CursorRecord, HistoryDocument, HistoryLine, HubStock, Kind, KnownDocument, StoreStock, Unreadable,

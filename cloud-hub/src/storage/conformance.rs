@@ -90,8 +90,8 @@ fn the_ends_of_every_range_read_back(mut storage: Box<dyn Storage>, reopen: Reop
         facts: Some(StoreFacts {
             epoch: Epoch(u32::MAX),
             boots: vec![
-                BootMark { boot: Boot(u64::MAX), first_seq: Seq(end) },
-                BootMark { boot: Boot(0), first_seq: Seq(0) },
+                BootMark { boot: Boot(u64::MAX), first_seq: Seq(end), first_position: Position(end) },
+                BootMark { boot: Boot(0), first_seq: Seq(0), first_position: Position(0) },
             ],
             boot_head: Seq(end),
             granted_to: Some(Boot(u64::MAX)),
@@ -309,8 +309,8 @@ fn full_changes() -> StoreChanges {
         facts: Some(StoreFacts {
             epoch: EPOCH,
             boots: vec![
-                BootMark { boot: Boot(5), first_seq: Seq(1) },
-                BootMark { boot: Boot(6), first_seq: Seq(40) },
+                BootMark { boot: Boot(5), first_seq: Seq(1), first_position: Position(1) },
+                BootMark { boot: Boot(6), first_seq: Seq(40), first_position: Position(40) },
             ],
             boot_head: Seq(80),
             granted_to: None,

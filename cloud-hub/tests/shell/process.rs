@@ -117,7 +117,7 @@ fn hello_of(store: &str) -> Vec<u8> {
     let hello = Hello {
         version_min: VERSION_MIN,
         version_max: VERSION_MAX,
-        boots: vec![BootMark { boot: Boot(7), first_seq: Seq(1) }],
+        boots: vec![BootMark { boot: Boot(7), first_seq: Seq(1), first_position: Position(1) }],
         state_head: Seq(0),
         history_head: Position(0),
         state_acked: Seq(0),

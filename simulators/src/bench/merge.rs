@@ -101,7 +101,7 @@ fn hello() -> Hello {
     Hello {
         version_min: frame::VERSION_MIN,
         version_max: frame::VERSION_MAX,
-        boots: vec![BootMark { boot: BOOT, first_seq: Seq(1) }],
+        boots: vec![BootMark { boot: BOOT, first_seq: Seq(1), first_position: Position(1) }],
         state_head: Seq(1),
         history_head: Position(0),
         state_acked: Seq(0),

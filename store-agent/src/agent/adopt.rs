@@ -71,8 +71,9 @@ pub(super) fn adopt(
         ledger::save_known_documents(db, &part.known)?;
     }
     ledger::forget_boots(db)?;
-    ledger::add_boot(db, BootMark { boot: mind.boot, first_seq: Seq(1) })?;
     mind.next_position = mind.next_position.max(first.next_position);
+    let mark = BootMark { boot: mind.boot, first_seq: Seq(1), first_position: mind.next_position };
+    ledger::add_boot(db, mark)?;
     copy_foreign_documents(db, mind, &foreign, granted)?;
     let next_item = items.values().map(|record| record.item).max().unwrap_or_default().next();
     ledger::save_agent_row(
@@ -131,11 +132,8 @@ fn keep_hub_halves(
     ledger::each_stock(db, Epoch(0), |row| {
         let Some(item) = numbers.get(&row.item) else { return };
         let cell = cells.entry(*item).or_insert_with(|| empty(granted));
-        if cell.hub.join(&row.cell.hub) {
-            // Whatever it was that the hub used, it had been granted.
-            let used = (cell.hub.promised + cell.hub.returned).saturating_sub(cell.hub.released);
-            cell.store.granted = cell.store.granted.max(used);
-        }
+        cell.hub.join(&row.cell.hub);
+        cell.cover_uses();
     })
 }
 

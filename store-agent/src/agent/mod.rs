@@ -165,8 +165,10 @@ impl Agent {
         if let Some(row) = ledger::agent_row(&begin)?.filter(|row| row.store != settings.store.as_str()) {
             return Err(OpenError::OtherStore { found: row.store, expected: settings.store.to_string() });
         }
-        let first_seq = ledger::agent_row(&begin)?.map_or(Seq(0), |row| row.change_seq).next();
-        ledger::add_boot(&begin, BootMark { boot, first_seq })?;
+        let row = ledger::agent_row(&begin)?;
+        let first_seq = row.as_ref().map_or(Seq(0), |row| row.change_seq).next();
+        let first_position = row.map_or(Position(1), |row| row.next_position);
+        ledger::add_boot(&begin, BootMark { boot, first_seq, first_position })?;
         let mind = Mind::load(&begin, &settings.store, boot)?;
         let row_on_disk = mind.row();
         ledger::save_agent_row(&begin, &row_on_disk)?;

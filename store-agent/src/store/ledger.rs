@@ -91,9 +91,13 @@ pub fn set_stopped_cleanly(db: &Connection) -> Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn boots(db: &Connection) -> Result<Vec<BootMark>> {
-    let mut statement = db.prepare("SELECT boot, first_seq FROM boot ORDER BY ordinal")?;
+    let mut statement = db.prepare("SELECT boot, first_seq, first_position FROM boot ORDER BY ordinal")?;
     let rows = statement.query_map([], |row| {
-        Ok(BootMark { boot: Boot(unsigned(row, 0)?), first_seq: Seq(unsigned(row, 1)?) })
+        Ok(BootMark {
+            boot: Boot(unsigned(row, 0)?),
+            first_seq: Seq(unsigned(row, 1)?),
+            first_position: Position(unsigned(row, 2)?),
+        })
     })?;
     rows.collect()
 }
@@ -101,8 +105,8 @@ pub fn boots(db: &Connection) -> Result<Vec<BootMark>> {
 /// # Errors
 /// SQLite's.
 pub fn add_boot(db: &Connection, mark: BootMark) -> Result<()> {
-    let sql = "INSERT INTO boot (boot, first_seq) VALUES (?1, ?2)";
-    db.execute(sql, params![signed(mark.boot.0), signed(mark.first_seq.0)])?;
+    let sql = "INSERT INTO boot (boot, first_seq, first_position) VALUES (?1, ?2, ?3)";
+    db.execute(sql, params![signed(mark.boot.0), signed(mark.first_seq.0), signed(mark.first_position.0)])?;
     let keep = i64::try_from(sync_protocol::limits::BOOTS_MAX).unwrap_or(i64::MAX);
     db.execute("DELETE FROM boot WHERE ordinal <= (SELECT max(ordinal) FROM boot) - ?1", [keep]).map(drop)
 }

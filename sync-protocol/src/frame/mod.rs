@@ -161,11 +161,12 @@ impl Body {
     }
 }
 
-/// One start of an agent in its epoch and the first `change_seq` it gave out.
+/// One start of an agent in its epoch, and the first `change_seq` and ledger position it gave out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BootMark {
     pub boot: Boot,
     pub first_seq: Seq,
+    pub first_position: Position,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -510,6 +511,7 @@ fn write_hello(out: &mut Writer, hello: &Hello) {
     for mark in boots {
         out.varint(mark.boot.0);
         out.varint(mark.first_seq.0);
+        out.varint(mark.first_position.0);
     }
     out.varint(hello.state_head.0);
     out.varint(hello.history_head.0);
@@ -527,8 +529,11 @@ fn read_hello(reader: &mut Reader<'_>) -> Result<Hello, DecodeError> {
     let count = reader.count("boots", BOOTS_MAX)?;
     let mut boots = Vec::with_capacity(count);
     for _ in 0..count {
-        boots
-            .push(BootMark { boot: Boot(reader.varint("boot")?), first_seq: Seq(reader.mark("first seq")?) });
+        boots.push(BootMark {
+            boot: Boot(reader.varint("boot")?),
+            first_seq: Seq(reader.mark("first seq")?),
+            first_position: Position(reader.mark("first position")?),
+        });
     }
     Ok(Hello {
         version_min,

@@ -182,7 +182,8 @@ fn a_text_is_clipped_between_characters() {
 
 #[test]
 fn a_hello_keeps_the_newest_boots() {
-    let boots: Vec<BootMark> = (0..100).map(|n| BootMark { boot: Boot(n), first_seq: Seq(n) }).collect();
+    let mark = |n| BootMark { boot: Boot(n), first_seq: Seq(n), first_position: Position(n) };
+    let boots: Vec<BootMark> = (0..100).map(mark).collect();
     let hello = Hello { boots: boots.clone(), ..arbitrary::plain_hello() };
     let Body::Hello(read) = decode(&encode(&framed(Body::Hello(hello)))).unwrap().body else {
         panic!("a hello was sent")

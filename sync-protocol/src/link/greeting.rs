@@ -131,10 +131,13 @@ fn line_of(memory: &Memory, boot: Boot, hello: &Hello) -> Line {
     let Some(at) = hello.boots.iter().position(|mark| mark.boot == known) else {
         return Line::Other;
     };
-    // Under that boot the caller's history ends where its next boot began, or at its head.
-    let end = hello.boots.get(at + 1).map_or(hello.state_head.0, |next| next.first_seq.0.saturating_sub(1));
+    // What the caller did under that boot ends where its next boot began, or at its heads.
+    let (end, last_position) = match hello.boots.get(at + 1) {
+        Some(next) => (next.first_seq.0.saturating_sub(1), next.first_position.0.saturating_sub(1)),
+        None => (hello.state_head.0, hello.history_head.0),
+    };
     let itself = boot == known || hello.boots.last().map(|mark| mark.boot) == Some(boot);
-    if memory.boot_head.0 > end || memory.history_mark > hello.history_head {
+    if memory.boot_head.0 > end || memory.history_mark.0 > last_position {
         Line::Behind
     } else if itself {
         Line::Same
@@ -165,7 +168,12 @@ mod tests {
     }
 
     fn marks(boots: &[(u64, u64)]) -> Vec<BootMark> {
-        boots.iter().map(|(boot, first)| BootMark { boot: Boot(*boot), first_seq: Seq(*first) }).collect()
+        let mark = |&(boot, first): &(u64, u64)| BootMark {
+            boot: Boot(boot),
+            first_seq: Seq(first),
+            first_position: Position(first),
+        };
+        boots.iter().map(mark).collect()
     }
 
     fn memory(epoch: u32, boots: &[(u64, u64)], boot_head: u64) -> Memory {
@@ -207,6 +215,15 @@ mod tests {
         let memory = memory(1, &[(1, 1)], 50);
         let restored = hello(&[(1, 1), (2, 31)], 31);
         assert_eq!(judge(&memory, Epoch(1), Boot(2), &restored), fenced(2, Fence::RolledBack));
+        let sold_on = hello(&[(1, 1), (2, 31)], 500);
+        assert_eq!(judge(&memory, Epoch(1), Boot(2), &sold_on), fenced(2, Fence::RolledBack));
+    }
+
+    /// History had overtaken state: by its `change_seq` alone the backup fitted, and the hub took the new line's documents for
+    /// those it had.
+    #[test]
+    fn a_restored_backup_is_noticed_by_its_ledger_alone() {
+        let memory = Memory { history_mark: Position(40), ..memory(1, &[(1, 1)], 30) };
         let sold_on = hello(&[(1, 1), (2, 31)], 500);
         assert_eq!(judge(&memory, Epoch(1), Boot(2), &sold_on), fenced(2, Fence::RolledBack));
     }

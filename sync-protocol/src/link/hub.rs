@@ -87,7 +87,13 @@ impl HubLink {
                 }
                 Some(Seq(upto))
             }
-            Acked::Stale => None,
+            Acked::Stale => {
+                // Several that do not move mean that a batch was lost: the sender has gone back and has something to send again.
+                if self.down.next_base(head.0).is_some() {
+                    self.changed(true, now);
+                }
+                None
+            }
         }
     }
 

@@ -100,6 +100,14 @@ impl Cell {
         Settled { granted: Quantity::ZERO, recalled }
     }
 
+    /// For a half that starts over from an older copy: what the hub has promised or returned by the halves at hand had been
+    /// granted once, so `granted` covers it.
+    pub fn cover_uses(&mut self) {
+        let used = term(self.hub.promised) + term(self.hub.returned) - term(self.hub.released);
+        let used = used.clamp(0, TOTAL_MAX.cast_signed());
+        self.store.granted = self.store.granted.max(used.unsigned_abs());
+    }
+
     /// S3: `q` of an order goes to its customer. The goods leave the shelf by a movement of their own
     /// ([`move_stock`](Self::move_stock)), in the same transaction.
     ///

@@ -82,7 +82,11 @@ fn a_fenced_frame_is_dropped_whole() {
     caller.reports(&mut hq, vec![caller.stock(MILK, 10, 0, 5)]);
     let before = (hq.cell("S0001", MILK), hq.marks("S0001"));
     let other_boot = Caller {
-        boots: vec![sync_protocol::frame::BootMark { boot: Boot(9), first_seq: Seq(1) }],
+        boots: vec![sync_protocol::frame::BootMark {
+            boot: Boot(9),
+            first_seq: Seq(1),
+            first_position: Position(1),
+        }],
         ..caller.clone()
     };
     let (older, newer) =

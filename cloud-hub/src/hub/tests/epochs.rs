@@ -7,6 +7,7 @@ fn boots(marks: &[(u64, u64)]) -> Vec<sync_protocol::frame::BootMark> {
     let mark = |&(boot, first): &(u64, u64)| sync_protocol::frame::BootMark {
         boot: Boot(boot),
         first_seq: Seq(first),
+        first_position: Position(first),
     };
     marks.iter().map(mark).collect()
 }

@@ -253,7 +253,7 @@ impl Caller {
             link: hq.new_link(),
             store: id(store),
             epoch: Epoch(0),
-            boots: vec![BootMark { boot: Boot(boot), first_seq: Seq(1) }],
+            boots: vec![BootMark { boot: Boot(boot), first_seq: Seq(1), first_position: Position(1) }],
             head: Seq(0),
             position: Position(0),
             down_mark: Seq(0),
@@ -326,7 +326,7 @@ impl Caller {
     pub(super) fn adopt(&mut self, hq: &mut Headquarters) -> Vec<Handover> {
         let parts = self.handed_over(hq);
         self.epoch = parts[0].granted;
-        self.boots = vec![BootMark { boot: self.boot(), first_seq: Seq(1) }];
+        self.boots = vec![BootMark { boot: self.boot(), first_seq: Seq(1), first_position: Position(1) }];
         (self.head, self.position, self.state_acked) = (Seq(0), Position(0), Seq(0));
         self.down_mark = parts[0].down_head;
         self.welcome(hq);

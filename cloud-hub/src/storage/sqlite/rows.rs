@@ -78,17 +78,21 @@ pub(super) fn save_facts(db: &Connection, store: StoreKey, facts: &StoreFacts) -
 }
 
 fn boots_to(boots: &[BootMark]) -> Vec<u8> {
-    boots
-        .iter()
-        .flat_map(|mark| [mark.boot.0.to_le_bytes(), mark.first_seq.0.to_le_bytes()].concat())
-        .collect()
+    let numbers = |mark: &BootMark| [mark.boot.0, mark.first_seq.0, mark.first_position.0];
+    boots.iter().flat_map(numbers).flat_map(u64::to_le_bytes).collect()
 }
 
 fn boots_from(bytes: &[u8]) -> Vec<BootMark> {
-    let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
-    bytes
-        .chunks_exact(16)
-        .map(|mark| BootMark { boot: Boot(number(&mark[..8])), first_seq: Seq(number(&mark[8..])) })
+    let (numbers, _) = bytes.as_chunks::<8>();
+    let (marks, _) = numbers.as_chunks::<3>();
+    let number = |bytes: [u8; 8]| u64::from_le_bytes(bytes);
+    marks
+        .iter()
+        .map(|[boot, seq, position]| BootMark {
+            boot: Boot(number(*boot)),
+            first_seq: Seq(number(*seq)),
+            first_position: Position(number(*position)),
+        })
         .collect()
 }
 

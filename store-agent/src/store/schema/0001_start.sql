@@ -16,12 +16,13 @@ CREATE TABLE agent (
     stopped_cleanly INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
--- Every start of this agent in the current epoch: a random number and the first change_seq given out under it.
+-- Every start of this agent in the current epoch: a random number, and the first change_seq and ledger position given out under it.
 -- `boot` is an unsigned 64-bit number stored as the signed one with the same bits.
 CREATE TABLE boot (
-    ordinal   INTEGER PRIMARY KEY AUTOINCREMENT,
-    boot      INTEGER NOT NULL,
-    first_seq INTEGER NOT NULL
+    ordinal        INTEGER PRIMARY KEY AUTOINCREMENT,
+    boot           INTEGER NOT NULL,
+    first_seq      INTEGER NOT NULL,
+    first_position INTEGER NOT NULL
 ) STRICT;
 
 -- Items, by the store's own number. `unnamed` items were first seen at a till; nobody has named them yet.

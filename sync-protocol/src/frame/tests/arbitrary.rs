@@ -90,7 +90,7 @@ pub(super) fn plain_hello() -> Hello {
     Hello {
         version_min: VERSION_MIN,
         version_max: VERSION_MAX,
-        boots: vec![BootMark { boot: Boot(1), first_seq: Seq(1) }],
+        boots: vec![BootMark { boot: Boot(1), first_seq: Seq(1), first_position: Position(1) }],
         state_head: Seq(5),
         history_head: Position(5),
         state_acked: Seq(0),
@@ -104,7 +104,11 @@ pub(super) fn plain_hello() -> Hello {
 
 fn hello() -> impl Strategy<Value = Hello> {
     let boots = vec(
-        (any::<u64>(), mark()).prop_map(|(boot, seq)| BootMark { boot: Boot(boot), first_seq: Seq(seq) }),
+        (any::<u64>(), mark(), mark()).prop_map(|(boot, seq, position)| BootMark {
+            boot: Boot(boot),
+            first_seq: Seq(seq),
+            first_position: Position(position),
+        }),
         0..=BOOTS_MAX,
     );
     let marks = [mark(), mark(), mark(), mark(), mark()];

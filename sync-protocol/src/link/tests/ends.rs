@@ -63,7 +63,7 @@ impl Store {
             heard_at: Ticks(0),
             adopted: Vec::new(),
             ledger: Vec::new(),
-            boots: vec![BootMark { boot, first_seq: Seq(1) }],
+            boots: vec![BootMark { boot, first_seq: Seq(1), first_position: Position(1) }],
             sold: BTreeMap::new(),
             head: Seq(0),
             halves: BTreeMap::new(),
@@ -77,7 +77,8 @@ impl Store {
     /// The process starts again on the same disk.
     pub(super) fn restart(&mut self, boot: Boot, timing: Timing) {
         self.link = StoreLink::new(store_id(), self.epoch, boot, timing);
-        self.boots.push(BootMark { boot, first_seq: self.head.next() });
+        let first_position = Position(self.ledger.last().map_or(1, |document| document.first_position.0 + 1));
+        self.boots.push(BootMark { boot, first_seq: self.head.next(), first_position });
     }
 
     pub(super) fn boot(&self) -> Boot {
@@ -178,7 +179,7 @@ impl Store {
         self.adopted.push(parts.len());
         self.epoch = parts[0].granted;
         self.down_mark = parts[0].down_head;
-        self.boots = vec![BootMark { boot: self.boot(), first_seq: Seq(1) }];
+        self.boots = vec![BootMark { boot: self.boot(), first_seq: Seq(1), first_position: Position(1) }];
         self.forgotten = self.ledger.len();
         self.state_acked = Seq(0);
         self.link.adopted(self.epoch, now);
@@ -328,7 +329,8 @@ impl Hub {
 
     /// The agent's next hello is answered with a hand-over.
     pub(super) fn grant_next_epoch(&mut self) {
-        self.memory.boots = vec![BootMark { boot: Boot(u64::MAX), first_seq: Seq(1) }];
+        self.memory.boots =
+            vec![BootMark { boot: Boot(u64::MAX), first_seq: Seq(1), first_position: Position(1) }];
     }
 
     /// Its database is gone; its operator gives it a new life.

@@ -7,7 +7,7 @@ CREATE TABLE hub (
 ) STRICT;
 
 -- The stores. The first six columns are what people say of a store; the rest is where its sync stands.
--- `boots` is the chain of starts of the agent last welcomed, 16 bytes each. `cut_epoch` and `cut_position` name the last consistent
+-- `boots` is the chain of starts of the agent last welcomed, 24 bytes each. `cut_epoch` and `cut_position` name the last consistent
 -- cut: everything up to there is in the figures, nothing beyond, and `at_cut` holds what has moved since. `trusted` is 0 after a
 -- restore of this database until the store has told what it knows of the hub's promises; `heard_life` is the life in which an agent of
 -- the store was last welcomed or granted an epoch.
