@@ -200,10 +200,6 @@ impl Hub {
         fence: Fence,
     ) {
         let Some(ledger) = self.stores.get_mut(store) else { return };
-        let named = match self.storage.items(ledger.key) {
-            Ok(items) => items.iter().map(|item| item.item).collect(),
-            Err(error) => return self.unavailable(link, store, epoch, boot, &error),
-        };
         if fence == Fence::FirstContact {
             tracing::info!(%store, epoch = %granted, "first contact with a store");
         } else {
@@ -212,7 +208,7 @@ impl Hub {
         *self.counters.granted.entry(fence.name()).or_default() += 1;
         // Where the hub was restored, the store stays untrusted: the new incarnation keeps what its disk knows of the hub's halves
         // and offers it.
-        ledger.grant(granted, boot, &named);
+        ledger.grant(granted, boot);
         ledger.facts.heard_life = self.facts.life;
         self.handovers_due.push((link, store.clone(), epoch, boot));
     }
@@ -292,8 +288,12 @@ impl Hub {
                 ledger.take_item(record, None);
             }
         }
-        self.counters.documents += batch.documents.len() as u64;
-        ledger.history_taken(batch.base, batch.upto, bytes);
+        // A document is worth nothing to a new incarnation while nobody can say what it is about: it waits for the state.
+        let mut items = batch.documents.iter().flat_map(|document| &document.lines).map(|line| line.item);
+        if ledger.is_complete() || items.all(|item| ledger.is_named(item)) {
+            self.counters.documents += batch.documents.len() as u64;
+            ledger.history_taken(batch.base, batch.upto, bytes);
+        }
         let mark = ledger.facts.history_mark;
         self.quarantine_all(store, &batch.unreadable, now.wall);
         self.acknowledge(link, epoch, boot, Marks { state: None, history: Some(mark) });

@@ -34,6 +34,8 @@ pub(super) struct StoreLedger {
     pub(super) up: Digest,
     pub(super) down: Digest,
     down_pending: BTreeMap<Seq, ItemNo>,
+    /// Whether item `n` has a record, at `n − 1`.
+    named: Vec<bool>,
     /// Cells whose store half is of an earlier epoch: the store has not told them in its own yet.
     untold: BTreeSet<ItemNo>,
     /// The newest batch or heartbeat that said "this is all": its head and ledger position.
@@ -73,11 +75,15 @@ impl StoreLedger {
             up: Digest::default(),
             down: Digest::default(),
             down_pending: BTreeMap::new(),
+            named: Vec::new(),
             untold: BTreeSet::new(),
             complete_at: None,
             changed: Changed::default(),
         };
-        items.iter().for_each(|item| ledger.up.add(item));
+        for record in items {
+            ledger.up.add(record);
+            ledger.name(record.item);
+        }
         for (source, cursor) in &ledger.cursors {
             ledger.up.add(&CursorRecord { source: source.clone(), value: cursor.value.clone() });
         }
@@ -241,6 +247,19 @@ impl StoreLedger {
         }
     }
 
+    fn name(&mut self, item: ItemNo) {
+        let at = index(item);
+        if self.named.len() <= at {
+            self.named.resize(at + 1, false);
+        }
+        self.named[at] = true;
+    }
+
+    /// Whether the hub has a record of this item.
+    pub(super) fn is_named(&self, item: ItemNo) -> bool {
+        self.named.get(index(item)).copied().unwrap_or(false)
+    }
+
     /// Takes an item record; `before` is the one storage has.
     pub(super) fn take_item(&mut self, record: ItemRecord, before: Option<&ItemRecord>) {
         let before = self.changed.items.get(&record.item).or(before);
@@ -252,6 +271,7 @@ impl StoreLedger {
         }
         self.up.add(&record);
         let item = record.item;
+        self.name(item);
         self.changed.items.insert(item, record);
         if self.cell(item).is_some() {
             self.touch(item);
@@ -343,9 +363,9 @@ impl StoreLedger {
 
     // Epochs.
 
-    /// Grants an epoch to `boot`: the figures go back to the last cut, promises stay. `named` are the items storage has.
-    pub(super) fn grant(&mut self, epoch: Epoch, boot: sync_protocol::Boot, named: &BTreeSet<ItemNo>) {
-        self.forget_nameless(named);
+    /// Grants an epoch to `boot`: the figures go back to the last cut, promises stay.
+    pub(super) fn grant(&mut self, epoch: Epoch, boot: sync_protocol::Boot) {
+        self.forget_nameless();
         self.cover_uses();
         for (item, at_cut) in std::mem::take(&mut self.at_cut) {
             let Some(stored) = self.cells.get_mut(index(item)).and_then(Option::as_mut) else { continue };
@@ -371,11 +391,10 @@ impl StoreLedger {
 
     /// A cell can be here before its item, whose record was still on its way. With the incarnation that sent it the number loses its
     /// meaning, and the next one may give it to another item.
-    fn forget_nameless(&mut self, named: &BTreeSet<ItemNo>) {
-        let is_named = |item: &ItemNo| named.contains(item) || self.changed.items.contains_key(item);
+    fn forget_nameless(&mut self) {
         let nameless: Vec<ItemNo> = self
             .cells()
-            .filter(|(item, stored)| !is_named(item) && stored.cell.hub.promised == 0)
+            .filter(|(item, stored)| !self.is_named(*item) && stored.cell.hub.promised == 0)
             .map(|(item, _)| item)
             .collect();
         nameless.into_iter().for_each(|item| self.forget_cell(item));

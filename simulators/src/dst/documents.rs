@@ -108,7 +108,7 @@ pub fn entry(item: usize, edition: u64) -> ItemEntry {
     ItemEntry {
         sku: sku(item),
         gtins: gtin(item).into_iter().collect(),
-        name: format!("Item {item}, edition {edition}"),
+        name: format!("Item {item}, edition {edition}, {}", "with a long name that takes room ".repeat(5)),
         unit: if item % 5 == 4 { "kg" } else { "each" }.to_owned(),
     }
 }

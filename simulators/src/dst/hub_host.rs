@@ -206,7 +206,7 @@ pub struct HubHost {
     pub clock_ahead: i64,
     timer: u64,
     /// What the index would show.
-    pub shown: BTreeMap<(StoreId, ItemNo), Figures>,
+    pub shown: Vec<BTreeMap<ItemNo, Figures>>,
     /// Stores whose state is behind what the hub once had, and that have not caught up since.
     pub catching_up: Vec<bool>,
     /// Restored without being told: shoppers wait for a store until it has been heard.
@@ -227,7 +227,7 @@ impl HubHost {
             crash: None,
             clock_ahead: 0,
             timer: 0,
-            shown: BTreeMap::new(),
+            shown: vec![BTreeMap::new(); stores.len()],
             catching_up: vec![false; stores.len()],
             unheard: vec![false; stores.len()],
             restores: 0,
@@ -265,7 +265,7 @@ impl World {
         let settings = Settings { timing: self.plan.timing, fresh_life: self.rng.next_u64() | 1, restored };
         let mut hub = Hub::open(Box::new(Door(Arc::clone(&self.hub.storage))), settings)
             .expect("the hub's storage can be read");
-        self.hub.shown.clear();
+        self.hub.shown.iter_mut().for_each(BTreeMap::clear);
         let mut updates = Vec::new();
         hub.each_initial_update(|of_store| updates.extend(of_store)).expect("the hub's storage can be read");
         self.hub.life += 1;
@@ -334,11 +334,9 @@ impl World {
         let only_ticks = inputs.iter().all(|input| matches!(input, Input::Tick));
         let now = self.hub_now();
         self.note_hub_inputs(&inputs);
-        let marks: Vec<_> = inputs.iter().filter_map(|input| self.gap_in(input)).collect();
         let Some(process) = &mut self.hub.process else { return Ok(()) };
         let outputs = process.hub.drain(inputs, now);
         let updates = process.hub.take_updates();
-        self.coverage.sometimes("hub: gap joined", !marks.is_empty());
         self.note_hub_outputs(&outputs);
         self.show(updates);
         self.take_in_commits()?;
@@ -359,13 +357,22 @@ impl World {
         Ok(())
     }
 
-    /// A state batch that begins above what the hub has.
-    fn gap_in(&self, input: &Input) -> Option<()> {
-        let Input::Frame { bytes, .. } = input else { return None };
-        let frame = frame::decode(bytes).ok()?;
-        let Body::State(batch) = &frame.body else { return None };
-        let (epoch, mark, _, _) = self.hub.hub()?.marks(&frame.store)?;
-        (frame.epoch == epoch && batch.base > mark).then_some(())
+    /// Rare things that show in what the hub is about to take.
+    fn note_taken(&mut self, bytes: &[u8]) {
+        let Ok(frame) = frame::decode(bytes) else { return };
+        let Some((epoch, mark, ..)) = self.hub.hub().and_then(|hub| hub.marks(&frame.store)) else { return };
+        match &frame.body {
+            Body::State(batch) => {
+                self.coverage.sometimes("hub: gap joined", frame.epoch == epoch && batch.base > mark);
+            }
+            Body::Hello(_) => {
+                self.coverage
+                    .sometimes("hub: joined a store that lives in a later epoch", frame.epoch > epoch);
+            }
+            Body::Offer(offer) => self.coverage.sometimes("hub: offer joined", !offer.halves.is_empty()),
+            Body::Resend(_) => self.coverage.hit("digest: the hub sent records again"),
+            _ => {}
+        }
     }
 
     fn note_hub_inputs(&mut self, inputs: &[Input]) {
@@ -373,6 +380,7 @@ impl World {
             match input {
                 Input::Frame { link, bytes } => {
                     self.trace.frame(self.now, format_args!("hub takes on {}", link.0), bytes);
+                    self.note_taken(bytes);
                 }
                 other => self.trace.note(self.now, format_args!("hub takes {other:?}")),
             }
@@ -435,9 +443,9 @@ impl World {
 
     fn show(&mut self, updates: Vec<Update>) {
         for update in updates {
-            if let Update::Cell { store, item, figures, .. } = update {
-                self.hub.shown.insert((store, item), figures);
-            }
+            let Update::Cell { store, item, figures, .. } = update else { continue };
+            let Some(at) = self.store_ids.iter().position(|id| *id == store) else { continue };
+            self.hub.shown[at].insert(item, figures);
         }
     }
 

@@ -240,10 +240,13 @@ impl World {
             .then(|| self.machines[at].image().disk);
         let now = self.machine_now(at);
         let Some(process) = &mut self.machines[at].process else { return Ok(()) };
-        let failed = process.agent.status().failed_commits;
+        let before_step = process.agent.status();
         let outputs = process.agent.drain(inputs, now);
-        let failed = process.agent.status().failed_commits > failed;
-        self.coverage.sometimes("agent: a commit failed", failed);
+        let after = process.agent.status();
+        self.coverage.sometimes("agent: a commit failed", after.failed_commits > before_step.failed_commits);
+        let mismatch = after.digest_mismatches > before_step.digest_mismatches;
+        let sent_again = mismatch && after.state_head > before_step.state_head;
+        self.coverage.sometimes("digest: the agent sent records again", sent_again);
         self.note_agent_outputs(at, &outputs);
         checkers::spin::agent(self, at, only_ticks && outputs.is_empty())?;
         checkers::ledger::after_agent_step(self, at, &asked, &outputs)?;

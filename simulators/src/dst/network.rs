@@ -9,6 +9,7 @@ use super::world::{Event, World};
 use crate::rng::Rng;
 use std::collections::BTreeMap;
 use sync_protocol::frame::{self, Stream};
+use sync_protocol::link::store::LinkState;
 
 /// How long a dead line may go unnoticed, in milliseconds.
 const UNNOTICED_MAX: u64 = 30_000;
@@ -184,6 +185,10 @@ impl World {
     pub(super) fn break_link(&mut self, id: u64) {
         let Some(link) = self.network.links.get_mut(&id).filter(|link| !link.broken) else { return };
         link.broken = true;
+        let machine = link.machine;
+        let process = self.machines[machine].process.as_ref();
+        let adopting = process.is_some_and(|process| process.agent.status().link == LinkState::Adopting);
+        self.coverage.sometimes("agent: hand-over cut short", adopting);
         let unnoticed = if self.healed { 100 } else { UNNOTICED_MAX };
         let (hub, agent) = (self.network.rng.below(unnoticed), self.network.rng.below(unnoticed));
         self.queue.put(self.now + hub, Event::DownAtHub { link: id });

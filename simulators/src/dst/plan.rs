@@ -8,6 +8,9 @@ use sync_protocol::Quantity;
 use sync_protocol::link::Timing;
 use sync_protocol::stock::ReservePolicy;
 
+/// So many that a hand-over has more than one part.
+const MANY_ITEMS: usize = 1_400;
+
 /// Everything that is fixed for one run.
 #[derive(Debug)]
 pub struct Plan {
@@ -35,7 +38,7 @@ impl Plan {
         Plan {
             carriages: (0..stores).map(|_| carriage(rng, &faults)).collect(),
             journals: rng.chance(0.6),
-            items: if rng.chance(0.04) { 700 } else { 2 + rng.index(9) },
+            items: if rng.chance(0.02) { MANY_ITEMS } else { 2 + rng.index(9) },
             tills: 1 + rng.index(3),
             till_every: pick(rng, &[400, 1_500, 6_000]),
             shopper_every: pick(rng, &[700, 3_000, 20_000]),

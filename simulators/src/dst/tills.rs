@@ -5,6 +5,7 @@ use super::documents::{self, Origin};
 use super::truth::{self, DocNo};
 use super::world::{Event, World};
 use store_agent::agent::{Answer, Document, Input, RecordError, Recorded, Ticket};
+use sync_protocol::link::store::LinkState;
 use sync_protocol::{Position, SourceId};
 
 /// After how long without an answer a till sends again, in milliseconds.
@@ -106,7 +107,7 @@ impl World {
         let Some(process) = &self.machines[machine].process else { return };
         self.coverage.sometimes(
             "agent: hand-over while tills report",
-            process.agent.status().link.name() == "adopting",
+            process.agent.status().link == LinkState::Adopting,
         );
         let documents = self.tills[at].pending.clone();
         let bodies = documents.iter().map(|no| self.body(*no)).collect();

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use store_agent::agent::Document;
 use sync_protocol::record::{Kind, document_key};
-use sync_protocol::{Epoch, Position, SourceId};
+use sync_protocol::{Epoch, ItemNo, Position, Sku, SourceId};
 
 /// Names a document, in the order they came into the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,7 +35,7 @@ pub struct Reported {
 pub struct Truth {
     pub documents: Vec<Reported>,
     by_key: Vec<BTreeMap<[u8; 16], DocNo>>,
-    skus: Vec<String>,
+    skus: Vec<Sku>,
     by_sku: BTreeMap<String, SkuNo>,
     /// What the hub's history holds on disk, by store.
     pub at_hub: Vec<HubHistory>,
@@ -78,13 +78,13 @@ impl Truth {
             return *no;
         }
         let no = SkuNo(self.skus.len());
-        self.skus.push(sku.to_owned());
+        self.skus.push(sku.parse().expect("skus come from agent or hub, which parsed them"));
         self.by_sku.insert(sku.to_owned(), no);
         no
     }
 
     #[must_use]
-    pub fn sku(&self, no: SkuNo) -> &str {
+    pub fn sku(&self, no: SkuNo) -> &Sku {
         &self.skus[no.0]
     }
 
@@ -112,7 +112,7 @@ impl Truth {
         let mut on_hand = BTreeMap::new();
         let upto = self.at_hub[store].values().filter(|(place, _)| *place <= cut);
         for (sku, effect) in upto.flat_map(|(_, effects)| effects) {
-            *on_hand.entry(self.sku(*sku)).or_default() += effect;
+            *on_hand.entry(self.sku(*sku).as_str()).or_default() += effect;
         }
         on_hand
     }
@@ -141,6 +141,8 @@ pub struct Books {
     pub known: BTreeSet<DocNo>,
     /// What on hand must be, in thousandths.
     pub on_hand: BTreeMap<SkuNo, i64>,
+    /// The store's own numbers of the items its documents are about.
+    pub numbers: BTreeMap<SkuNo, ItemNo>,
 }
 
 impl Books {
@@ -149,7 +151,8 @@ impl Books {
         self.ledger.contains_key(&no) || self.known.contains(&no)
     }
 
-    pub fn record(&mut self, no: DocNo, effects: Effects) {
+    pub fn record(&mut self, no: DocNo, Moved { effects, numbers }: Moved) {
+        self.numbers.extend(numbers);
         for (sku, effect) in &effects {
             *self.on_hand.entry(*sku).or_default() += effect;
         }
@@ -159,8 +162,9 @@ impl Books {
     /// The books of a database as it is. Each document counts once, and where the hub knows it, as the hub counted it.
     #[must_use]
     pub fn read(db: &Connection, store: usize, truth: &mut Truth) -> Books {
-        let mut books =
-            Books { ledger: ledger(db, store, truth), known: known(db, store, truth), ..Books::default() };
+        let ledger = ledger(db, store, truth);
+        let mut books = Books { ledger, known: known(db, store, truth), ..Books::default() };
+        books.numbers = numbers(db, truth);
         let of_hub = books.known.iter().filter_map(|no| truth.hub_effects(store, *no));
         let own = books.ledger.iter().filter(|(no, _)| !books.known.contains(no)).map(|(_, effects)| effects);
         for (sku, effect) in of_hub.chain(own).flatten() {
@@ -203,6 +207,13 @@ pub fn add(effects: &mut Effects, sku: SkuNo, effect: i64) {
     }
 }
 
+fn numbers(db: &Connection, truth: &mut Truth) -> BTreeMap<SkuNo, ItemNo> {
+    let mut statement = db.prepare_cached("SELECT sku, item FROM item").expect("the schema has this table");
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)));
+    let rows = rows.expect("it can be read").map(|row| row.expect("an item has a sku and a number"));
+    rows.map(|(sku, item)| (truth.sku_no(&sku), ItemNo(item))).collect()
+}
+
 fn known(db: &Connection, store: usize, truth: &Truth) -> BTreeSet<DocNo> {
     let mut statement =
         db.prepare_cached("SELECT key FROM known_document").expect("the schema has this table");
@@ -212,21 +223,31 @@ fn known(db: &Connection, store: usize, truth: &Truth) -> BTreeSet<DocNo> {
         .collect()
 }
 
-/// What the document whose lines begin at `first` did, as the ledger has it.
+/// What a document did, and to which of the store's items.
+#[derive(Debug, Default)]
+pub struct Moved {
+    pub effects: Effects,
+    numbers: Vec<(SkuNo, ItemNo)>,
+}
+
+/// What the document at these positions did, as the ledger has it.
 #[must_use]
-pub fn effects_at(db: &Connection, positions: &[Position], truth: &mut Truth) -> Effects {
-    let sql = "SELECT i.sku, m.effect FROM movement m JOIN item i ON i.item = m.item WHERE m.position = ?1";
+pub fn moved_at(db: &Connection, positions: &[Position], truth: &mut Truth) -> Moved {
+    let sql =
+        "SELECT i.sku, i.item, m.effect FROM movement m JOIN item i ON i.item = m.item WHERE m.position = ?1";
     let mut statement = db.prepare_cached(sql).expect("the ledger's schema has these columns");
-    let mut effects = Effects::new();
+    let mut moved = Moved::default();
     for position in positions {
-        let line =
-            statement.query_row([position.0], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
-        if let Ok((sku, effect)) = line {
+        let line = statement.query_row([position.0], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, row.get::<_, i64>(2)?))
+        });
+        if let Ok((sku, item, effect)) = line {
             let sku = truth.sku_no(&sku);
-            add(&mut effects, sku, effect);
+            add(&mut moved.effects, sku, effect);
+            moved.numbers.push((sku, ItemNo(item)));
         }
     }
-    effects
+    moved
 }
 
 /// How far the agent says it has read this source.

@@ -4,7 +4,7 @@ use super::Mind;
 use super::inventory::Key;
 use crate::store::ledger;
 use rusqlite::Connection;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use sync_protocol::frame::{
     Heartbeat, Hello, HistoryBatch, StateBatch, VERSION_MAX, VERSION_MIN, measure, newest_traces,
 };
@@ -136,21 +136,40 @@ impl StoreRecords for Records<'_> {
     }
 
     fn history_batch(&mut self, base: Position) -> Result<HistoryBatch, rusqlite::Error> {
+        let records = &*self;
         let mut batch = HistoryBatch { base, upto: base, ..HistoryBatch::default() };
+        let mut items: BTreeMap<ItemNo, ItemRecord> = BTreeMap::new();
         let mut fill = Fill::default();
         let mut is_all = true;
-        ledger::documents_after(self.db, self.mind.epoch, base, |document| {
-            is_all = fill.takes(document_bytes(&document), measure::document(&document));
-            if is_all {
-                batch.upto = document.last_position();
-                batch.documents.push(document);
-            }
+        let mut unreadable = None;
+        ledger::documents_after(records.db, records.mind.epoch, base, |document| {
+            is_all = match records.unknown_items(&document, &items) {
+                Ok(unknown) => {
+                    let likely = document_bytes(&document) + unknown.iter().map(item_bytes).sum::<usize>();
+                    let at_most =
+                        measure::document(&document) + unknown.iter().map(measure::item).sum::<usize>();
+                    let fits = fill.takes(likely, at_most);
+                    if fits {
+                        batch.upto = document.last_position();
+                        batch.documents.push(document);
+                        items.extend(unknown.into_iter().map(|record| (record.item, record)));
+                    }
+                    fits
+                }
+                Err(error) => {
+                    unreadable = Some(error);
+                    false
+                }
+            };
             is_all
         })?;
+        if let Some(error) = unreadable {
+            return Err(error);
+        }
         if is_all {
             batch.upto = self.mind.history_head;
         }
-        batch.items = self.items_unknown_to_the_hub(&batch.documents, fill)?;
+        batch.items = items.into_values().collect();
         Ok(batch)
     }
 
@@ -174,23 +193,27 @@ impl StoreRecords for Records<'_> {
 }
 
 impl Records<'_> {
-    /// What a document names should be known at the hub even when state lags behind history. Those that don't fit any more
-    /// come with the state.
-    fn items_unknown_to_the_hub(
+    /// What a document names and the hub may not know, beside `told`: history must be readable where it runs ahead of state. What one
+    /// document names beyond the room of a frame comes with the state.
+    fn unknown_items(
         &self,
-        documents: &[HistoryDocument],
-        mut fill: Fill,
+        document: &HistoryDocument,
+        told: &BTreeMap<ItemNo, ItemRecord>,
     ) -> Result<Vec<ItemRecord>, rusqlite::Error> {
-        let named: BTreeSet<ItemNo> =
-            documents.iter().flat_map(|document| &document.lines).map(|line| line.item).collect();
-        let mut unknown = Vec::new();
-        for item in named.into_iter().filter(|item| self.mind.inventory.is_item_pending(*item)) {
-            let record = ledger::item(self.db, item)?;
-            if !fill.takes(item_bytes(&record), measure::item(&record)) {
-                break;
+        let mut room = measure::ROOM.saturating_sub(measure::document(document));
+        let mut unknown: BTreeMap<ItemNo, ItemRecord> = BTreeMap::new();
+        for item in document.lines.iter().map(|line| line.item) {
+            let known = told.contains_key(&item)
+                || unknown.contains_key(&item)
+                || !self.mind.inventory.is_item_pending(item);
+            if known {
+                continue;
             }
-            unknown.push(record);
+            let record = ledger::item(self.db, item)?;
+            let Some(left) = room.checked_sub(measure::item(&record)) else { break };
+            room = left;
+            unknown.insert(item, record);
         }
-        Ok(unknown)
+        Ok(unknown.into_values().collect())
     }
 }

@@ -3,7 +3,7 @@
 
 use super::{Check, must};
 use crate::dst::world::World;
-use sync_protocol::{Epoch, Sku};
+use sync_protocol::Epoch;
 
 pub fn after_hub_step(world: &mut World) -> Check {
     for store in 0..world.store_ids.len() {
@@ -75,9 +75,9 @@ fn shoppers_are_covered(world: &World, store: usize) -> Check {
 /// The index holds the figures of the hub's cells.
 pub fn shown_is_true(world: &World) -> Check {
     let Some(hub) = world.hub.hub() else { return Ok(()) };
-    for id in &world.store_ids {
+    for (id, shown) in world.store_ids.iter().zip(&world.hub.shown) {
         for (item, cell) in hub.cells(id) {
-            let Some(shown) = world.hub.shown.get(&(id.clone(), item)) else { continue };
+            let Some(shown) = shown.get(&item) else { continue };
             let same = (shown.on_hand, shown.free, shown.open) == (cell.on_hand(), cell.free(), cell.open());
             must(same, "P6", || format!("item {item} of {id} is shown as {shown:?}, its cell is {cell:?}"))?;
         }
@@ -87,22 +87,18 @@ pub fn shown_is_true(world: &World) -> Check {
 
 /// S1: a store that grants has its whole claim on the shelf.
 pub fn after_agent_step(world: &mut World, at: usize) -> Check {
-    let machine = &world.machines[at];
-    let Some(process) = &machine.process else { return Ok(()) };
-    let mut granted = process.granted.clone();
+    let machine = &mut world.machines[at];
+    let Some(process) = &mut machine.process else { return Ok(()) };
     let mut breach = false;
     for sku in machine.books.on_hand.keys() {
-        let key: Sku = world.truth.sku(*sku).parse().expect("it came from the ledger");
-        let Some(cell) = process.agent.cell(&key) else { continue };
-        let before = granted.insert(*sku, cell.store.granted);
-        breach |= !cell.shortfall().is_zero();
+        let key = world.truth.sku(*sku);
+        let Some(cell) = process.agent.cell(key) else { continue };
+        let before = process.granted.insert(*sku, cell.store.granted);
+        let covered = cell.shortfall().is_zero();
+        breach |= !covered;
         let more = before.is_some_and(|before| before < cell.store.granted);
-        let on_shelf = cell.shortfall().is_zero();
-        must(!more || on_shelf, "P3", || format!("machine {at} granted `{key}` beyond its shelf: {cell:?}"))?;
+        must(!more || covered, "P3", || format!("machine {at} granted `{key}` beyond its shelf: {cell:?}"))?;
     }
     world.coverage.sometimes("till: breach", breach);
-    if let Some(process) = &mut world.machines[at].process {
-        process.granted = granted;
-    }
     Ok(())
 }

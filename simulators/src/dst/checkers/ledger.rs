@@ -3,12 +3,12 @@
 
 use super::{Check, must};
 use crate::dst::tills::Waiting;
-use crate::dst::truth::{self, Books, DocNo, Effects, Truth};
+use crate::dst::truth::{self, Books, DocNo, Effects, Moved, SkuNo, Truth};
 use crate::dst::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use store_agent::agent::{Answer, Output, RecordError, Recorded};
 use sync_protocol::record::{HistoryDocument, document_key};
-use sync_protocol::{Epoch, Position, Sku};
+use sync_protocol::{Epoch, ItemNo, Position, Sku};
 
 /// Everything about what an agent answered and did to its ledger in one step.
 pub fn after_agent_step(world: &mut World, at: usize, asked: &[(u64, usize)], outputs: &[Output]) -> Check {
@@ -55,8 +55,8 @@ fn answer_is_good(
     for (no, answer) in documents.clone().into_iter().zip(answers) {
         match answer {
             Ok(Recorded::New { positions }) => {
-                let effects = truth::effects_at(world.machines[at].database(), positions, &mut world.truth);
-                recorded_new(world, at, no, effects, took_over)?;
+                let moved = truth::moved_at(world.machines[at].database(), positions, &mut world.truth);
+                recorded_new(world, at, no, moved, took_over)?;
             }
             Ok(Recorded::Duplicate { .. }) => answered_again(world, at, no)?,
             Err(RecordError::Storage { .. }) if world.machines[at].disk_full => {}
@@ -66,12 +66,12 @@ fn answer_is_good(
     Ok(())
 }
 
-fn recorded_new(world: &mut World, at: usize, no: DocNo, effects: Effects, took_over: bool) -> Check {
+fn recorded_new(world: &mut World, at: usize, no: DocNo, moved: Moved, took_over: bool) -> Check {
     if let Some(total) = Truth::total_effect(&world.truth.document(no).document) {
-        let done: i64 = effects.values().sum();
+        let done: i64 = moved.effects.values().sum();
         must(done == total, "P2", || format!("{} moved {done}, reported were {total}", name(world, no)))?;
     }
-    note_rare_items(world, no, &effects);
+    note_rare_items(world, no, &moved.effects);
     world.truth.documents[no.0].lost = false;
     let books = &mut world.machines[at].books;
     if took_over {
@@ -81,14 +81,14 @@ fn recorded_new(world: &mut World, at: usize, no: DocNo, effects: Effects, took_
     }
     let twice = books.has(no);
     must(!twice, "P2", || format!("{} was recorded twice on machine {at}", name(world, no)))?;
-    world.machines[at].books.record(no, effects);
+    world.machines[at].books.record(no, moved);
     Ok(())
 }
 
 fn note_rare_items(world: &mut World, no: DocNo, effects: &Effects) {
     let document = &world.truth.document(no).document;
     let past = matches!(document.counted, Some(store_agent::agent::Counted::Position(_)));
-    let by_barcode = effects.keys().any(|sku| world.truth.sku(*sku).starts_with("0"));
+    let by_barcode = effects.keys().any(|sku| world.truth.sku(*sku).as_str().starts_with('0'));
     let barcode = crate::dst::documents::names_a_barcode(document);
     world.coverage.sometimes("till: count of a moment that has passed", past);
     world.coverage.sometimes("till: barcode of an item without a name", barcode && by_barcode);
@@ -130,8 +130,12 @@ fn note_take_over(world: &mut World, at: usize, before: &Books, epoch: Epoch) {
     let machine = &world.machines[at];
     let from_hub = machine.books.ledger.keys().any(|no| !before.ledger.contains_key(no));
     let own = machine.books.ledger.keys().any(|no| !machine.books.known.contains(no)) && epoch > Epoch(1);
+    let moved =
+        |(sku, item): (&SkuNo, &ItemNo)| machine.books.numbers.get(sku).is_some_and(|now| now != item);
+    let renumbered = before.numbers.iter().any(moved);
     let copies = world.machines_of(machine.store).len() > 1 && epoch > Epoch(3);
     world.coverage.sometimes("agent: hand-over applied documents of the hub", from_hub);
+    world.coverage.sometimes("agent: own items got other numbers", renumbered);
     world.coverage.sometimes("agent: hand-over applied own documents", own);
     world.coverage.sometimes("clone: both copies spoke in turn", copies);
 }
@@ -164,8 +168,8 @@ pub fn on_hand(world: &mut World, at: usize) -> Check {
     let machine = &world.machines[at];
     let Some(process) = &machine.process else { return Ok(()) };
     for (sku, expected) in &machine.books.on_hand {
-        let key: Sku = world.truth.sku(*sku).parse().expect("it came from the ledger");
-        let found = process.agent.cell(&key).map_or(0, |cell| cell.on_hand().thousandths());
+        let key = world.truth.sku(*sku);
+        let found = process.agent.cell(key).map_or(0, |cell| cell.on_hand().thousandths());
         must(found == *expected, "P8", || {
             format!("machine {at} has {found} of `{key}` on hand; the documents it counts come to {expected}")
         })?;
@@ -184,7 +188,16 @@ pub fn hub_has_it_right(world: &World, store: usize, document: &HistoryDocument)
     let right = reported.kind == document.kind
         && reported.lines.len() == document.lines.len()
         && Truth::total_effect(reported).is_none_or(|total| total == moved);
-    must(right, "P8", || format!("the hub took {} with other content", name(world, no)))
+    must(right, "P8", || format!("the hub took {} with other content", name(world, no)))?;
+    let nameless = world.hub.with_storage(|storage| {
+        document.lines.iter().map(|line| line.item).find(|item| !storage.skus.contains_key(&(store, *item)))
+    });
+    must(nameless.is_none() || world.rotted, "P8", || {
+        format!(
+            "the hub took {}, which is about item {nameless:?}; it does not know such an item",
+            name(world, no)
+        )
+    })
 }
 
 /// Where the hub says that its figures hold everything up to a place in the history and nothing beyond, they do. A new incarnation
