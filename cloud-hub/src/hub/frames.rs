@@ -173,6 +173,7 @@ impl Hub {
         };
         // After a restore the store's copy can't be trusted to be where its mark says: send it everything.
         let down_mark = if hub_restored { Seq(0) } else { hello.down_mark };
+        self.dismiss_all_but(store, Some((epoch, boot)));
         if let Some(link) = self.links.get_mut(&link) {
             link.welcome(epoch, boot, welcome, down_mark, now.ticks);
         }
@@ -210,7 +211,13 @@ impl Hub {
         // and offers it.
         ledger.grant(granted, boot);
         ledger.facts.heard_life = self.facts.life;
+        self.dismiss_all_but(store, None);
         self.handovers_due.push((link, store.clone(), epoch, boot));
+    }
+
+    fn dismiss_all_but(&mut self, store: &StoreId, heir: Option<(Epoch, Boot)>) {
+        let links = self.links.values_mut().filter(|link| link.store() == store);
+        links.for_each(|link| link.dismiss_unless(heir));
     }
 
     fn state(

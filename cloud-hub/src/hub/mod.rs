@@ -259,6 +259,12 @@ impl Hub {
         Some((facts.epoch, facts.state_mark, facts.history_mark, facts.trusted))
     }
 
+    /// How many changes of its own halves the hub has numbered for this store.
+    #[must_use]
+    pub fn down_head(&self, store: &StoreId) -> Option<Seq> {
+        Some(self.stores.get(store)?.facts.down_head)
+    }
+
     /// The hub's item records of one store.
     ///
     /// # Errors

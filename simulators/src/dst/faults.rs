@@ -4,8 +4,9 @@ use super::checkers::{self, Check};
 use super::disk;
 use super::hub_host::HubImage;
 use super::machine::{Crash, Image, Machine};
-use super::truth::{Books, HubHistory};
+use super::truth::{self, Books, HubHistory};
 use super::world::{Event, World};
+use sync_protocol::Epoch;
 
 /// Most servers of one store at a time.
 const COPIES_MAX: usize = 3;
@@ -37,6 +38,15 @@ pub enum Fault {
 /// than that is not promised of a hub that is restored from an old copy.
 fn is_proof(books: &Books, at_hub: &HubHistory) -> bool {
     books.known.iter().any(|no| !books.ledger.contains_key(no) && !at_hub.contains_key(no))
+}
+
+/// Whether a server that took over after this copy of the hub was made lacks documents of it: it took over from an even older copy,
+/// and the hub can't know which of its documents that one had. A hub is restored to newer and older copies by turns at the
+/// price of what the store's disk does not have.
+fn is_fork(server: (Epoch, &Books), at_hub: &HubHistory) -> bool {
+    let (epoch, books) = server;
+    let took_over_later = at_hub.values().all(|(place, _)| place.0 < epoch);
+    took_over_later && at_hub.keys().any(|no| !books.has(*no))
 }
 
 impl Fault {
@@ -229,8 +239,8 @@ impl World {
         let serving = self.machines.iter().filter(|machine| machine.in_service);
         let documents = &self.hub.backups[at].documents;
         if serving
-            .map(|machine| (machine.store, &machine.books))
-            .any(|(store, books)| is_proof(books, &documents[store]))
+            .map(|machine| (truth::epoch(machine.database()), &machine.books, &documents[machine.store]))
+            .any(|(epoch, books, at_hub)| is_proof(books, at_hub) || is_fork((epoch, books), at_hub))
         {
             return Ok(());
         }

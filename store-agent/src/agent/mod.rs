@@ -480,7 +480,10 @@ impl Work<'_> {
     fn apply(&mut self, batch: &DownBatch) -> rusqlite::Result<()> {
         for stock in &batch.halves {
             if self.mind.inventory.slot(stock.item).is_some() {
-                self.mind.inventory.touch(stock.item).cell.hub.join(&stock.half);
+                let cell = &mut self.mind.inventory.touch(stock.item).cell;
+                cell.hub.join(&stock.half);
+                // Says nothing but of a hub that was restored to a copy from before this epoch and used other rights then.
+                cell.cover_uses();
             } else {
                 self.quarantine(
                     &format!("hub half of item {}, which this store does not have", stock.item),

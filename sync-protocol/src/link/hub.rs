@@ -60,10 +60,18 @@ impl HubLink {
 
     /// Hands over a new epoch; the caller says hello again when it has taken over.
     pub fn hand_over(&mut self, epoch: Epoch, boot: Boot, parts: Vec<Handover>) {
-        self.caller = None;
-        self.flush_at = None;
+        self.dismiss_unless(None);
         for part in parts {
             self.answer(epoch, boot, Body::Handover(part));
+        }
+    }
+
+    /// The store's agent is `heir` now, or nobody yet: another that was welcomed here hears no more of the hub's records. They would
+    /// be about rights its own half knows nothing of.
+    pub fn dismiss_unless(&mut self, heir: Option<(Epoch, Boot)>) {
+        if self.caller != heir {
+            self.caller = None;
+            self.flush_at = None;
         }
     }
 

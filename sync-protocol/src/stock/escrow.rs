@@ -100,8 +100,9 @@ impl Cell {
         Settled { granted: Quantity::ZERO, recalled }
     }
 
-    /// For a half that starts over from an older copy: what the hub has promised or returned by the halves at hand had been
-    /// granted once, so `granted` covers it.
+    /// What the hub has promised or returned had been granted once, so `granted` covers it. Moves nothing while both sides remember
+    /// all; a half that starts over from an older copy, or meets a hub that did, has to catch up with what was used. It gives the hub
+    /// nothing new to promise: nothing is free afterwards.
     pub fn cover_uses(&mut self) {
         let used = term(self.hub.promised) + term(self.hub.returned) - term(self.hub.released);
         let used = used.clamp(0, TOTAL_MAX.cast_signed());

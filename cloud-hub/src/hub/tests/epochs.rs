@@ -1,6 +1,6 @@
 //! New disks, restored backups and copies: each starts over from what the hub knows for certain.
 
-use super::headquarters::{item, kinds, refusal_of, sale};
+use super::headquarters::{answer_of, item, kinds, refusal_of, sale};
 use super::*;
 
 fn boots(marks: &[(u64, u64)]) -> Vec<sync_protocol::frame::BootMark> {
@@ -107,6 +107,33 @@ fn a_new_disk_starts_from_the_last_consistent_cut() {
     assert_eq!(hq.hub.counters().granted.get("new_disk"), Some(&1));
     let said = caller.reports(&mut hq, vec![caller.stock(MILK, 10, 5, 6)]);
     assert_eq!(refusal_of(&said), Some(Refusal::SayHello), "the one before is fenced");
+}
+
+/// What the hub does with the rights of the new incarnation is nothing an old one's half can cover.
+#[test]
+fn an_agent_that_another_has_followed_hears_no_more_of_promises() {
+    let mut hq = Headquarters::open();
+    let mut first = Caller::greeted(&mut hq, "S0001", 1);
+    first.reports(&mut hq, vec![first.stock(MILK, 10, 0, 5)]);
+    let mut restarted = Caller { boots: boots(&[(1, 1), (2, 2)]), ..first.clone() };
+    restarted.connect(&mut hq);
+    restarted.welcome(&mut hq);
+    let mut new_disk = Caller::new(&mut hq, "S0001", 77);
+    for follower in [&mut restarted, &mut new_disk] {
+        if follower.epoch == Epoch(0) {
+            follower.connect(&mut hq);
+            follower.adopt(&mut hq);
+            follower.welcome(&mut hq);
+            follower.reports(&mut hq, vec![follower.stock(MILK, 10, 0, 8)]);
+        }
+        let (ticket, order) = hq.order("S0001", MILK, 1);
+        let outputs = hq.drain(vec![order]);
+        assert_eq!(answer_of(&outputs, ticket), Ok(()));
+        assert_eq!(kinds(&said(&outputs, follower.link)), ["down"]);
+        assert_eq!(kinds(&said(&outputs, first.link)), [""; 0]);
+    }
+    let (_, order) = hq.order("S0001", MILK, 1);
+    assert_eq!(kinds(&said(&hq.drain(vec![order]), restarted.link)), [""; 0]);
 }
 
 #[test]

@@ -53,7 +53,8 @@ fn fresh_numbers_are_joined_over_a_gap_but_the_mark_waits() {
 fn history_waits_for_its_turn() {
     let mut hq = Headquarters::open();
     let mut caller = Caller::greeted(&mut hq, "S0001", 1);
-    let (first, second) = (caller.history(&["1", "2"]), caller.history(&["3"]));
+    let first = HistoryBatch { items: vec![item(MILK)], ..caller.history(&["1", "2"]) };
+    let second = caller.history(&["3"]);
     let said = caller.say(&mut hq, Body::History(second.clone()));
     assert_eq!(marks_of(&said).unwrap().history, Some(Position(0)));
     caller.say(&mut hq, Body::History(first.clone()));
@@ -61,6 +62,19 @@ fn history_waits_for_its_turn() {
     assert_eq!(marks_of(&said).unwrap().history, Some(Position(3)));
     let said = caller.say(&mut hq, Body::History(first));
     assert_eq!(marks_of(&said).unwrap().history, Some(Position(3)));
+}
+
+#[test]
+fn a_document_about_an_item_nobody_has_named_waits_for_the_state() {
+    let mut hq = Headquarters::open();
+    let mut caller = Caller::greeted(&mut hq, "S0001", 1);
+    let batch = StateBatch { items: vec![item(MILK)], ..caller.batch(vec![caller.stock(MILK, 1, 0, 1)]) };
+    let history = caller.history(&["1"]);
+    let said = caller.say(&mut hq, Body::History(history.clone()));
+    assert_eq!(marks_of(&said).unwrap().history, Some(Position(0)), "it could not be handed over to anyone");
+    caller.say(&mut hq, Body::State(batch));
+    let said = caller.say(&mut hq, Body::History(history));
+    assert_eq!(marks_of(&said).unwrap().history, Some(Position(1)));
 }
 
 #[test]
