@@ -19,6 +19,13 @@ pub fn run_release(binary: &str, args: &[OsString]) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))
 }
 
+/// A seed that fails joins the list that the suite runs.
+pub fn sim(args: &[OsString]) -> anyhow::Result<()> {
+    let list = place::root()?.join("simulators/regressions/seeds.txt");
+    let keep = [OsString::from("--keep-failures"), list.into_os_string()];
+    run_release("sim", &[&keep, args].concat())
+}
+
 /// What must hold before anything is merged, apart from the tests.
 pub fn check() -> anyhow::Result<()> {
     let mut format = cargo("fmt")?;

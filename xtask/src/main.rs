@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Demo(passed) => commands::run_release("demo", &passed.args),
-        Task::Sim(passed) => commands::run_release("sim", &passed.args),
+        Task::Sim(passed) => commands::sim(&passed.args),
         Task::Bench(passed) => commands::run_release("bench", &passed.args),
         Task::Check => commands::check(),
         Task::Test(passed) => commands::test(&passed.args),

@@ -43,6 +43,9 @@ struct Arguments {
     /// Goes on after a failing seed.
     #[arg(long)]
     keep_going: bool,
+    /// Adds failing seeds to this list.
+    #[arg(long)]
+    keep_failures: Option<PathBuf>,
     /// Shows what agent and hub log; with one seed only.
     #[arg(long, requires = "seed")]
     log: bool,
@@ -214,11 +217,32 @@ fn report(tally: &Tally, arguments: &Arguments, took: Duration) -> Result<bool> 
             if arguments.steps == STEPS { String::new() } else { format!(" --steps {}", arguments.steps) };
         say(&format!("replay with: cargo xtask sim --seed {seed}{steps} --trace trace.txt"));
     }
+    if let Some(path) = &arguments.keep_failures {
+        keep(&tally.failed, arguments, path)?;
+    }
     let uncovered = tally.runs >= COVERAGE_FROM && !missing.is_empty();
     if uncovered {
         say(&format!("never happened, so not tested: {}", missing.join("; ")));
     }
     Ok(tally.failed.is_empty() && !uncovered)
+}
+
+/// A seed of another length is another history: only those of the usual length are kept.
+fn keep(failed: &BTreeMap<u64, String>, arguments: &Arguments, path: &Path) -> Result<()> {
+    if failed.is_empty() || arguments.steps != STEPS {
+        return Ok(());
+    }
+    let named = || format!("keeping failing seeds in `{}`", path.display());
+    let mut list = std::fs::read_to_string(path).with_context(named)?;
+    for (seed, what) in failed {
+        let is_kept = list.lines().any(|line| line.split_whitespace().next() == Some(&seed.to_string()));
+        if !is_kept {
+            list.push_str(&format!("{seed}  {}\n", what.lines().next().unwrap_or_default()));
+        }
+    }
+    std::fs::write(path, list).with_context(named)?;
+    say(&format!("kept in {}", path.display()));
+    Ok(())
 }
 
 fn say(line: &str) {

@@ -6,6 +6,9 @@ use super::world::World;
 use store_agent::agent::Document;
 use sync_protocol::frame;
 
+/// In thousandths.
+const GRANTED_FROM_NOTHING: u64 = 20_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
     /// Answers leave the agent, then the commit is lost in a crash.
@@ -16,19 +19,29 @@ pub enum Sabotage {
     NoDedupe,
     /// The hub takes frames of fenced epochs and starts.
     NoFencing,
-    /// The hub promises what nobody granted.
+    /// The hub takes every store to have granted more than it has.
     PromisesFromNothing,
     /// Stream `history` is never sent again.
     HistoryStops,
 }
 
 impl World {
-    /// What the hub gets for a frame: itself, but for [`Sabotage::NoFencing`].
+    /// What the hub gets for a frame: itself, unless it is to be misled.
     pub(super) fn tampered(&self, store: usize, bytes: Vec<u8>) -> Option<Vec<u8>> {
         if self.sabotage == Some(Sabotage::HistoryStops) && is_history(&bytes) && self.now > 30_000 {
             return None;
         }
-        Some(self.unfenced(store, bytes))
+        Some(self.with_more_granted(self.unfenced(store, bytes)))
+    }
+
+    fn with_more_granted(&self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.sabotage != Some(Sabotage::PromisesFromNothing) {
+            return bytes;
+        }
+        let Ok(mut frame) = frame::decode(&bytes) else { return bytes };
+        let frame::Body::State(batch) = &mut frame.body else { return bytes };
+        batch.stock.iter_mut().for_each(|stock| stock.half.granted += GRANTED_FROM_NOTHING);
+        frame::encode(&frame)
     }
 
     fn unfenced(&self, store: usize, bytes: Vec<u8>) -> Vec<u8> {

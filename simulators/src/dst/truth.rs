@@ -39,6 +39,8 @@ pub struct Truth {
     by_sku: BTreeMap<String, SkuNo>,
     /// What the hub's history holds on disk, by store.
     pub at_hub: Vec<HubHistory>,
+    /// The most that any server of a store has granted of a sku.
+    pub granted: Vec<BTreeMap<String, u64>>,
     /// What the hub ever took a document for: an agent may have started from a hub that has been restored since.
     ever_at_hub: BTreeMap<DocNo, Effects>,
 }
@@ -52,7 +54,16 @@ impl Truth {
         Truth {
             by_key: vec![BTreeMap::new(); stores],
             at_hub: vec![BTreeMap::new(); stores],
+            granted: vec![BTreeMap::new(); stores],
             ..Truth::default()
+        }
+    }
+
+    pub fn note_granted(&mut self, store: usize, no: SkuNo, granted: u64) {
+        let sku = self.skus[no.0].as_str();
+        match self.granted[store].get_mut(sku) {
+            Some(most) => *most = granted.max(*most),
+            None => drop(self.granted[store].insert(sku.to_owned(), granted)),
         }
     }
 

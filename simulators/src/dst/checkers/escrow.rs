@@ -9,6 +9,7 @@ pub fn after_hub_step(world: &mut World) -> Check {
     for store in 0..world.store_ids.len() {
         forget_catching_up(world, store);
         cells_are_covered(world, store)?;
+        rights_are_the_stores(world, store)?;
         shoppers_are_covered(world, store)?;
     }
     Ok(())
@@ -49,6 +50,24 @@ fn cells_are_covered(world: &mut World, store: usize) -> Check {
     }
     world.coverage.sometimes("hub: recall honoured", returned);
     Ok(())
+}
+
+/// The same against what the store's servers were seen to grant, not against the hub's copy of it.
+fn rights_are_the_stores(world: &World, store: usize) -> Check {
+    let Some(hub) = world.hub.hub().filter(|_| world.hub.restores == 0) else { return Ok(()) };
+    world.hub.with_storage(|storage| {
+        for (item, cell) in hub.cells(&world.store_ids[store]) {
+            let Some(sku) = storage.skus.get(&(store, item)) else { continue };
+            let granted = world.truth.granted[store].get(sku).copied().unwrap_or(0);
+            let used = cell.hub.promised + cell.hub.returned;
+            must(used <= granted + cell.hub.released, "P3", || {
+                format!(
+                    "the hub has used {used} of `{sku}` in store {store}, which granted {granted}: {cell:?}"
+                )
+            })?;
+        }
+        Ok(())
+    })
 }
 
 /// What shoppers hold, the hub knows: so it is within what was granted. A store that is not trusted is asked for nothing.
@@ -92,9 +111,10 @@ pub fn after_agent_step(world: &mut World, at: usize) -> Check {
     let Some(process) = &mut machine.process else { return Ok(()) };
     let mut breach = false;
     for sku in machine.books.on_hand.keys() {
-        let key = world.truth.sku(*sku);
-        let Some(cell) = process.agent.cell(key) else { continue };
+        let key = world.truth.sku(*sku).clone();
+        let Some(cell) = process.agent.cell(&key) else { continue };
         let before = process.granted.insert(*sku, cell.store.granted);
+        world.truth.note_granted(machine.store, *sku, cell.store.granted);
         let covered = cell.shortfall().is_zero();
         breach |= !covered;
         let more = before.is_some_and(|before| before < cell.store.granted);
