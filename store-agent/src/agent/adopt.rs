@@ -239,9 +239,9 @@ fn copy_foreign_documents(
             continue;
         }
         let copy = HistoryDocument { first_position: mind.next_position, ..(*document).clone() };
-        let row = ledger::add_document(db, source, Epoch(granted.0.saturating_sub(1)), &copy)?;
+        ledger::add_document(db, source, Epoch(granted.0.saturating_sub(1)), &copy)?;
         for line in &copy.lines {
-            ledger::add_movement(db, mind.next_position, row, line, None)?;
+            ledger::add_movement(db, mind.next_position, copy.first_position, line, None)?;
             mind.next_position = mind.next_position.next();
         }
     }

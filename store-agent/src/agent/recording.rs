@@ -322,10 +322,10 @@ fn write(
     document: &HistoryDocument,
     anchors: &[Option<Position>],
 ) -> Result<Vec<Position>, Stop> {
-    let row = ledger::add_document(db, source, mind.epoch, document)?;
+    ledger::add_document(db, source, mind.epoch, document)?;
     let mut positions = Vec::with_capacity(document.lines.len());
     for (line, anchor) in document.lines.iter().zip(anchors) {
-        ledger::add_movement(db, mind.next_position, row, line, *anchor)?;
+        ledger::add_movement(db, mind.next_position, document.first_position, line, *anchor)?;
         positions.push(mind.next_position);
         mind.next_position = mind.next_position.next();
     }

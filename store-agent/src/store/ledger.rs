@@ -290,7 +290,7 @@ pub struct Found {
 /// # Errors
 /// SQLite's.
 pub fn find_document(db: &Connection, source: i64, reference: &str) -> Result<Option<Found>> {
-    let sql = "SELECT content, first_position, lines FROM document WHERE source = ?1 AND reference = ?2";
+    let sql = "SELECT content, document, lines FROM document WHERE source = ?1 AND reference = ?2";
     db.prepare_cached(sql)?.query_row(params![source, reference], found_of).optional()
 }
 
@@ -330,16 +330,17 @@ pub fn has_known_documents(db: &Connection) -> Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM known_document)", [], |row| row.get(0))
 }
 
-/// Adds a document; `source` is its row in table `source`. Returns its row id.
+/// Adds a document, and its lines one by one with [`add_movement`]; `source` is its row in table `source`.
 ///
 /// # Errors
 /// SQLite's.
-pub fn add_document(db: &Connection, source: i64, epoch: Epoch, document: &HistoryDocument) -> Result<i64> {
+pub fn add_document(db: &Connection, source: i64, epoch: Epoch, document: &HistoryDocument) -> Result<()> {
     let sql =
-        "INSERT INTO document (source, reference, kind, reason, occurred_at, recorded_at, content, epoch,
-                                     first_position, lines)
+        "INSERT INTO document (document, source, reference, kind, reason, occurred_at, recorded_at, content,
+                                     epoch, lines)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
-    db.prepare_cached(sql)?.execute(params![
+    let inserted = db.prepare_cached(sql)?.execute(params![
+        signed(document.first_position.0),
         source,
         document.reference.as_str(),
         document.kind.code(),
@@ -348,10 +349,9 @@ pub fn add_document(db: &Connection, source: i64, epoch: Epoch, document: &Histo
         document.recorded_at.0,
         document.content,
         epoch.0,
-        signed(document.first_position.0),
         document.lines.len(),
-    ])?;
-    Ok(db.last_insert_rowid())
+    ]);
+    inserted.map(drop)
 }
 
 /// # Errors
@@ -359,7 +359,7 @@ pub fn add_document(db: &Connection, source: i64, epoch: Epoch, document: &Histo
 pub fn add_movement(
     db: &Connection,
     position: Position,
-    document: i64,
+    document: Position,
     line: &HistoryLine,
     anchor: Option<Position>,
 ) -> Result<()> {
@@ -367,7 +367,7 @@ pub fn add_movement(
     db.prepare_cached(sql)?
         .execute(params![
             signed(position.0),
-            document,
+            signed(document.0),
             line.item.0,
             line.quantity.thousandths(),
             line.effect.thousandths(),
@@ -382,8 +382,9 @@ pub fn add_movement(
 /// # Errors
 /// SQLite's.
 pub fn effect_after_position(db: &Connection, item: ItemNo, position: Position) -> Result<i64> {
-    let sql = "SELECT coalesce(sum(effect), 0) FROM movement
-               WHERE item = ?1 AND position > ?2 AND (anchor IS NULL OR anchor > ?2)";
+    let sql = "SELECT coalesce(sum(m.effect), 0)
+               FROM ledger_block b CROSS JOIN movement m ON m.position >> 13 = b.number AND m.item = ?1
+               WHERE b.number >= ?2 >> 13 AND m.position > ?2 AND (m.anchor IS NULL OR m.anchor > ?2)";
     db.prepare_cached(sql)?.query_row(params![item.0, signed(position.0)], |row| row.get(0))
 }
 
@@ -392,8 +393,10 @@ pub fn effect_after_position(db: &Connection, item: ItemNo, position: Position) 
 /// # Errors
 /// SQLite's.
 pub fn position_at(db: &Connection, item: ItemNo, at: UnixMillis) -> Result<Position> {
-    let sql = "SELECT coalesce(max(m.position), 0) FROM movement m JOIN document d ON d.document = m.document
-               WHERE m.item = ?1 AND d.occurred_at <= ?2";
+    let sql = "SELECT coalesce(max(m.position), 0)
+               FROM ledger_block b CROSS JOIN movement m ON m.position >> 13 = b.number AND m.item = ?1
+               JOIN document d ON d.document = m.document
+               WHERE d.occurred_at <= ?2";
     db.prepare_cached(sql)?.query_row(params![item.0, at.0], |row| unsigned(row, 0).map(Position))
 }
 
@@ -402,8 +405,10 @@ pub fn position_at(db: &Connection, item: ItemNo, at: UnixMillis) -> Result<Posi
 /// # Errors
 /// SQLite's.
 pub fn effect_after_time(db: &Connection, item: ItemNo, at: UnixMillis) -> Result<i64> {
-    let sql = "SELECT coalesce(sum(m.effect), 0) FROM movement m JOIN document d ON d.document = m.document
-               WHERE m.item = ?1 AND d.occurred_at > ?2";
+    let sql = "SELECT coalesce(sum(m.effect), 0)
+               FROM ledger_block b CROSS JOIN movement m ON m.position >> 13 = b.number AND m.item = ?1
+               JOIN document d ON d.document = m.document
+               WHERE d.occurred_at > ?2";
     db.prepare_cached(sql)?.query_row(params![item.0, at.0], |row| row.get(0))
 }
 
@@ -412,7 +417,10 @@ pub fn effect_after_time(db: &Connection, item: ItemNo, at: UnixMillis) -> Resul
 /// # Errors
 /// SQLite's.
 pub fn counted_after_position(db: &Connection, item: ItemNo, anchor: Position) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM movement WHERE item = ?1 AND position > ?2 AND anchor > ?2)";
+    let sql = "SELECT EXISTS (
+                   SELECT 1
+                   FROM ledger_block b CROSS JOIN movement m ON m.position >> 13 = b.number AND m.item = ?1
+                   WHERE b.number >= ?2 >> 13 AND m.position > ?2 AND m.anchor > ?2)";
     db.prepare_cached(sql)?.query_row(params![item.0, signed(anchor.0)], |row| row.get(0))
 }
 
@@ -421,8 +429,11 @@ pub fn counted_after_position(db: &Connection, item: ItemNo, anchor: Position) -
 /// # Errors
 /// SQLite's.
 pub fn counted_after_time(db: &Connection, item: ItemNo, at: UnixMillis) -> Result<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM movement m JOIN document d ON d.document = m.document
-                              WHERE m.item = ?1 AND m.anchor IS NOT NULL AND d.occurred_at > ?2)";
+    let sql = "SELECT EXISTS (
+                   SELECT 1
+                   FROM ledger_block b CROSS JOIN movement m ON m.position >> 13 = b.number AND m.item = ?1
+                   JOIN document d ON d.document = m.document
+                   WHERE m.anchor IS NOT NULL AND d.occurred_at > ?2)";
     db.prepare_cached(sql)?.query_row(params![item.0, at.0], |row| row.get(0))
 }
 
@@ -431,7 +442,7 @@ pub fn counted_after_time(db: &Connection, item: ItemNo, at: UnixMillis) -> Resu
 /// # Errors
 /// SQLite's.
 pub fn history_head(db: &Connection, epoch: Epoch) -> Result<Position> {
-    let sql = "SELECT first_position + lines - 1 FROM document WHERE epoch = ?1 ORDER BY first_position DESC LIMIT 1";
+    let sql = "SELECT document + lines - 1 FROM document WHERE epoch = ?1 ORDER BY document DESC LIMIT 1";
     let head = db.query_row(sql, [epoch.0], |row| unsigned(row, 0)).optional()?;
     Ok(Position(head.unwrap_or(0)))
 }
@@ -446,9 +457,9 @@ pub fn documents_after(
     base: Position,
     mut each: impl FnMut(HistoryDocument) -> bool,
 ) -> Result<()> {
-    let sql = "SELECT d.first_position, s.name, d.reference, d.kind, d.reason, d.occurred_at, d.recorded_at, d.content, d.lines
+    let sql = "SELECT d.document, s.name, d.reference, d.kind, d.reason, d.occurred_at, d.recorded_at, d.content, d.lines
                FROM document d JOIN source s ON s.source = d.source
-               WHERE d.first_position > ?1 AND d.epoch = ?2 ORDER BY d.first_position";
+               WHERE d.document > ?1 AND d.epoch = ?2 ORDER BY d.document";
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query(params![signed(base.0), epoch.0])?;
     while let Some(row) = rows.next()? {
@@ -532,7 +543,7 @@ pub fn bring_documents_along(db: &Connection, epoch: Epoch) -> Result<()> {
 /// SQLite's.
 pub fn effects_of(db: &Connection, document: i64) -> Result<Vec<(ItemNo, Quantity)>> {
     let sql = "SELECT m.item, m.effect FROM document d
-               JOIN movement m ON m.position >= d.first_position AND m.position < d.first_position + d.lines
+               JOIN movement m ON m.position >= d.document AND m.position < d.document + d.lines
                WHERE d.document = ?1";
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map([document], |row| {

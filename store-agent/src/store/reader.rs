@@ -229,9 +229,9 @@ mod tests {
         INSERT INTO stock (item, total_in, total_out, granted, promised, rate, rate_at, change_seq)
             VALUES (1, 12000, 1235, 5000, 2000, 0.5, 9, 4);
         INSERT INTO source (source, name) VALUES (1, 'till-3');
-        INSERT INTO document (document, source, reference, kind, occurred_at, recorded_at, content, epoch, first_position, lines)
-            VALUES (1, 1, 'r1', 3, 10, 11, 0, 0, 1, 2), (2, 1, 'r2', 1, 20, 21, 0, 0, 3, 1);
-        INSERT INTO movement (position, document, item, quantity, effect) VALUES (1, 1, 1, 12000, 12000), (2, 1, 2, 1000, 1000), (3, 2, 1, 1235, -1235);
+        INSERT INTO document (document, source, reference, kind, occurred_at, recorded_at, content, epoch, lines)
+            VALUES (1, 1, 'r1', 3, 10, 11, 0, 0, 2), (3, 1, 'r2', 1, 20, 21, 0, 0, 1);
+        INSERT INTO movement (position, document, item, quantity, effect) VALUES (1, 1, 1, 12000, 12000), (2, 1, 2, 1000, 1000), (3, 3, 1, 1235, -1235);
         INSERT INTO cursor (source, value, change_seq) VALUES (1, x'31322f37', 1);";
 
     fn store() -> (tempfile::TempDir, Reader) {
@@ -310,5 +310,33 @@ mod tests {
         let (_folder, reader) = store();
         let wrote = reader.ask(|db| db.execute("DELETE FROM item", []));
         assert!(wrote.is_err());
+    }
+
+    /// The index by item is cut into blocks of 8,192 positions.
+    #[test]
+    fn an_items_lines_are_found_however_far_apart_they_lie() {
+        let (folder, reader) = store();
+        let writer = Connection::open(folder.path().join("agent.db")).unwrap();
+        let far = [8_191, 8_192, 8_193, 40_000, 1_000_000];
+        for position in far {
+            let document = "INSERT INTO document (document, source, reference, kind, occurred_at, recorded_at, content, epoch, lines)
+                            VALUES (?1, 1, 'far' || ?1, 1, ?1, ?1, 0, 0, 1)";
+            writer.execute(document, [position]).unwrap();
+            let line = "INSERT INTO movement (position, document, item, quantity, effect) VALUES (?1, ?1, ?2, 1, -1)";
+            writer.execute(line, params![position, if position == 8_193 { 2 } else { 1 }]).unwrap();
+        }
+        let sku = "4011".parse().unwrap();
+        let after = |after, limit| {
+            let lines = reader.movements(Some(&sku), Position(after), limit).unwrap();
+            lines.into_iter().map(|line| line.position.0).collect::<Vec<_>>()
+        };
+        assert_eq!(after(0, 99), [1, 3, 8_191, 8_192, 40_000, 1_000_000]);
+        assert_eq!(after(8_191, 2), [8_192, 40_000]);
+        assert_eq!(after(1_000_000, 9), [0; 0]);
+        let sold =
+            |after| super::super::ledger::effect_after_position(&writer, ItemNo(1), Position(after)).unwrap();
+        assert_eq!((sold(8_190), sold(8_192), sold(1_000_000)), (-4, -2, 0));
+        let later = super::super::ledger::effect_after_time(&writer, ItemNo(1), UnixMillis(8_192)).unwrap();
+        assert_eq!(later, -2);
     }
 }
