@@ -18,6 +18,7 @@ pub struct Config {
     /// Holds `hub.db`, `pki/` and `addresses.json`.
     pub data_dir: PathBuf,
     pub quic: Quic,
+    pub mqtt: Mqtt,
     pub storefront: Storefront,
     pub freshness: Freshness,
     pub log: Log,
@@ -34,6 +35,16 @@ pub struct Quic {
     pub mtu_max: u16,
     /// Several datagrams in one system call. Default true; some network drivers garble them.
     pub segmentation_offload: bool,
+}
+
+/// Where store agents connect whose network lets no UDP through.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mqtt {
+    /// Default true: an agent behind a firewall that drops UDP finds its way without anybody's doing.
+    pub enabled: bool,
+    /// Default `0.0.0.0:8883`, the port of MQTT over TLS. Port 0 takes any free port.
+    pub listen: SocketAddr,
 }
 
 /// Where the web shop asks.
@@ -130,6 +141,12 @@ impl Default for Quic {
     }
 }
 
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from(([0, 0, 0, 0], 8883)) }
+    }
+}
+
 impl Default for Storefront {
     fn default() -> Self {
         Self {
@@ -175,6 +192,8 @@ struct File {
     #[serde(default)]
     quic: Quic,
     #[serde(default)]
+    mqtt: Mqtt,
+    #[serde(default)]
     storefront: Storefront,
     #[serde(default)]
     freshness: Freshness,
@@ -184,9 +203,9 @@ struct File {
 
 impl File {
     fn resolved(self, folder: &Path) -> Config {
-        let File { data_dir, quic, mut storefront, freshness, log } = self;
+        let File { data_dir, quic, mqtt, mut storefront, freshness, log } = self;
         storefront.keys_file = folder.join(storefront.keys_file);
-        Config { data_dir: folder.join(data_dir), quic, storefront, freshness, log }
+        Config { data_dir: folder.join(data_dir), quic, mqtt, storefront, freshness, log }
     }
 }
 
@@ -350,6 +369,7 @@ mod tests {
         let example = parse(EXAMPLE).unwrap();
         assert_eq!(example, parse("data_dir = '/var/lib/shopsmart/hub'").unwrap());
         assert_eq!(example.quic, Quic::default());
+        assert_eq!(example.mqtt, Mqtt::default());
         assert_eq!(example.storefront.keys_file, Path::new("/etc/shopsmart/keys"));
     }
 
@@ -371,8 +391,8 @@ mod tests {
 
     #[test]
     fn an_unknown_table_names_the_tables_there_are() {
-        let said = complaint("data_dir = 'x'\n[mqtt]\nport = 1\n");
-        assert!(said.contains("line 2: unknown key `mqtt`; known here: data_dir, quic"), "{said}");
+        let said = complaint("data_dir = 'x'\n[amqp]\nport = 1\n");
+        assert!(said.contains("line 2: unknown key `amqp`; known here: data_dir, quic"), "{said}");
     }
 
     #[test]

@@ -37,14 +37,45 @@ pub struct HttpConfig {
 /// Where the hub is and how this store proves who it is.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
-    /// `host:port`; the name is looked up at each dial.
+    /// Which ways to the hub may be used.
+    pub transport: TransportMode,
+    /// `host:port` for QUIC; the name is looked up at each dial.
     pub address: String,
+    pub mqtt_address: HostPort,
+    /// An HTTP proxy for MQTT; QUIC never uses one.
+    pub proxy: Option<HostPort>,
     pub server_name: String,
     pub ca_file: PathBuf,
     pub certificate_file: PathBuf,
     pub key_file: PathBuf,
     pub disable_gso: bool,
     pub mtu_max: u16,
+}
+
+/// Which ways to the hub may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransportMode {
+    /// QUIC, and MQTT for as long as QUIC does not get through.
+    Auto,
+    Quic,
+    Mqtt,
+}
+
+/// A machine and a port on it. The host of an IPv6 address stands without its brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// What is logged, and how. Logs go to stderr.
@@ -137,7 +168,10 @@ struct HttpTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HubTable {
+    transport: Option<TransportMode>,
     address: Spanned<String>,
+    mqtt_address: Option<Spanned<String>>,
+    proxy: Option<Spanned<String>>,
     server_name: Option<Spanned<String>>,
     ca_file: PathBuf,
     certificate_file: PathBuf,
@@ -195,6 +229,8 @@ const Z_MAX: f64 = 10.0;
 const MTU_MAX: u16 = 1452;
 /// QUIC itself demands 1,200.
 const MTU_RANGE: std::ops::RangeInclusive<u16> = 1200..=9000;
+/// The port of MQTT over TLS by registration.
+const MQTT_PORT: u16 = 8883;
 const LEVEL: &str = "info";
 
 /// Turns the mirror into checked values; knows where in the text each one stands.
@@ -244,18 +280,20 @@ impl Checker<'_> {
     }
 
     fn hub(&self, table: HubTable) -> Result<HubConfig, ConfigError> {
-        let address = table.address.get_ref();
-        let named = address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok_and(|p| p > 0));
-        let Some((host, _)) = named.filter(|(host, _)| !host.is_empty()) else {
+        let Some(HostPort { host, .. }) = host_port(table.address.get_ref()) else {
             return Err(self.wrong(&table.address, "must be `host:port`, such as `hub.example:7443`"));
         };
-        let host = host.trim_matches(['[', ']']).to_owned();
+        let mqtt_address = self.mqtt_address(table.mqtt_address, &host)?;
+        let proxy = table.proxy.map(|proxy| self.proxy(&proxy)).transpose()?;
         let mtu = table.max_mtu.unwrap_or_else(|| Spanned::new(0..0, MTU_MAX));
         if !MTU_RANGE.contains(mtu.get_ref()) {
             return Err(self.wrong(&mtu, "must be between 1200 (the least QUIC works with) and 9000"));
         }
         Ok(HubConfig {
-            address: address.clone(),
+            transport: table.transport.unwrap_or(TransportMode::Auto),
+            address: table.address.into_inner(),
+            mqtt_address,
+            proxy,
             server_name: self.server_name(table.server_name, host)?,
             ca_file: self.folder.join(table.ca_file),
             certificate_file: self.folder.join(table.certificate_file),
@@ -263,6 +301,30 @@ impl Checker<'_> {
             disable_gso: table.disable_gso,
             mtu_max: *mtu.get_ref(),
         })
+    }
+
+    fn mqtt_address(&self, given: Option<Spanned<String>>, host: &str) -> Result<HostPort, ConfigError> {
+        let Some(given) = given else { return Ok(HostPort { host: host.to_owned(), port: MQTT_PORT }) };
+        // The name goes into the TLS handshake, so it has to be one.
+        let named = |at: &HostPort| rustls::pki_types::ServerName::try_from(at.host.as_str()).is_ok();
+        host_port(given.get_ref())
+            .filter(named)
+            .ok_or_else(|| self.wrong(&given, "must be `host:port`, such as `hub.example:8883`"))
+    }
+
+    fn proxy(&self, given: &Spanned<String>) -> Result<HostPort, ConfigError> {
+        let text = given.get_ref();
+        if text.contains('@') {
+            return Err(self.wrong(given, "carries a user name; proxies that ask for one are not supported"));
+        }
+        let Some(rest) = text.strip_prefix("http://") else {
+            return Err(
+                self.wrong(given, "must begin with `http://`; the connection through it is TLS anyway")
+            );
+        };
+        host_port(rest.strip_suffix('/').unwrap_or(rest)).filter(|at| !at.host.contains('/')).ok_or_else(
+            || self.wrong(given, "must be `http://host:port`, such as `http://proxy.example:3128`"),
+        )
     }
 
     fn server_name(&self, given: Option<Spanned<String>>, host: String) -> Result<String, ConfigError> {
@@ -319,6 +381,14 @@ impl Checker<'_> {
     fn wrong<T>(&self, value: &Spanned<T>, message: &str) -> ConfigError {
         wrong(self.text, self.path, value.span().start, message.to_owned())
     }
+}
+
+/// `host:port` with a port from 1 on.
+fn host_port(text: &str) -> Option<HostPort> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    let host = host.trim_matches(['[', ']']);
+    (!host.is_empty()).then(|| HostPort { host: host.to_owned(), port })
 }
 
 fn wrong(text: &str, path: &Path, at: usize, message: String) -> ConfigError {
@@ -415,6 +485,49 @@ mod tests {
         assert_eq!((shown.log.format, shown.log.level), (bare.log.format, bare.log.level));
         let hub = shown.hub.unwrap();
         assert_eq!((hub.disable_gso, hub.mtu_max), (false, MTU_MAX));
+        assert_eq!((hub.transport, hub.proxy), (TransportMode::Auto, None));
+        assert_eq!(hub.mqtt_address.to_string(), "hub.example:8883");
+    }
+
+    fn hub(keys: &str) -> String {
+        let files = "ca_file=\"a\"\ncertificate_file=\"b\"\nkey_file=\"c\"\n";
+        format!("{SMALLEST}[hub]\n{keys}\n{files}")
+    }
+
+    #[test]
+    fn mqtt_is_looked_for_where_quic_is_unless_told_otherwise() {
+        let hub_of = |keys: &str| read(&hub(keys)).hub.unwrap();
+        assert_eq!(hub_of("address = \"hub:7443\"").mqtt_address.to_string(), "hub:8883");
+        assert_eq!(hub_of("address = \"[::1]:7443\"").mqtt_address.to_string(), "[::1]:8883");
+        let told = hub_of(
+            "address = \"hub:7443\"\nmqtt_address = \"broker:443\"\nproxy = \"http://proxy:3128/\"\ntransport = \"mqtt\"",
+        );
+        assert_eq!(told.mqtt_address, HostPort { host: "broker".to_owned(), port: 443 });
+        assert_eq!(told.proxy, Some(HostPort { host: "proxy".to_owned(), port: 3128 }));
+        assert_eq!(told.transport, TransportMode::Mqtt);
+    }
+
+    #[test]
+    fn a_bad_way_to_the_hub_is_named_with_what_to_write() {
+        let cases = [
+            ("transport = \"tcp\"", "key `hub.transport`", "`auto`, `quic`, `mqtt`"),
+            ("mqtt_address = \"broker\"", "key `hub.mqtt_address`", "hub.example:8883"),
+            ("mqtt_address = \"tcp://broker:1\"", "key `hub.mqtt_address`", "hub.example:8883"),
+            ("mqtt_address = \"broker:0\"", "key `hub.mqtt_address`", "hub.example:8883"),
+            ("proxy = \"proxy:3128\"", "key `hub.proxy`", "begin with `http://`"),
+            ("proxy = \"https://proxy:3128\"", "key `hub.proxy`", "begin with `http://`"),
+            ("proxy = \"http://me:secret@proxy:3128\"", "key `hub.proxy`", "user name"),
+            ("proxy = \"http://proxy\"", "key `hub.proxy`", "http://proxy.example:3128"),
+            ("mqt_address = \"broker:1\"", "key `hub.mqt_address`", "did you mean `mqtt_address`?"),
+        ];
+        for (key, place, advice) in cases {
+            let said = complaint(&hub(&format!("address = \"hub:7443\"\n{key}")));
+            assert!(
+                said.contains("line 5") && said.contains(place) && said.contains(advice),
+                "{key}: {said}"
+            );
+            assert!(!said.contains("secret"), "{said}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use crate::agent::{Document, ItemEntry, ItemPut, RecordError, Recorded, SyncStatus};
 use crate::health::Storage;
 use std::time::Duration;
+use sync_protocol::UnixMillis;
 use sync_protocol::frame::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -72,6 +73,35 @@ pub enum Flight {
 pub struct Bulletin {
     pub sync: SyncStatus,
     pub storage: Storage,
+}
+
+/// A way to the hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Quic,
+    Mqtt,
+}
+
+impl Transport {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Quic => "quic",
+            Transport::Mqtt => "mqtt",
+        }
+    }
+}
+
+/// What the transport last made known, beside the bulletin: the core knows nothing of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Crossing {
+    /// The way the hub is heard on; `None` while there is none.
+    pub transport: Option<Transport>,
+    /// Since when it has been so.
+    pub since: Option<UnixMillis>,
+    /// How often the way has changed since the start, and why it last did.
+    pub switches: u64,
+    pub last_switch_reason: Option<String>,
 }
 
 /// Why there is no answer. What was asked may still happen: ask again, the core knows what it has.

@@ -9,7 +9,7 @@ use store_agent::config::Config;
 use store_agent::http::tokens::Tokens;
 use store_agent::runtime::supervisor::Running;
 use store_agent::telemetry;
-use store_agent::transport::quic;
+use store_agent::transport::choice;
 use tracing::Instrument;
 
 /// Requests are short and the core has a thread of its own.
@@ -78,7 +78,7 @@ fn check_config(given: &Given) -> anyhow::Result<()> {
     let config = Config::load(&given.config)?;
     Tokens::load(&config.http.tokens_file)?;
     if let Some(hub) = &config.hub {
-        quic::check(hub)?;
+        choice::check(hub)?;
     }
     say(&format!(
         "{} can be used: store {}, tills at {}",

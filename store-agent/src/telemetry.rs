@@ -43,10 +43,12 @@ pub struct Metrics {
     pub link_up: Gauge,
     pub link_dials: Counter,
     pub link_ends: Counter,
+    link_switches: Family<Label<1>, Counter>,
     frames: Family<Label<2>, Counter>,
     frame_bytes: Family<Label<2>, Counter>,
     udp_datagrams: Family<Label<1>, Counter>,
     udp_bytes: Family<Label<1>, Counter>,
+    mqtt_bytes: Family<Label<1>, Counter>,
     pub round_trip_seconds: Seconds,
     pub state_pending_records: Gauge,
     pub history_pending_movements: Gauge,
@@ -107,10 +109,12 @@ impl Metrics {
             link_up: Gauge::default(),
             link_dials: Counter::default(),
             link_ends: Counter::default(),
+            link_switches: Family::default(),
             frames: Family::default(),
             frame_bytes: Family::default(),
             udp_datagrams: Family::default(),
             udp_bytes: Family::default(),
+            mqtt_bytes: Family::default(),
             round_trip_seconds: Seconds::default(),
             state_pending_records: Gauge::default(),
             history_pending_movements: Gauge::default(),
@@ -176,8 +180,17 @@ impl Metrics {
         agent.register("link_up", "1 while the hub answers on the link", self.link_up.clone());
         agent.register("link_dials", "Attempts to reach the hub", self.link_dials.clone());
         agent.register("link_ends", "Links that were open and ended", self.link_ends.clone());
+        agent.register(
+            "link_switches",
+            "Changes between QUIC and MQTT, by what was changed to",
+            self.link_switches.clone(),
+        );
         agent.register("frames", "Frames on the link, by direction and stream", self.frames.clone());
-        agent.register("frame_bytes", "Bytes of those frames, before TLS and QUIC", self.frame_bytes.clone());
+        agent.register(
+            "frame_bytes",
+            "Bytes of those frames, before TLS and QUIC or MQTT",
+            self.frame_bytes.clone(),
+        );
         agent.register(
             "udp_datagrams",
             "UDP datagrams of the link, by direction",
@@ -187,6 +200,11 @@ impl Metrics {
             "udp_bytes",
             "UDP payload bytes of the link, by direction; add 28 a datagram for IPv4 and UDP headers",
             self.udp_bytes.clone(),
+        );
+        agent.register(
+            "mqtt_bytes",
+            "Bytes of MQTT PUBLISH packets, by direction, before TLS and TCP",
+            self.mqtt_bytes.clone(),
         );
         agent.register(
             "round_trip_seconds",
@@ -248,6 +266,14 @@ impl Metrics {
         let label = [("direction", direction.name())];
         self.udp_datagrams.get_or_create(&label).inc_by(datagrams);
         self.udp_bytes.get_or_create(&label).inc_by(bytes);
+    }
+
+    pub fn mqtt(&self, direction: Direction, bytes: usize) {
+        self.mqtt_bytes.get_or_create(&[("direction", direction.name())]).inc_by(bytes as u64);
+    }
+
+    pub fn link_switch(&self, to: &'static str) {
+        self.link_switches.get_or_create(&[("to", to)]).inc();
     }
 
     pub fn request(&self, route: &'static str, status: u16, seconds: f64) {
@@ -347,6 +373,8 @@ mod tests {
         metrics.movements(Kind::Sale, 3);
         metrics.frame(Direction::Sent, Stream::State, 120);
         metrics.udp(Direction::Received, 2, 300);
+        metrics.mqtt(Direction::Sent, 140);
+        metrics.link_switch("mqtt");
         metrics.request("/v1/movements", 201, 0.002);
         let text = metrics.exposition().unwrap();
         for line in [
@@ -354,6 +382,8 @@ mod tests {
             "shopsmart_agent_movements_total{kind=\"sale\"} 3",
             "shopsmart_agent_frame_bytes_total{direction=\"sent\",stream=\"state\"} 120",
             "shopsmart_agent_udp_bytes_total{direction=\"received\"} 300",
+            "shopsmart_agent_mqtt_bytes_total{direction=\"sent\"} 140",
+            "shopsmart_agent_link_switches_total{to=\"mqtt\"} 1",
             "shopsmart_agent_http_requests_total{route=\"/v1/movements\",status=\"201\"} 1",
             "shopsmart_agent_link_up 0",
         ] {

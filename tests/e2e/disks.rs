@@ -1,6 +1,6 @@
 //! Disks that are full or damaged: a clear answer, nothing half recorded, and back to work once it is mended.
 
-use crate::harness::{Ground, Hub, Scene, SmallDisk, Store};
+use crate::harness::{Ground, Hub, SmallDisk, Store};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ const SMALL_KB: u32 = 48 * 1024;
 
 #[test]
 fn a_full_disk_is_said_and_got_over() {
-    let scene = Scene::new("full-disk");
+    let scene = super::scene("full-disk");
     let hub = Hub::open(&scene);
     let Some(disk) = SmallDisk::mount(&scene.join("S0001/data"), SMALL_KB) else {
         return;
@@ -45,7 +45,7 @@ fn a_full_disk_is_said_and_got_over() {
 
 #[test]
 fn a_full_disk_at_the_hub_costs_time_only() {
-    let scene = Scene::new("full-hub");
+    let scene = super::scene("full-hub");
     let Some(disk) = SmallDisk::mount(&scene.join("hub/data"), SMALL_KB) else {
         return;
     };
@@ -67,7 +67,7 @@ fn a_full_disk_at_the_hub_costs_time_only() {
 
 #[test]
 fn an_unclean_stop_is_followed_by_a_check() {
-    let scene = Scene::new("unclean");
+    let scene = super::scene("unclean");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -82,7 +82,7 @@ fn an_unclean_stop_is_followed_by_a_check() {
 
 #[test]
 fn a_damaged_database_is_refused_with_what_to_do() {
-    let scene = Scene::new("damaged");
+    let scene = super::scene("damaged");
     let mut hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     for n in 0..200 {

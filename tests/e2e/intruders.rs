@@ -1,6 +1,6 @@
 //! Who comes with the wrong key, and who talks nonsense: P7, and that nobody else is disturbed by it.
 
-use crate::harness::{Hub, Identity, RawLink, Scene, Store, expired, of_another_authority};
+use crate::harness::{Hub, Identity, RawLink, Scene, Store, Transport, expired, of_another_authority};
 use serde_json::Value;
 use sync_protocol::frame::{
     self, Body, BootMark, Frame, Handover, Hello, Marks, Refusal, Refused, StateBatch, Welcome,
@@ -12,7 +12,7 @@ use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, UnixMillis};
 
 #[test]
 fn a_certificate_opens_its_own_store_only() {
-    let scene = Scene::new("wrong-store");
+    let scene = Scene::over(Transport::Quic, "wrong-store");
     let hub = Hub::open(&scene);
     let intruder = Store::open(&scene, &hub, "S0001");
     let victim = Store::open(&scene, &hub, "S0002");
@@ -71,7 +71,7 @@ fn a_thousand_units() -> Body {
 
 #[test]
 fn without_a_certificate_of_the_hub_nobody_gets_in() {
-    let scene = Scene::new("strangers");
+    let scene = Scene::over(Transport::Quic, "strangers");
     let hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
     let pki = hub.data().join("pki");
@@ -100,7 +100,7 @@ fn refused(hub: &Hub, store: &Store, who: &str, identity: Option<Identity>) {
 
 #[test]
 fn garbage_ends_only_its_own_link() {
-    let scene = Scene::new("garbage");
+    let scene = Scene::over(Transport::Quic, "garbage");
     let hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
     let noisy = Store::open(&scene, &hub, "S0002");
@@ -121,7 +121,7 @@ fn garbage_ends_only_its_own_link() {
 
 #[test]
 fn what_cannot_be_understood_is_set_aside_and_the_rest_counts() {
-    let scene = Scene::new("from-the-future");
+    let scene = Scene::over(Transport::Quic, "from-the-future");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.stop();

@@ -8,7 +8,7 @@ const OPENING: i64 = 100_000;
 
 #[test]
 fn nothing_answered_is_lost_when_the_agent_is_killed() {
-    let scene = Scene::new("agent-kills");
+    let scene = super::scene("agent-kills");
     let hub = Hub::open(&scene);
     let mut store = opened_store(&scene, &hub);
 
@@ -24,7 +24,7 @@ fn nothing_answered_is_lost_when_the_agent_is_killed() {
 
 #[test]
 fn nothing_answered_is_lost_when_the_hub_is_killed() {
-    let scene = Scene::new("hub-kills");
+    let scene = super::scene("hub-kills");
     let mut hub = Hub::open(&scene);
     let mut store = opened_store(&scene, &hub);
 
@@ -58,7 +58,7 @@ fn nothing_answered_is_lost_when_the_hub_is_killed() {
 
 #[test]
 fn nothing_answered_is_lost_when_both_are_killed_and_the_line_is_cut() {
-    let scene = Scene::new("all-kills");
+    let scene = super::scene("all-kills");
     let mut hub = Hub::open(&scene);
     let mut store = opened_store(&scene, &hub);
 

@@ -1,12 +1,41 @@
 //! End to end: the real binaries over real sockets, TLS and files. One test binary of modules, so that it links once.
 //!
-//! The binaries must be built first; `cargo xtask test` and `tests/run` see to that.
+//! What must hold over each transport stands in modules that are built once for each. The binaries must be built first;
+//! `cargo xtask test` and `tests/run` see to that.
 
-mod disks;
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the same tests over each transport; `super::scene` tells them apart"
+)]
+
 mod harness;
 mod intruders;
-mod kills;
-mod metrics;
-mod restores;
-mod sales;
-mod web_shop;
+mod switching;
+
+#[path = "."]
+mod over_quic {
+    mod disks;
+    mod kills;
+    mod metrics;
+    mod restores;
+    mod sales;
+    mod web_shop;
+
+    fn scene(name: &str) -> crate::harness::Scene {
+        crate::harness::Scene::over(crate::harness::Transport::Quic, name)
+    }
+}
+
+#[path = "."]
+mod over_mqtt {
+    mod disks;
+    mod kills;
+    mod metrics;
+    mod restores;
+    mod sales;
+    mod web_shop;
+
+    fn scene(name: &str) -> crate::harness::Scene {
+        crate::harness::Scene::over(crate::harness::Transport::Mqtt, name)
+    }
+}

@@ -1,11 +1,11 @@
 //! What operators read: each metric that a running daemon shows is explained in their page.
 
-use crate::harness::{Hub, Scene, Store};
+use crate::harness::{Hub, Store};
 use std::path::Path;
 
 #[test]
 fn every_metric_shown_is_explained() {
-    let scene = Scene::new("metrics");
+    let scene = super::scene("metrics");
     let hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");

@@ -1,10 +1,10 @@
 //! Disks lost, disks put back as they were, disks copied: P8, and what a restored hub may say.
 
-use crate::harness::{Hub, Scene, Store, eventually};
+use crate::harness::{Hub, Store, eventually};
 
 #[test]
 fn an_agent_from_an_old_backup_takes_over_what_the_hub_knows() {
-    let scene = Scene::new("old-agent");
+    let scene = super::scene("old-agent");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -36,7 +36,7 @@ fn an_agent_from_an_old_backup_takes_over_what_the_hub_knows() {
 
 #[test]
 fn what_only_an_old_backup_knows_is_brought_to_the_hub() {
-    let scene = Scene::new("only-backup");
+    let scene = super::scene("only-backup");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -62,7 +62,7 @@ fn what_only_an_old_backup_knows_is_brought_to_the_hub() {
 
 #[test]
 fn a_lost_disk_costs_nothing_that_the_hub_knew() {
-    let scene = Scene::new("lost-disk");
+    let scene = super::scene("lost-disk");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -87,7 +87,7 @@ fn a_lost_disk_costs_nothing_that_the_hub_knew() {
 
 #[test]
 fn what_is_sold_before_the_hub_answers_a_new_disk_is_kept() {
-    let scene = Scene::new("early-sale");
+    let scene = super::scene("early-sale");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -108,7 +108,7 @@ fn what_is_sold_before_the_hub_answers_a_new_disk_is_kept() {
 
 #[test]
 fn two_live_copies_of_one_disk_double_nothing() {
-    let scene = Scene::new("clones");
+    let scene = super::scene("clones");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "100");
@@ -132,7 +132,7 @@ fn two_live_copies_of_one_disk_double_nothing() {
 
 #[test]
 fn a_hub_from_an_old_backup_offers_nothing_it_has_not_heard_again() {
-    let scene = Scene::new("old-hub");
+    let scene = super::scene("old-hub");
     let mut hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -160,7 +160,7 @@ fn a_hub_from_an_old_backup_offers_nothing_it_has_not_heard_again() {
 
 #[test]
 fn a_hub_that_does_not_know_it_was_restored_finds_out() {
-    let scene = Scene::new("old-hub-unsaid");
+    let scene = super::scene("old-hub-unsaid");
     let mut hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");

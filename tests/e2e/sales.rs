@@ -1,11 +1,11 @@
 //! The main road: from the till through the agent and the hub to the storefront.
 
-use crate::harness::{Hub, Scene, Store, eventually};
+use crate::harness::{Hub, Store, eventually};
 use serde_json::{Value, json};
 
 #[test]
 fn a_sale_made_offline_reaches_the_hub_once() {
-    let scene = Scene::new("offline");
+    let scene = super::scene("offline");
     let hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -22,7 +22,7 @@ fn a_sale_made_offline_reaches_the_hub_once() {
 
 #[test]
 fn a_till_is_served_although_the_hub_was_never_seen() {
-    let scene = Scene::new("alone");
+    let scene = super::scene("alone");
     let mut hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.stop();
@@ -43,7 +43,7 @@ fn a_till_is_served_although_the_hub_was_never_seen() {
 
 #[test]
 fn the_same_document_again_is_answered_and_not_counted() {
-    let scene = Scene::new("again");
+    let scene = super::scene("again");
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -61,7 +61,7 @@ fn the_same_document_again_is_answered_and_not_counted() {
 #[test]
 fn ten_thousand_lines_in_one_batch_are_answered_one_by_one() {
     const DOCUMENTS: usize = 10_000;
-    let scene = Scene::new("batch");
+    let scene = super::scene("batch");
     let hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
 
@@ -88,7 +88,7 @@ fn ten_thousand_lines_in_one_batch_are_answered_one_by_one() {
 
 #[test]
 fn a_count_keeps_what_was_sold_between_counting_and_typing() {
-    let scene = Scene::new("count");
+    let scene = super::scene("count");
     let hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
     store.receive("4011", "10");
@@ -105,7 +105,7 @@ fn a_count_keeps_what_was_sold_between_counting_and_typing() {
 
 #[test]
 fn a_number_says_how_old_it_is() {
-    let scene = Scene::new("age");
+    let scene = super::scene("age");
     let hub =
         Hub::open_with(&scene, crate::harness::Ground::Machine, "[freshness]\nlive_s = 2\noffline_s = 5\n");
     let store = Store::open(&scene, &hub, "S0001");
@@ -139,7 +139,7 @@ fn a_number_says_how_old_it_is() {
 #[test]
 fn one_trace_leads_from_the_till_to_the_hub() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let scene = Scene::new("trace");
+    let scene = super::scene("trace");
     let mut hub = Hub::open(&scene);
     let store = Store::open(&scene, &hub, "S0001");
     let body = json!({

@@ -1,12 +1,12 @@
 //! The web shop's side: what a program sees that keeps its own copy of all availability.
 
-use crate::harness::{Hub, Scene, Store, eventually};
+use crate::harness::{Hub, Store, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 #[test]
 fn a_copy_made_from_snapshot_and_changes_stays_right_when_the_hub_is_killed() {
-    let scene = Scene::new("web-shop");
+    let scene = super::scene("web-shop");
     let mut hub = Hub::open(&scene);
     let north = Store::open(&scene, &hub, "S0001");
     let south = Store::open(&scene, &hub, "S0002");
@@ -41,7 +41,7 @@ fn a_copy_made_from_snapshot_and_changes_stays_right_when_the_hub_is_killed() {
 
 #[test]
 fn a_basket_is_answered_store_by_store() {
-    let scene = Scene::new("basket");
+    let scene = super::scene("basket");
     let hub = Hub::open(&scene);
     let whole = Store::open(&scene, &hub, "S0001");
     let part = Store::open(&scene, &hub, "S0002");

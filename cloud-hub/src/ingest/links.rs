@@ -11,10 +11,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use quinn::{Connection, ConnectionStats, VarInt};
+use quinn::{Connection, VarInt};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sync_protocol::StoreId;
 
 /// Everything that is connected. Shared by the ingest, the supervisor and the metrics.
@@ -33,26 +35,42 @@ struct State {
 
 struct Live {
     store: StoreId,
-    connection: Connection,
+    carrier: Carrier,
     hang_up: HangUp,
 }
 
-/// UDP payload moved, as QUIC counts it: without UDP and IP headers, with retransmissions, handshakes and acks.
+/// What a link's bytes travel on, and who counts them.
+pub(super) enum Carrier {
+    Quic(Connection),
+    Mqtt(Arc<TcpBytes>),
+}
+
+/// TCP payload of one connection, TLS and its handshake included. The kernel's retransmissions are not seen.
+#[derive(Debug, Default)]
+pub(super) struct TcpBytes {
+    pub received: AtomicU64,
+    pub sent: AtomicU64,
+}
+
+/// Everything moved. UDP payload is as QUIC counts it: without UDP and IP headers, with retransmissions, handshakes and
+/// acks. TCP payload is without retransmissions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wire {
     pub received_bytes: u64,
     pub received_datagrams: u64,
     pub sent_bytes: u64,
     pub sent_datagrams: u64,
+    pub tcp_received_bytes: u64,
+    pub tcp_sent_bytes: u64,
 }
 
 impl Links {
     /// Lists a connection of `store`, and tells an older one of the same store to go.
-    pub(super) fn add(&self, store: &StoreId, connection: &Connection, hang_up: HangUp) -> LinkId {
+    pub(super) fn add(&self, store: &StoreId, carrier: Carrier, hang_up: HangUp) -> LinkId {
         let mut state = self.state();
         state.last += 1;
         let link = LinkId(state.last);
-        let live = Live { store: store.clone(), connection: connection.clone(), hang_up };
+        let live = Live { store: store.clone(), carrier, hang_up };
         state.live.insert(link, live);
         let older = state.current.insert(store.clone(), link);
         if let Some(older) = older.and_then(|older| state.live.get(&older)) {
@@ -72,15 +90,15 @@ impl Links {
         let Some(live) = state.live.remove(&link) else {
             return;
         };
-        state.gone.add(&live.connection.stats());
+        state.gone.add(&live.carrier);
         if state.current.get(&live.store) == Some(&link) {
             state.current.remove(&live.store);
         }
     }
 
     /// Bytes of a connection that never became a link.
-    pub(super) fn count(&self, connection: &Connection) {
-        self.state().gone.add(&connection.stats());
+    pub(super) fn count(&self, carrier: &Carrier) {
+        self.state().gone.add(carrier);
     }
 
     /// How many there are, with those that are on their way out.
@@ -94,12 +112,16 @@ impl Links {
         self.len() == 0
     }
 
+    fn by_mqtt(&self) -> usize {
+        self.state().live.values().filter(|live| matches!(live.carrier, Carrier::Mqtt(_))).count()
+    }
+
     /// Everything moved since the start.
     #[must_use]
     pub fn wire(&self) -> Wire {
         let state = self.state();
         let mut wire = state.gone;
-        state.live.values().for_each(|live| wire.add(&live.connection.stats()));
+        state.live.values().for_each(|live| wire.add(&live.carrier));
         wire
     }
 
@@ -115,11 +137,20 @@ pub(super) fn close(connection: &Connection, why: &Farewell) {
 }
 
 impl Wire {
-    fn add(&mut self, stats: &ConnectionStats) {
-        self.received_bytes += stats.udp_rx.bytes;
-        self.received_datagrams += stats.udp_rx.datagrams;
-        self.sent_bytes += stats.udp_tx.bytes;
-        self.sent_datagrams += stats.udp_tx.datagrams;
+    fn add(&mut self, carrier: &Carrier) {
+        match carrier {
+            Carrier::Quic(connection) => {
+                let stats = connection.stats();
+                self.received_bytes += stats.udp_rx.bytes;
+                self.received_datagrams += stats.udp_rx.datagrams;
+                self.sent_bytes += stats.udp_tx.bytes;
+                self.sent_datagrams += stats.udp_tx.datagrams;
+            }
+            Carrier::Mqtt(moved) => {
+                self.tcp_received_bytes += moved.received.load(Relaxed);
+                self.tcp_sent_bytes += moved.sent.load(Relaxed);
+            }
+        }
     }
 }
 
@@ -139,9 +170,27 @@ impl Collector for Links {
         let help = "UDP datagrams moved on links";
         let datagrams = encoder.encode_descriptor("quic_udp_datagrams", help, None, counter)?;
         by_direction(datagrams, wire.received_datagrams, wire.sent_datagrams)?;
-        let up = ConstGauge::new(i64::try_from(self.len()).unwrap_or(i64::MAX));
-        up.encode(encoder.encode_descriptor("links", "Links that are up", None, MetricType::Gauge)?)
+        let help = "TCP payload bytes moved on MQTT links, TLS included";
+        let bytes = encoder.encode_descriptor("mqtt_tcp", help, Some(&Unit::Bytes), counter)?;
+        by_direction(bytes, wire.tcp_received_bytes, wire.tcp_sent_bytes)?;
+        gauge(self.len()).encode(encoder.encode_descriptor(
+            "links",
+            "Links that are up",
+            None,
+            MetricType::Gauge,
+        )?)?;
+        let help = "Those of them that came by MQTT";
+        gauge(self.by_mqtt()).encode(encoder.encode_descriptor(
+            "mqtt_links",
+            help,
+            None,
+            MetricType::Gauge,
+        )?)
     }
+}
+
+fn gauge(count: usize) -> ConstGauge<i64> {
+    ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn by_direction(mut family: MetricEncoder, received: u64, sent: u64) -> fmt::Result {

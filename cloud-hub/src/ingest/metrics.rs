@@ -23,7 +23,7 @@ impl Metrics {
         registry.register("frames_received", "Frames received from stores", metrics.frames.clone());
         registry.register_with_unit(
             "frame_received",
-            "Bytes of frames received from stores, before QUIC and TLS",
+            "Bytes of frames received from stores, before TLS and the transport",
             Unit::Bytes,
             metrics.frame_bytes.clone(),
         );

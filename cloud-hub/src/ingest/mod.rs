@@ -7,18 +7,21 @@
 
 mod links;
 mod metrics;
+pub mod mqtt;
 pub mod quic;
 mod splitter;
+mod tls;
 
 pub use links::Links;
 pub use metrics::Metrics;
+pub use tls::{Certificates, TlsError};
 
 use crate::hub::LinkId;
 use std::sync::Arc;
 use sync_protocol::StoreId;
 use sync_protocol::frame::Stream;
 use sync_protocol::limits::FRAME_BYTES_MAX;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 /// Most arrivals that wait for the driver.
 const ARRIVALS_MAX: usize = 1024;
@@ -33,7 +36,7 @@ const ANSWERED_BYTES_MAX: u32 = 64 << 20;
 const _: () = assert!(FRAME_BYTES_MAX <= ARRIVED_BYTES_MAX as usize);
 const _: () = assert!(FRAME_BYTES_MAX + LENGTH_BYTES <= ANSWERED_BYTES_MAX as usize);
 
-/// Each frame travels behind its length: an unsigned 32-bit number, little-endian.
+/// On QUIC each frame travels behind its length: an unsigned 32-bit number, little-endian.
 pub const LENGTH_BYTES: usize = 4;
 
 /// What a transport tells the driver.
@@ -55,8 +58,22 @@ pub enum Arrival {
     },
 }
 
-/// The share of the driver's memory that an arrived frame takes up until it is dropped.
-pub struct Room(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+/// The share of memory that a frame takes up until this is dropped, and who waits to hear that it is committed.
+pub struct Room {
+    _share: OwnedSemaphorePermit,
+    committed: Option<oneshot::Sender<()>>,
+}
+
+impl Room {
+    /// Says that the frame is committed. Dropping a room says only that the hub is done with it: after a failed commit,
+    /// or in a panic, nobody may take that for a promise.
+    pub fn committed(mut self) {
+        if let Some(waiting) = self.committed.take() {
+            // Nobody waits any more when the link has gone.
+            let _ = waiting.send(());
+        }
+    }
+}
 
 /// Makes the way from the transports to the driver.
 #[must_use]
@@ -83,11 +100,18 @@ impl Inbox {
         self.put(Arrival::Up { link, store, outlet }).await
     }
 
-    async fn frame(&self, link: LinkId, bytes: Vec<u8>) -> Result<(), Stopped> {
+    /// Hands a frame over. `committed` hears of its commit; when it is dropped unheard, there was none.
+    async fn frame(
+        &self,
+        link: LinkId,
+        bytes: Vec<u8>,
+        committed: Option<oneshot::Sender<()>>,
+    ) -> Result<(), Stopped> {
         // Frames are never longer than FRAME_BYTES_MAX, so they always fit.
         let size = u32::try_from(bytes.len()).unwrap_or(ARRIVED_BYTES_MAX);
-        let room = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Stopped)?;
-        self.put(Arrival::Frame { link, bytes, room: Room(room) }).await
+        let share = Arc::clone(&self.room).acquire_many_owned(size).await.map_err(|_| Stopped)?;
+        let room = Room { _share: share, committed };
+        self.put(Arrival::Frame { link, bytes, room }).await
     }
 
     async fn down(&self, link: LinkId) -> Result<(), Stopped> {
@@ -99,27 +123,20 @@ impl Inbox {
     }
 }
 
-/// Frames for one peer that were decided on together, each behind its length. They share datagrams where they fit.
+/// Frames for one peer that were decided on together. They share datagrams, or one write, where they fit.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    state: Vec<u8>,
-    history: Vec<u8>,
+    frames: Vec<(Stream, Vec<u8>)>,
 }
 
 impl Answer {
     /// Adds a frame.
-    pub fn push(&mut self, stream: Stream, frame: &[u8]) {
-        let bytes = match stream {
-            Stream::State => &mut self.state,
-            Stream::History => &mut self.history,
-        };
-        let length = u32::try_from(frame.len()).expect("frames are at most FRAME_BYTES_MAX long");
-        bytes.extend_from_slice(&length.to_le_bytes());
-        bytes.extend_from_slice(frame);
+    pub fn push(&mut self, stream: Stream, frame: Vec<u8>) {
+        self.frames.push((stream, frame));
     }
 
     fn len(&self) -> usize {
-        self.state.len() + self.history.len()
+        self.frames.iter().map(|(_, frame)| LENGTH_BYTES + frame.len()).sum()
     }
 }
 
@@ -192,12 +209,20 @@ pub struct Answers {
 impl Answers {
     /// The next frames to send; `None` when the driver has let go of the link. Can be dropped while waiting.
     pub async fn next(&mut self) -> Option<(Answer, Room)> {
-        let (answer, room) = self.queue.recv().await?;
-        Some((answer, Room(room)))
+        let (answer, share) = self.queue.recv().await?;
+        Some((answer, Room { _share: share, committed: None }))
     }
 
     fn farewells(&self) -> watch::Receiver<Option<Farewell>> {
         self.farewells.clone()
+    }
+}
+
+/// Waits until the hub wants the link to end. Never, once nobody is left who could want it.
+async fn asked_to_go(farewells: &mut watch::Receiver<Option<Farewell>>) -> Farewell {
+    match farewells.wait_for(Option::is_some).await.map(|why| why.clone()) {
+        Ok(Some(why)) => why,
+        _ => std::future::pending().await,
     }
 }
 
@@ -278,16 +303,6 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn frames_of_one_answer_stand_behind_their_lengths() {
-        let mut answer = Answer::default();
-        answer.push(Stream::State, b"abc");
-        answer.push(Stream::History, b"");
-        answer.push(Stream::State, b"d");
-        assert_eq!(answer.state, b"\x03\0\0\0abc\x01\0\0\0d");
-        assert_eq!(answer.history, b"\0\0\0\0");
-    }
-
-    #[test]
     fn a_peer_that_takes_nothing_is_dropped_when_its_queue_is_full() {
         let (outlet, answers) = outlet();
         for _ in 0..ANSWERS_MAX {
@@ -301,7 +316,11 @@ mod tests {
     #[test]
     fn few_large_answers_fill_a_queue_too() {
         let (outlet, answers) = outlet();
-        let large = || Answer { state: vec![0; ANSWERED_BYTES_MAX as usize / 2], history: Vec::new() };
+        let large = || {
+            let mut answer = Answer::default();
+            answer.push(Stream::State, vec![0; ANSWERED_BYTES_MAX as usize / 2 - LENGTH_BYTES]);
+            answer
+        };
         outlet.send(large());
         outlet.send(large());
         assert_eq!(*answers.farewells().borrow(), None);
@@ -323,12 +342,28 @@ mod tests {
         let frame = || vec![0; FRAME_BYTES_MAX];
         let fit = ARRIVED_BYTES_MAX as usize / FRAME_BYTES_MAX;
         for _ in 0..fit {
-            inbox.frame(LinkId(1), frame()).await.unwrap();
+            inbox.frame(LinkId(1), frame(), None).await.unwrap();
         }
-        let mut held_back = std::pin::pin!(inbox.frame(LinkId(1), frame()));
+        let mut held_back = std::pin::pin!(inbox.frame(LinkId(1), frame(), None));
         assert!(tokio::time::timeout(Duration::from_millis(20), &mut held_back).await.is_err());
         drop(arrivals.recv().await);
         held_back.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_room_that_is_only_dropped_promises_nothing() {
+        let (inbox, mut arrivals) = inbox();
+        let mut hopes = Vec::new();
+        for _ in 0..2 {
+            let (committed, hope) = oneshot::channel();
+            inbox.frame(LinkId(1), vec![1], Some(committed)).await.unwrap();
+            hopes.push(hope);
+        }
+        let Some(Arrival::Frame { room, .. }) = arrivals.recv().await else { panic!("a frame was due") };
+        room.committed();
+        drop(arrivals.recv().await);
+        assert!(hopes.remove(0).await.is_ok());
+        assert!(hopes.remove(0).await.is_err());
     }
 
     #[test]

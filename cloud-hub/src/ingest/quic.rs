@@ -5,26 +5,25 @@
 //! flight, streams, flow-control windows, frames, answers. Garbage and overlong frames end the connection they came
 //! on, with an error code and a reason that the peer can log.
 
-use super::links::close;
+use super::links::{Carrier, close};
 use super::splitter::{BadLength, Splitter};
-use super::{Answers, Farewell, Inbox, Links, Metrics, Stopped, outlet};
+use super::tls::{self, Certificates, TlsError, store_shown};
+use super::{Answers, Farewell, Inbox, Links, Metrics, Stopped, asked_to_go, outlet};
 use crate::hub::LinkId;
-use crate::identity::store_of;
-use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn::crypto::rustls::{HandshakeData, NoInitialCipherSuite, QuicServerConfig};
 use quinn::{
     AckFrequencyConfig, Connection, ConnectionError, ConnectionId, ConnectionIdGenerator, Endpoint,
     EndpointConfig, IdleTimeout, Incoming, MtuDiscoveryConfig, ReadError, ReadExactError, RecvStream,
     SendStream, ServerConfig, TransportConfig, VarInt, WriteError,
 };
-use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use sync_protocol::StoreId;
 use sync_protocol::frame::Stream;
@@ -34,6 +33,9 @@ use tracing::{Instrument, error, info, info_span, warn};
 
 /// What agent and hub agree to speak.
 pub const ALPN: &[u8] = b"shopsmart/1";
+
+/// What an agent speaks that only wants to know whether QUIC gets through, while its link goes another way.
+pub const PROBE_ALPN: &[u8] = b"shopsmart-probe/1";
 
 /// Milliseconds without any packet after which a link is gone; agents send something every 20 s.
 const IDLE_MAX_MS: u32 = 60_000;
@@ -65,6 +67,11 @@ const PARTING_MAX: Duration = Duration::from_secs(1);
 /// How long the last packets get to leave when the hub stops.
 const GOODBYE_MAX: Duration = Duration::from_secs(2);
 
+/// How long a probe may stay; the agent closes it long before.
+const PROBE_MAX: Duration = Duration::from_secs(60);
+/// Probes of one store at a time: one, and one that the agent has given up and the hub has not noticed.
+const PROBES_PER_STORE_MAX: usize = 2;
+
 /// Where and how to listen.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -73,24 +80,13 @@ pub struct Settings {
     pub segmentation_offload: bool,
 }
 
-/// What the hub shows, and whose certificates it takes.
-pub struct Certificates {
-    pub ca: CertificateDer<'static>,
-    pub chain: Vec<CertificateDer<'static>>,
-    pub key: PrivateKeyDer<'static>,
-}
-
 /// Why the hub can't listen. The operator's to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("can't listen on UDP {address}")]
     Socket { address: SocketAddr, source: io::Error },
-    #[error("the hub's authority certificate can't be used")]
-    Authority(#[source] rustls::Error),
-    #[error("the check of client certificates can't be set up")]
-    Verifier(#[from] VerifierBuilderError),
-    #[error("the hub's own certificate and key can't be used")]
-    Certificate(#[source] rustls::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("TLS offers no cipher suite for QUIC")]
     CipherSuite(#[from] NoInitialCipherSuite),
 }
@@ -108,6 +104,7 @@ struct Shared {
     inbox: Inbox,
     links: Arc<Links>,
     metrics: Metrics,
+    probes: Probes,
 }
 
 impl Ingest {
@@ -130,7 +127,7 @@ impl Ingest {
         let endpoint =
             Endpoint::new(endpoint_config(reset_key), Some(server), socket, runtime).map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
-        Ok(Ingest { endpoint, address, shared: Shared { inbox, links, metrics } })
+        Ok(Ingest { endpoint, address, shared: Shared { inbox, links, metrics, probes: Probes::default() } })
     }
 
     #[must_use]
@@ -142,13 +139,14 @@ impl Ingest {
     pub async fn serve(self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let stopped = stop.clone();
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(ended) = connections.join_next() => log_panic(ended),
                 caller = next_caller(&self.endpoint, &handshakes) => {
                     let Some(caller) = caller else { break };
-                    connections.spawn(self.shared.clone().receive(caller));
+                    connections.spawn(self.shared.clone().receive(caller, stopped.clone()));
                 }
             }
         }
@@ -192,16 +190,21 @@ fn log_panic(ended: Result<(), JoinError>) {
 
 impl Shared {
     /// One connection, from its first packet to its last.
-    async fn receive(self, caller: Caller) {
+    async fn receive(self, caller: Caller, stop: watch::Receiver<bool>) {
         let peer = caller.incoming.remote_address();
         let Some(connection) = self.shake_hands(caller.incoming).await else {
             return;
         };
         drop(caller.place);
         match speaks_for(&connection) {
+            Ok(store) if is_probe(&connection) => {
+                let why = self.probes.hold(&store, &connection, stop).await;
+                close(&connection, &why);
+                self.links.count(&Carrier::Quic(connection));
+            }
             Ok(store) => {
                 let (outlet, answers) = outlet();
-                let link = self.links.add(&store, &connection, outlet.hang_up.clone());
+                let link = self.links.add(&store, Carrier::Quic(connection.clone()), outlet.hang_up.clone());
                 let span = info_span!("link", link = link.0, %store, %peer);
                 let up = self.inbox.up(link, store, outlet);
                 self.link(link, &connection, up, answers).instrument(span).await;
@@ -211,7 +214,7 @@ impl Shared {
                 self.metrics.handshake_failed(why.name());
                 close(&connection, &why);
                 connection.closed().await;
-                self.links.count(&connection);
+                self.links.count(&Carrier::Quic(connection));
             }
         }
     }
@@ -298,7 +301,7 @@ impl Shared {
                 splitter.push(&chunk.bytes);
                 while let Some(frame) = splitter.next()? {
                     self.metrics.frame(frame.len());
-                    self.inbox.frame(link, frame).await?;
+                    self.inbox.frame(link, frame, None).await?;
                 }
             }
         };
@@ -307,20 +310,77 @@ impl Shared {
     }
 }
 
+/// The probes that are there, per store.
+#[derive(Clone, Default)]
+struct Probes(Arc<Mutex<HashMap<StoreId, usize>>>);
+
+impl Probes {
+    /// Keeps a probe until its agent, or the hub, has enough of it. It is no link and carries nothing.
+    async fn hold(
+        &self,
+        store: &StoreId,
+        connection: &Connection,
+        mut stop: watch::Receiver<bool>,
+    ) -> Farewell {
+        let Some(_place) = self.place(store) else {
+            return Farewell::Misused("there are too many probes of this store");
+        };
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Farewell::Stopping,
+            _ = connection.closed() => Farewell::Gone,
+            opened = connection.accept_bi() => match opened {
+                Ok(_) => Farewell::Misused("a probe opens no streams"),
+                Err(error) => error.into(),
+            },
+            () = tokio::time::sleep(PROBE_MAX) => Farewell::Silent,
+        }
+    }
+
+    fn place(&self, store: &StoreId) -> Option<ProbePlace> {
+        let mut held = self.held();
+        let probes = held.entry(store.clone()).or_default();
+        if *probes == PROBES_PER_STORE_MAX {
+            return None;
+        }
+        *probes += 1;
+        Some(ProbePlace { probes: self.clone(), store: store.clone() })
+    }
+
+    // A panic while holding the lock can at worst leave a place taken.
+    fn held(&self) -> MutexGuard<'_, HashMap<StoreId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A probe's place, free again when this is dropped.
+struct ProbePlace {
+    probes: Probes,
+    store: StoreId,
+}
+
+impl Drop for ProbePlace {
+    fn drop(&mut self) {
+        let mut held = self.probes.held();
+        if let Some(probes) = held.get_mut(&self.store) {
+            *probes -= 1;
+            if *probes == 0 {
+                held.remove(&self.store);
+            }
+        }
+    }
+}
+
+fn is_probe(connection: &Connection) -> bool {
+    let agreed = connection.handshake_data().and_then(|agreed| agreed.downcast::<HandshakeData>().ok());
+    agreed.is_some_and(|agreed| agreed.protocol.as_deref() == Some(PROBE_ALPN))
+}
+
 async fn stream_named_in(receive: &mut RecvStream) -> Result<Stream, Farewell> {
     let mut code = [0];
     match receive.read_exact(&mut code).await {
         Ok(()) => Stream::from_code(code[0]).ok_or(Farewell::Misused("a stream has no known name")),
         Err(ReadExactError::FinishedEarly(_)) => Err(Farewell::Misused("a stream ended without a name")),
         Err(ReadExactError::ReadError(error)) => Err(error.into()),
-    }
-}
-
-/// Waits until the hub wants the link to end. Never, once nobody is left who could want it.
-async fn asked_to_go(farewells: &mut watch::Receiver<Option<Farewell>>) -> Farewell {
-    match farewells.wait_for(Option::is_some).await.map(|why| why.clone()) {
-        Ok(Some(why)) => why,
-        _ => std::future::pending().await,
     }
 }
 
@@ -347,8 +407,10 @@ async fn write(mut answers: Answers, mut opened: mpsc::Receiver<(Stream, SendStr
             written = history.write(), if history.can_write() => if let Err(error) = written { return error.into() },
             answer = answers.next(), if waiting < WRITE_BUFFER_BYTES => match answer {
                 Some((answer, _room)) => {
-                    state.bytes.extend_from_slice(&answer.state);
-                    history.bytes.extend_from_slice(&answer.history);
+                    for (stream, frame) in answer.frames {
+                        let pipe = match stream { Stream::State => &mut state, Stream::History => &mut history };
+                        pipe.put(&frame);
+                    }
                 }
                 None => return Farewell::Stopping,
             },
@@ -378,6 +440,13 @@ impl Pipe {
         self.send.is_some() && self.waiting() > 0
     }
 
+    /// Adds a frame behind its length.
+    fn put(&mut self, frame: &[u8]) {
+        let length = u32::try_from(frame.len()).expect("frames are at most FRAME_BYTES_MAX long");
+        self.bytes.extend_from_slice(&length.to_le_bytes());
+        self.bytes.extend_from_slice(frame);
+    }
+
     /// Writes as much as the window takes. Nothing is lost when this is dropped while waiting.
     async fn write(&mut self) -> Result<(), WriteError> {
         let Some(send) = &mut self.send else { return Ok(()) };
@@ -399,13 +468,11 @@ impl Pipe {
     }
 }
 
-/// Whose certificate the peer has shown. That it is of our authority, and still good, TLS has checked.
+/// Whose certificate the peer has shown.
 fn speaks_for(connection: &Connection) -> Result<StoreId, Farewell> {
     let shown =
         connection.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let shown = shown.as_deref().and_then(|chain| chain.first());
-    let certificate = shown.ok_or_else(|| Farewell::NoIdentity("no certificate was shown".to_owned()))?;
-    store_of(certificate).map_err(|error| Farewell::NoIdentity(error.to_string()))
+    store_shown(shown.as_deref().map(Vec::as_slice))
 }
 
 /// A fixed set of reasons, for the metric.
@@ -465,30 +532,11 @@ impl From<Stopped> for Farewell {
 }
 
 fn server_config(settings: &Settings, certificates: Certificates) -> Result<ServerConfig, ListenError> {
-    let crypto = QuicServerConfig::try_from(Arc::new(tls_config(certificates)?))?;
+    let crypto =
+        QuicServerConfig::try_from(Arc::new(tls::server_config(certificates, &[ALPN, PROBE_ALPN])?))?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
     server.max_incoming(INCOMING_MAX).transport_config(Arc::new(transport_config(settings)));
     Ok(server)
-}
-
-fn tls_config(certificates: Certificates) -> Result<rustls::ServerConfig, ListenError> {
-    let Certificates { ca, chain, key } = certificates;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = RootCertStore::empty();
-    roots.add(ca).map_err(ListenError::Authority)?;
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()?;
-    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(ListenError::Certificate)?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(ListenError::Certificate)?;
-    tls.alpn_protocols = vec![ALPN.to_vec()];
-    // A resumed session would skip the check of the client's certificate.
-    tls.session_storage = Arc::new(NoServerSessionStorage {});
-    tls.send_tls13_tickets = 0;
-    Ok(tls)
 }
 
 fn transport_config(settings: &Settings) -> TransportConfig {

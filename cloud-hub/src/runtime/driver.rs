@@ -130,8 +130,11 @@ impl Rounds {
             self.count_quarantined();
         }
         let links_change = inputs.iter().any(|input| !matches!(input, Input::Frame { .. }));
+        let failed_before = self.driver.hub.counters().failed_commits;
         let outputs = self.driver.hub.drain(inputs, now);
-        drop(rooms);
+        if self.driver.hub.counters().failed_commits == failed_before {
+            rooms.into_iter().for_each(Room::committed);
+        }
         if links_change {
             self.driver.metrics.tally.stores(self.driver.hub.store_counts());
         }
@@ -177,7 +180,7 @@ impl Rounds {
         let mut farewells = Vec::new();
         for output in outputs {
             match output {
-                Output::Send { link, stream, bytes } => answers.entry(link).or_default().push(stream, &bytes),
+                Output::Send { link, stream, bytes } => answers.entry(link).or_default().push(stream, bytes),
                 Output::HangUp { link, reason } => farewells.push((link, reason)),
                 // Tickets belong to orders, and nobody places any yet.
                 Output::Answer { ticket, .. } => warn!(?ticket, "an answer nobody waits for"),

@@ -9,7 +9,7 @@ use crate::config::{Config, Freshness, Quic};
 use crate::enrol::ca::{Pki, PkiError, Renewal};
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
-use crate::ingest::{self, Arrival, Inbox, Links, quic};
+use crate::ingest::{self, Arrival, Certificates, Inbox, Links, mqtt, quic};
 use crate::runtime::clock::Clock;
 use crate::runtime::driver::{self, Driver, Panicked};
 use crate::runtime::metered::Metered;
@@ -62,6 +62,9 @@ type Ended = (&'static str, Result<(), PartFailed>);
 pub struct Addresses {
     pub http: SocketAddr,
     pub quic: SocketAddr,
+    /// Absent when switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mqtt: Option<SocketAddr>,
 }
 
 /// Why the hub did not start.
@@ -81,6 +84,8 @@ pub enum StartError {
     Opening(#[source] JoinError),
     #[error(transparent)]
     Quic(#[from] quic::ListenError),
+    #[error(transparent)]
+    Mqtt(#[from] mqtt::ListenError),
     #[error("can't listen on TCP {address}")]
     Http { address: SocketAddr, source: io::Error },
     #[error("the system gives no random numbers")]
@@ -119,8 +124,11 @@ impl Running {
         let listener = http_listener(config.storefront.listen)?;
         let http = address_of(&listener, config)?;
         let (inbox, arrivals) = ingest::inbox();
-        let ingest = shared.listen_quic(config, certificates, inbox, &mut registry)?;
-        let addresses = Addresses { http, quic: ingest.address() };
+        let metrics = ingest::Metrics::register(&mut registry, &shared.links);
+        let quic = shared.listen_quic(config, certificates.clone(), inbox.clone(), metrics.clone())?;
+        let mqtt = shared.listen_mqtt(config, certificates, inbox, metrics)?;
+        let mqtt_address = mqtt.as_ref().map(mqtt::Ingest::address);
+        let addresses = Addresses { http, quic: quic.address(), mqtt: mqtt_address };
         let lineage = core.life;
         let driver = shared.driver(core, arrivals, &mut registry);
         let (stop, stopped) = watch::channel(false);
@@ -128,13 +136,16 @@ impl Running {
         let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
         let mut parts = JoinSet::new();
         parts.spawn(async { ("driver", driving.ended().await.map_err(PartFailed::from)) });
-        parts.spawn(serve_quic(ingest, stopped.clone()));
+        parts.spawn(serve_quic(quic, stopped.clone()));
+        if let Some(mqtt) = mqtt {
+            parts.spawn(serve_mqtt(mqtt, stopped.clone()));
+        }
         parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
         parts.spawn(watch_keys(keys, stopped));
         let running =
             Running { addresses, addresses_file: config.addresses_file(), stop, parts, _lock: lock };
         running.publish_addresses().map_err(|source| data_folder(config, source))?;
-        info!(http = %addresses.http, quic = %addresses.quic, "the hub is listening");
+        info!(http = %addresses.http, quic = %addresses.quic, mqtt = ?addresses.mqtt, "the hub is listening");
         Ok(running)
     }
 
@@ -225,14 +236,27 @@ impl Shared {
     fn listen_quic(
         &self,
         config: &Config,
-        certificates: quic::Certificates,
+        certificates: Certificates,
         inbox: Inbox,
-        registry: &mut Registry,
+        metrics: ingest::Metrics,
     ) -> Result<quic::Ingest, quic::ListenError> {
         let Quic { listen, mtu_max, segmentation_offload } = config.quic;
         let settings = quic::Settings { listen, mtu_max, segmentation_offload };
-        let metrics = ingest::Metrics::register(registry, &self.links);
         quic::Ingest::listen(&settings, certificates, inbox, Arc::clone(&self.links), metrics)
+    }
+
+    fn listen_mqtt(
+        &self,
+        config: &Config,
+        certificates: Certificates,
+        inbox: Inbox,
+        metrics: ingest::Metrics,
+    ) -> Result<Option<mqtt::Ingest>, mqtt::ListenError> {
+        if !config.mqtt.enabled {
+            return Ok(None);
+        }
+        let settings = mqtt::Settings { listen: config.mqtt.listen };
+        mqtt::Ingest::listen(&settings, certificates, inbox, Arc::clone(&self.links), metrics).map(Some)
     }
 
     fn driver(&self, core: Core, arrivals: mpsc::Receiver<Arrival>, registry: &mut Registry) -> Driver {
@@ -309,7 +333,7 @@ fn data_folder(config: &Config, source: io::Error) -> StartError {
 }
 
 /// The hub's certificates, renewed where that is due.
-fn certificates(folder: &Path, clock: Clock) -> Result<quic::Certificates, PkiError> {
+fn certificates(folder: &Path, clock: Clock) -> Result<Certificates, PkiError> {
     let pki = Pki::open(folder)?;
     if let Renewal::Renewed { ends_at } = pki.renew_server_when_due(clock.wall())? {
         info!(ends_at_ms = ends_at.0, "the hub's certificate has been renewed");
@@ -318,7 +342,7 @@ fn certificates(folder: &Path, clock: Clock) -> Result<quic::Certificates, PkiEr
     if server.ends_at <= clock.wall() {
         warn!("the hub's certificate has ended; stores will refuse it");
     }
-    Ok(quic::Certificates { ca: server.ca, chain: server.chain, key: server.key })
+    Ok(Certificates { ca: server.ca, chain: server.chain, key: server.key })
 }
 
 fn http_listener(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -339,7 +363,12 @@ fn address_of(listener: &TcpListener, config: &Config) -> Result<SocketAddr, Sta
 
 async fn serve_quic(ingest: quic::Ingest, stopped: watch::Receiver<bool>) -> Ended {
     ingest.serve(stopped).await;
-    ("ingest", Ok(()))
+    ("quic ingest", Ok(()))
+}
+
+async fn serve_mqtt(ingest: mqtt::Ingest, stopped: watch::Receiver<bool>) -> Ended {
+    ingest.serve(stopped).await;
+    ("mqtt ingest", Ok(()))
 }
 
 /// Keys can be added and withdrawn while the hub runs.

@@ -13,8 +13,9 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Site {
+        let listen = "listen = \"127.0.0.1:0\"";
         let text =
-            "data_dir = \"hub\"\n[quic]\nlisten = \"127.0.0.1:0\"\n[storefront]\nlisten = \"127.0.0.1:0\"\n";
+            format!("data_dir = \"hub\"\n[quic]\n{listen}\n[mqtt]\n{listen}\n[storefront]\n{listen}\n");
         let site = Site { folder: tempfile::tempdir().unwrap() };
         std::fs::write(site.config(), text).unwrap();
         std::fs::write(site.path("keys"), "test key-for-tests-0123456789\n").unwrap();

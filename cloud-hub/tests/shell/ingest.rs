@@ -3,8 +3,8 @@
 use crate::peer::{PATIENCE, Peer, Shown, alert, farewell, framed, open, open_named, received};
 use cloud_hub::enrol::ca::{Pki, STORE_DAYS, ServerName};
 use cloud_hub::hub::LinkId;
-use cloud_hub::ingest::quic::{Certificates, Ingest, Settings};
-use cloud_hub::ingest::{self, Answer, Arrival, Farewell, Links, Outlet};
+use cloud_hub::ingest::quic::{Ingest, PROBE_ALPN, Settings};
+use cloud_hub::ingest::{self, Answer, Arrival, Certificates, Farewell, Links, Outlet, Room, mqtt};
 use cloud_hub::runtime::clock::Clock;
 use cloud_hub::telemetry::{registry, scrape};
 use prometheus_client::registry::Registry;
@@ -29,19 +29,20 @@ const UNKNOWN_CA: u8 = 48;
 const NO_APPLICATION_PROTOCOL: u8 = 120;
 
 /// A listening hub without a driver: arrivals wait for the test.
-struct Hub {
-    folder: TempDir,
-    pki: Pki,
-    address: SocketAddr,
-    arrivals: mpsc::Receiver<Arrival>,
-    links: Arc<Links>,
+pub struct Hub {
+    pub folder: TempDir,
+    pub pki: Pki,
+    pub address: SocketAddr,
+    pub mqtt: SocketAddr,
+    pub arrivals: mpsc::Receiver<Arrival>,
+    pub links: Arc<Links>,
     registry: Registry,
-    stop: watch::Sender<bool>,
-    serving: JoinHandle<()>,
+    pub stop: watch::Sender<bool>,
+    pub serving: JoinHandle<((), ())>,
 }
 
 impl Hub {
-    fn listening() -> Hub {
+    pub fn listening() -> Hub {
         let folder = tempfile::tempdir().unwrap();
         let pki =
             Pki::create(&folder.path().join("pki"), &ServerName::local(), Clock::start().wall()).unwrap();
@@ -53,33 +54,39 @@ impl Hub {
         let metrics = ingest::Metrics::register(&mut registry, &links);
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = Settings { listen, mtu_max: 1452, segmentation_offload: true };
+        let others = (certificates.clone(), inbox.clone(), Arc::clone(&links), metrics.clone());
         let ingest = Ingest::listen(&settings, certificates, inbox, Arc::clone(&links), metrics).unwrap();
         let address = ingest.address();
+        let settings = mqtt::Settings { listen };
+        let (certificates, inbox, shared_links, metrics) = others;
+        let by_mqtt = mqtt::Ingest::listen(&settings, certificates, inbox, shared_links, metrics).unwrap();
+        let mqtt = by_mqtt.address();
         let (stop, stopped) = watch::channel(false);
-        let serving = tokio::spawn(ingest.serve(stopped));
-        Hub { folder, pki, address, arrivals, links, registry, stop, serving }
+        let serving = futures_util::future::join(ingest.serve(stopped.clone()), by_mqtt.serve(stopped));
+        let serving = tokio::spawn(serving);
+        Hub { folder, pki, address, mqtt, arrivals, links, registry, stop, serving }
     }
 
-    fn ca(&self) -> CertificateDer<'static> {
+    pub fn ca(&self) -> CertificateDer<'static> {
         self.pki.server().unwrap().ca
     }
 
-    fn peer(&self, store: &str) -> Peer {
+    pub fn peer(&self, store: &str) -> Peer {
         Peer::new(self.ca(), Some(Shown::issued(&self.pki, store, STORE_DAYS)))
     }
 
-    async fn arrival(&mut self) -> Arrival {
+    pub async fn arrival(&mut self) -> Arrival {
         timeout(PATIENCE, self.arrivals.recv()).await.expect("something arrives").unwrap()
     }
 
-    async fn link_up(&mut self) -> (LinkId, String, Outlet) {
+    pub async fn link_up(&mut self) -> (LinkId, String, Outlet) {
         match self.arrival().await {
             Arrival::Up { link, store, outlet } => (link, store.to_string(), outlet),
             _ => panic!("something else arrived before the link was up"),
         }
     }
 
-    async fn frame(&mut self) -> (LinkId, Vec<u8>) {
+    pub async fn frame(&mut self) -> (LinkId, Vec<u8>) {
         match self.arrival().await {
             Arrival::Frame { link, bytes, .. } => (link, bytes),
             Arrival::Up { .. } => panic!("a link came up where a frame was due"),
@@ -87,7 +94,7 @@ impl Hub {
         }
     }
 
-    async fn link_down(&mut self) -> LinkId {
+    pub async fn link_down(&mut self) -> LinkId {
         loop {
             if let Arrival::Down { link } = self.arrival().await {
                 return link;
@@ -95,19 +102,27 @@ impl Hub {
         }
     }
 
+    /// The next frame with its room, as a driver that has not committed it yet.
+    pub async fn uncommitted(&mut self) -> (Vec<u8>, Room) {
+        match self.arrival().await {
+            Arrival::Frame { bytes, room, .. } => (bytes, room),
+            _ => panic!("something else arrived where a frame was due"),
+        }
+    }
+
     /// Nothing but a refusal came of what happened before: a well-behaved store is the first to arrive.
-    async fn only_the_well_behaved_arrive(&mut self) {
+    pub async fn only_the_well_behaved_arrive(&mut self) {
         let connection = self.peer("S0099").connect(self.address).await;
         let (_, store, _outlet) = self.link_up().await;
         assert_eq!(store, "S0099");
         drop(connection);
     }
 
-    fn metrics(&self) -> String {
+    pub fn metrics(&self) -> String {
         scrape(&self.registry)
     }
 
-    async fn metric(&self, line: &str) {
+    pub async fn metric(&self, line: &str) {
         let shown = async {
             while !self.metrics().contains(line) {
                 tokio::task::yield_now().await;
@@ -117,9 +132,9 @@ impl Hub {
     }
 }
 
-fn answer(frames: &[(Stream, &[u8])]) -> Answer {
+pub fn answer(frames: &[(Stream, &[u8])]) -> Answer {
     let mut answer = Answer::default();
-    frames.iter().for_each(|(stream, frame)| answer.push(*stream, frame));
+    frames.iter().for_each(|(stream, frame)| answer.push(*stream, frame.to_vec()));
     answer
 }
 
@@ -229,7 +244,7 @@ async fn the_hubs_own_certificate_opens_no_store() {
 }
 
 /// Signed by the hub's authority, but with other names than it would ever give.
-fn signed_with_names(pki_folder: &Path, uris: &[&str]) -> Shown {
+pub fn signed_with_names(pki_folder: &Path, uris: &[&str]) -> Shown {
     let read = |name: &str| std::fs::read_to_string(pki_folder.join(name)).unwrap();
     let issuer =
         Issuer::from_ca_cert_pem(&read("ca.pem"), KeyPair::from_pem(&read("ca.key")).unwrap()).unwrap();
@@ -448,4 +463,44 @@ async fn many_stores_that_come_back_at_once_all_get_in() {
     }
     assert_eq!(hub.links.len(), STORES);
     drop(connections);
+}
+
+#[tokio::test]
+async fn a_probe_is_no_link_and_leaves_the_stores_link_alone() {
+    let mut hub = Hub::listening();
+    let link = hub.peer("S0001").connect(hub.address).await;
+    let (up, _, _outlet) = hub.link_up().await;
+    let probe =
+        |hub: &Hub| Peer::speaking(PROBE_ALPN, hub.ca(), Some(Shown::issued(&hub.pki, "S0001", STORE_DAYS)));
+    let (first, second, third) = (probe(&hub), probe(&hub), probe(&hub));
+    let held = (first.connect(hub.address).await, second.connect(hub.address).await);
+    let (code, reason) = farewell(third.refusal(hub.address).await);
+    assert_eq!((code, reason.as_str()), (6, "there are too many probes of this store"));
+    assert_eq!(hub.links.len(), 1);
+    let (mut state, _) = open(&link, Stream::State).await;
+    state.write_all(&framed(b"still here")).await.unwrap();
+    assert_eq!(hub.frame().await, (up, b"still here".to_vec()), "nothing else arrived of the probes");
+    // A probe that goes makes room for another.
+    held.0.close(0u32.into(), b"");
+    let again = async {
+        loop {
+            let connection = third.connect(hub.address).await;
+            if timeout(Duration::from_millis(100), connection.closed()).await.is_err() {
+                return connection;
+            }
+        }
+    };
+    let again = timeout(PATIENCE, again).await.expect("there is room for a probe again");
+    hub.stop.send_replace(true);
+    assert_eq!(end_of(&again).await.0, u64::from(Farewell::Stopping.code()));
+}
+
+#[tokio::test]
+async fn a_probe_carries_nothing() {
+    let mut hub = Hub::listening();
+    let shown = Shown::issued(&hub.pki, "S0001", STORE_DAYS);
+    let probe = Peer::speaking(PROBE_ALPN, hub.ca(), Some(shown)).connect(hub.address).await;
+    let _stream = open(&probe, Stream::State).await;
+    assert_eq!(end_of(&probe).await, (6, "a probe opens no streams".to_owned()));
+    hub.only_the_well_behaved_arrive().await;
 }

@@ -6,5 +6,8 @@
 
 mod commands;
 mod ingest;
+mod mosquitto;
+mod mqtt;
+mod mqtt_peer;
 mod peer;
 mod process;

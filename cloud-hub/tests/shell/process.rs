@@ -1,6 +1,7 @@
 //! A whole hub process: how it starts, serves and stops.
 
 use crate::commands::Site;
+use crate::mqtt_peer::{CONNACK, MqttPeer, PLAIN, connect};
 use crate::peer::{PATIENCE, Peer, Shown, farewell, framed, open, received};
 use cloud_hub::enrol::ca::{Pki, STORE_DAYS};
 use rustls::pki_types::CertificateDer;
@@ -246,4 +247,45 @@ fn json_logs_are_json() {
         lines.iter().any(|line| line["message"] == "the hub is listening" && line["http"].is_string()),
         "{said}"
     );
+}
+
+#[test]
+fn a_hub_without_mqtt_listens_on_quic_alone() {
+    let site = Site::with_a_store();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text.replace("[mqtt]", "[mqtt]\nenabled = false")).unwrap();
+    let hub = Running::on(site);
+    let text = std::fs::read_to_string(hub.site.path("hub/addresses.json")).unwrap();
+    assert!(text.contains("\"quic\":") && !text.contains("mqtt"), "{text}");
+}
+
+#[tokio::test]
+async fn an_idle_mqtt_link_costs_little_memory() {
+    const LINKS: usize = 300;
+    const BYTES_EACH_MAX: usize = 60 << 10;
+    let hub = Running::on(Site::with_a_store());
+    let resident = |hub: &Running| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", hub.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() << 10
+    };
+    let pki = Pki::open(&hub.site.path("hub/pki")).unwrap();
+    let mut links = Vec::new();
+    let mut before = 0;
+    for n in 0..LINKS {
+        // What the first ones cost is the endpoint's, not theirs.
+        if n == LINKS / 10 {
+            before = resident(&hub);
+        }
+        let store = format!("S{n:04}");
+        let shown = Shown::issued(&pki, &store, STORE_DAYS);
+        let ca = pki.server().unwrap().ca;
+        let mut link = MqttPeer::greeted(hub.address("mqtt"), ca, Some(shown), None).await.unwrap();
+        link.send(&connect(PLAIN)).await;
+        link.expect(CONNACK).await;
+        links.push(link);
+    }
+    let each = resident(&hub).saturating_sub(before) / (LINKS - LINKS / 10);
+    println!("an idle MQTT link takes {each} bytes");
+    assert!(each < BYTES_EACH_MAX, "{each} bytes");
 }

@@ -162,7 +162,7 @@ pub fn write_secret(path: &Path, text: &str) -> Result<()> {
 
 fn configuration(extra: &str) -> String {
     format!(
-        "data_dir = \"data\"\n\n[quic]\nlisten = \"127.0.0.1:0\"\n\n\
+        "data_dir = \"data\"\n\n[quic]\nlisten = \"127.0.0.1:0\"\n\n[mqtt]\nenabled = false\n\n\
         [storefront]\nlisten = \"127.0.0.1:0\"\nkeys_file = \"keys\"\n\n[log]\nlevel = \"info\"\n{extra}"
     )
 }

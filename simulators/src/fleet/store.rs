@@ -221,7 +221,7 @@ fn configuration(settings: &StoreSettings) -> String {
 fn hub_table(hub: &HubSide) -> String {
     let certificates = hub.certificates.display();
     format!(
-        "[hub]\naddress = \"{address}\"\nserver_name = \"{SERVER_NAME}\"\n\
+        "[hub]\naddress = \"{address}\"\ntransport = \"quic\"\nserver_name = \"{SERVER_NAME}\"\n\
         ca_file = \"{certificates}/ca.pem\"\ncertificate_file = \"{certificates}/store.pem\"\n\
         key_file = \"{certificates}/store.key\"\n\n",
         address = hub.address,

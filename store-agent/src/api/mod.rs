@@ -12,7 +12,7 @@ mod stock;
 
 use crate::http::Clocks;
 use crate::http::body::BodyLimits;
-use crate::inbox::{Bulletin, Inbox};
+use crate::inbox::{Bulletin, Crossing, Inbox};
 use crate::store::reader::Reader;
 use crate::telemetry::Metrics;
 use axum::Router;
@@ -32,6 +32,7 @@ pub struct StoreDesk {
     pub reserve: ReservePolicy,
     pub has_hub: bool,
     pub bulletin: watch::Receiver<Bulletin>,
+    pub crossing: watch::Receiver<Crossing>,
     pub metrics: Arc<Metrics>,
     pub clocks: Clocks,
 }

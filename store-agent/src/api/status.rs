@@ -5,6 +5,7 @@ use super::movements::rfc3339;
 use crate::agent::SyncStatus;
 use crate::health::{Health, Vitals};
 use crate::http::Problem;
+use crate::inbox::{Crossing, Transport};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -18,6 +19,12 @@ struct SyncText {
     store: StoreId,
     /// `off` without a hub, `down`, `greeting`, `adopting`, or `streaming` when it is up.
     link: &'static str,
+    /// `quic` or `mqtt` while the hub is heard that way, else null; and since when that has been so.
+    transport: Option<&'static str>,
+    transport_since: Option<Moment>,
+    /// Changes between the two since the start.
+    switches: u64,
+    last_switch_reason: Option<String>,
     /// The hub holds everything this store has.
     caught_up: bool,
     epoch: Epoch,
@@ -81,17 +88,23 @@ struct Counts {
 pub async fn sync(State(desk): State<StoreDesk>) -> Response {
     let now = (desk.clocks.wall)();
     let status = desk.bulletin.borrow().sync.clone();
-    Json(sync_text(status, desk.has_hub, now)).into_response()
+    let crossing = desk.crossing.borrow().clone();
+    Json(sync_text(status, crossing, desk.has_hub, now)).into_response()
 }
 
-fn sync_text(status: SyncStatus, has_hub: bool, now: UnixMillis) -> SyncText {
+fn sync_text(status: SyncStatus, crossing: Crossing, has_hub: bool, now: UnixMillis) -> SyncText {
     let mishap =
         |(at, reason): (UnixMillis, String)| Mishap { at: rfc3339(at), age_s: age_s(at, now), reason };
+    let moment = |at: UnixMillis| Moment { at: rfc3339(at), age_s: age_s(at, now) };
     SyncText {
         link: if has_hub { status.link.name() } else { "off" },
+        transport: crossing.transport.map(Transport::name),
+        transport_since: crossing.since.map(moment),
+        switches: crossing.switches,
+        last_switch_reason: crossing.last_switch_reason,
         caught_up: status.is_caught_up(),
         epoch: status.epoch,
-        last_contact: status.last_contact.map(|at| Moment { at: rfc3339(at), age_s: age_s(at, now) }),
+        last_contact: status.last_contact.map(moment),
         backlog: Backlog {
             records: status.records_pending,
             movements: status.history_head.0.saturating_sub(status.history_acked.0),

@@ -13,11 +13,12 @@ use crate::http::body::BodyLimits;
 use crate::http::guard::{Guard, guarded};
 use crate::http::listener::{self, Patience};
 use crate::http::tokens::Tokens;
-use crate::inbox::{Bulletin, Inbox};
+use crate::inbox::{Bulletin, Crossing, Inbox};
 use crate::pos;
 use crate::store::{self, reader::Reader};
 use crate::telemetry::Metrics;
-use crate::transport::quic;
+use crate::transport::choice::{self, Line};
+use crate::transport::rules::Pace;
 use anyhow::{Context, bail};
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
@@ -72,13 +73,17 @@ impl Running {
         let (driver, bulletin) = Driver::new(agent, Clock::start(), Arc::clone(&metrics), work);
         let (driver, driver_ended) = start_driver(driver)?;
         let (stop, stopping) = watch::channel(false);
-        let router = router(&config, &inbox, &reader, &metrics, &bulletin, &tokens, patience);
+        let (crossing, crossed) = watch::channel(Crossing::default());
+        let store = desk(&config, &inbox, &reader, &metrics, &bulletin, crossed, patience);
+        let router = router(&config, store, &tokens);
         let mut tasks = JoinSet::new();
         let span = tracing::Span::current();
         tasks.spawn(listener::serve(listener, router, patience, stopping.clone()).instrument(span.clone()));
         tasks.spawn(watch_tokens(Arc::clone(&tokens), stopping.clone()).instrument(span.clone()));
         if let Some(hub) = config.hub.clone() {
-            tasks.spawn(quic::run(hub, inbox, metrics, stopping).instrument(span));
+            let (store, clocks, pace) = (config.store.clone(), clock::clocks(), Pace::default());
+            let line = Line { store, hub, inbox, metrics, crossing, clocks, pace };
+            tasks.spawn(choice::run(line, stopping).instrument(span));
         }
         publish_addresses(&config.addresses_file(), http)?;
         log_start(&config, http);
@@ -183,35 +188,40 @@ fn start_driver(driver: Driver) -> anyhow::Result<(JoinHandle<anyhow::Result<()>
     Ok((thread, ended))
 }
 
-fn router(
+fn desk(
     config: &Config,
     inbox: &Inbox,
     reader: &Arc<Reader>,
     metrics: &Arc<Metrics>,
     bulletin: &watch::Receiver<Bulletin>,
-    tokens: &Arc<Tokens>,
+    crossing: watch::Receiver<Crossing>,
     patience: Patience,
-) -> axum::Router {
-    let clocks = clock::clocks();
-    let limits = BodyLimits::new(config.http.body_bytes_max, patience.body_pause);
-    let tills =
-        pos::http::TillDesk { inbox: inbox.clone(), reader: Arc::clone(reader), limits: limits.clone() };
-    let store = StoreDesk {
+) -> StoreDesk {
+    StoreDesk {
         store: config.store.clone(),
         inbox: inbox.clone(),
         reader: Arc::clone(reader),
-        limits,
+        limits: BodyLimits::new(config.http.body_bytes_max, patience.body_pause),
         reserve: config.reserve,
         has_hub: config.hub.is_some(),
         bulletin: bulletin.clone(),
+        crossing,
         metrics: Arc::clone(metrics),
-        clocks,
+        clocks: clock::clocks(),
+    }
+}
+
+fn router(config: &Config, store: StoreDesk, tokens: &Arc<Tokens>) -> axum::Router {
+    let tills = pos::http::TillDesk {
+        inbox: store.inbox.clone(),
+        reader: Arc::clone(&store.reader),
+        limits: store.limits.clone(),
     };
     let guard = Guard {
         tokens: Arc::clone(tokens),
         hosts: config.http.hosts.clone(),
-        metrics: Arc::clone(metrics),
-        clocks,
+        metrics: Arc::clone(&store.metrics),
+        clocks: store.clocks,
     };
     guarded(pos::http::routes(tills).merge(api::routes(store)), Arc::new(guard))
 }

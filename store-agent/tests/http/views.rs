@@ -103,6 +103,8 @@ fn the_state_of_the_sync_is_shown_also_without_a_hub() {
     assert_eq!((sync["caught_up"].as_bool(), sync["epoch"].as_u64()), (Some(false), Some(0)));
     assert!(sync["backlog"]["records"].as_u64().unwrap() > 0, "{sync}");
     assert_eq!(sync["backlog"]["movements"], 2);
+    assert!(sync["transport"].is_null() && sync["transport_since"].is_null(), "{sync}");
+    assert_eq!(sync["switches"], 0);
 }
 
 #[test]

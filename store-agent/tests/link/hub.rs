@@ -12,8 +12,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use store_agent::config::HubConfig;
-use store_agent::transport::quic::ALPN;
+use store_agent::config::{HostPort, HubConfig, TransportMode};
+use store_agent::transport::{PROBE_ALPN, QUIC_ALPN};
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
 
@@ -51,7 +51,10 @@ impl Authority {
 
     pub fn store_at(&self, hub: SocketAddr) -> HubConfig {
         HubConfig {
+            transport: TransportMode::Quic,
             address: hub.to_string(),
+            mqtt_address: host_port(hub),
+            proxy: None,
             server_name: "localhost".to_owned(),
             ca_file: self.folder.path().join("ca.pem"),
             certificate_file: self.folder.path().join("store.pem"),
@@ -59,6 +62,17 @@ impl Authority {
             disable_gso: false,
             mtu_max: 1452,
         }
+    }
+
+    /// A store that uses MQTT only.
+    pub fn store_on_mqtt(&self, hub: SocketAddr) -> HubConfig {
+        HubConfig { transport: TransportMode::Mqtt, ..self.store_at(hub) }
+    }
+
+    /// A store that may use both.
+    pub fn store_on_either(&self, quic: SocketAddr, mqtt: SocketAddr) -> HubConfig {
+        let config = self.store_at(quic);
+        HubConfig { transport: TransportMode::Auto, mqtt_address: host_port(mqtt), ..config }
     }
 
     fn issue_store(&self) {
@@ -81,8 +95,14 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn server(&self) -> quinn::ServerConfig {
-        let name = SanType::DnsName(Ia5String::try_from("localhost").unwrap());
+    fn server(&self, alpn: &[&[u8]]) -> quinn::ServerConfig {
+        let tls = self.tls("localhost", alpn);
+        quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()))
+    }
+
+    /// A server's TLS with a certificate for `name`, asking for one in turn.
+    pub fn tls(&self, name: &str, alpn: &[&[u8]]) -> rustls::ServerConfig {
+        let name = SanType::DnsName(Ia5String::try_from(name).unwrap());
         let (certificate, key) = self.issue(name, ExtendedKeyUsagePurpose::ServerAuth);
         let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
@@ -98,14 +118,18 @@ impl Authority {
             .with_client_cert_verifier(verifier)
             .with_single_cert(vec![certificate], key)
             .unwrap();
-        tls.alpn_protocols = vec![ALPN.to_vec()];
-        quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()))
+        tls.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        tls
     }
 }
 
 fn write_key(path: &Path, key: &str) {
     std::fs::write(path, key).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn host_port(address: SocketAddr) -> HostPort {
+    HostPort { host: address.ip().to_string(), port: address.port() }
 }
 
 /// A listening hub.
@@ -117,7 +141,23 @@ impl Hub {
     }
 
     pub fn listen_at(authority: &Authority, address: SocketAddr) -> Hub {
-        Hub(Endpoint::server(authority.server(), address).unwrap())
+        Hub(Endpoint::server(authority.server(&[QUIC_ALPN, PROBE_ALPN]), address).unwrap())
+    }
+
+    /// A hub of before there were probes.
+    pub fn without_probes(authority: &Authority, address: SocketAddr) -> Hub {
+        Hub(Endpoint::server(authority.server(&[QUIC_ALPN]), address).unwrap())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// Turns away so many callers.
+    pub async fn refuse(&self, callers: usize) {
+        for _ in 0..callers {
+            let _ = self.0.accept().await.unwrap().await;
+        }
     }
 
     /// Shakes hands with whoever calls, however that ends.
@@ -130,6 +170,23 @@ impl Hub {
     /// The next caller whose two streams are open.
     pub async fn accept(&self) -> Caller {
         let connection = self.0.accept().await.unwrap().await.unwrap();
+        assert_eq!(protocol(&connection), QUIC_ALPN);
+        Hub::link(connection).await
+    }
+
+    /// As `accept`, letting probes stand and go. Says how many there were.
+    pub async fn accept_after_probes(&self) -> (Caller, usize) {
+        let mut probes = Vec::new();
+        loop {
+            let connection = self.0.accept().await.unwrap().await.unwrap();
+            if protocol(&connection) == QUIC_ALPN {
+                return (Hub::link(connection).await, probes.len());
+            }
+            probes.push(connection);
+        }
+    }
+
+    async fn link(connection: Connection) -> Caller {
         let (mut state, mut history) = (None, None);
         for _ in 0..2 {
             let (send, mut receive) = connection.accept_bi().await.unwrap();
@@ -144,6 +201,11 @@ impl Hub {
         }
         Caller { connection, state: state.unwrap(), history: history.unwrap() }
     }
+}
+
+fn protocol(connection: &Connection) -> Vec<u8> {
+    let agreed = connection.handshake_data().unwrap().downcast::<quinn::crypto::rustls::HandshakeData>();
+    agreed.unwrap().protocol.unwrap()
 }
 
 /// An agent that called.

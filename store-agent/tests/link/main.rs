@@ -1,16 +1,21 @@
-//! The QUIC link against a hub made for the test: real sockets, real certificates, no core behind it.
+//! The link against hubs made for the test, over QUIC and over MQTT: real sockets, real certificates, no core behind it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod choosing;
 mod hub;
+mod mqtt_hub;
+mod over_mqtt;
 
 use hub::{Authority, Caller, Hub};
 use std::sync::Arc;
 use std::time::Duration;
 use store_agent::config::HubConfig;
-use store_agent::inbox::{Flight, Inbox, Work};
+use store_agent::inbox::{Crossing, Flight, Inbox, Transport, Work};
+use store_agent::runtime::clock;
 use store_agent::telemetry::Metrics;
-use store_agent::transport::quic;
+use store_agent::transport::choice::{self, Line};
+use store_agent::transport::rules::Pace;
 use sync_protocol::frame::Stream;
 use sync_protocol::limits::FRAME_BYTES_MAX;
 use tokio::sync::{mpsc, watch};
@@ -21,17 +26,43 @@ use tokio::time::timeout;
 struct Agent {
     work: mpsc::Receiver<Work>,
     metrics: Arc<Metrics>,
+    crossing: watch::Receiver<Crossing>,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Agent {
     fn dial(hub: HubConfig) -> Agent {
+        Agent::dial_at(hub, Pace::default())
+    }
+
+    fn dial_at(hub: HubConfig, pace: Pace) -> Agent {
         let (inbox, work) = Inbox::new();
         let (stop, stopping) = watch::channel(false);
+        let (telling, crossing) = watch::channel(Crossing::default());
         let metrics = Arc::new(Metrics::new("S0001"));
-        let task = tokio::spawn(quic::run(hub, inbox, Arc::clone(&metrics), stopping));
-        Agent { work, metrics, stop, task }
+        let line = Line {
+            store: "S0001".parse().unwrap(),
+            hub,
+            inbox,
+            metrics: Arc::clone(&metrics),
+            crossing: telling,
+            clocks: clock::clocks(),
+            pace,
+        };
+        let task = tokio::spawn(choice::run(line, stopping));
+        Agent { work, metrics, crossing, stop, task }
+    }
+
+    /// Waits until the hub is heard on this way.
+    async fn is_heard_on(&mut self, transport: Transport) -> Crossing {
+        let heard = self.crossing.wait_for(|crossing| crossing.transport == Some(transport));
+        timeout(Duration::from_secs(20), heard).await.expect("it is heard").unwrap().clone()
+    }
+
+    /// Metrics as collectors read them.
+    fn counted(&self, line: &str) -> bool {
+        self.metrics.exposition().unwrap().lines().any(|counted| counted == line)
     }
 
     async fn next(&mut self) -> Work {

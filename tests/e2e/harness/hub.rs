@@ -3,7 +3,7 @@
 use super::daemon::{Daemon, binary, write};
 use super::disk::Ground;
 use super::http::Client;
-use super::relay::HubAddress;
+use super::relay::{Addresses, HubAddress, nowhere};
 use super::scene::{Scene, copy_folder, replace_folder};
 use super::wait::eventually;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use sync_protocol::Quantity;
 
 const KEY: &str = "shop-key-of-the-tests";
@@ -21,7 +21,7 @@ pub struct Hub {
     folder: PathBuf,
     ground: Ground,
     daemon: Option<Daemon>,
-    quic: HubAddress,
+    addresses: HubAddress,
 }
 
 impl Hub {
@@ -35,13 +35,12 @@ impl Hub {
         let folder = scene.join("hub");
         fs::create_dir_all(&folder).expect("a folder can be made");
         let config = format!(
-            "data_dir = \"data\"\n[quic]\nlisten = \"127.0.0.1:0\"\n[storefront]\nlisten = \"127.0.0.1:0\"\nkeys_file = \"keys\"\n\
+            "data_dir = \"data\"\n[quic]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nlisten = \"127.0.0.1:0\"\n[storefront]\nlisten = \"127.0.0.1:0\"\nkeys_file = \"keys\"\n\
              [log]\nformat = \"json\"\nlevel = \"info\"\n{more}"
         );
         write(&folder.join("hub.toml"), &config);
         write(&folder.join("keys"), &format!("shop {KEY}\n"));
-        let nowhere = Arc::new(Mutex::new(([127, 0, 0, 1], 9).into()));
-        let mut hub = Hub { folder, ground, daemon: None, quic: nowhere };
+        let mut hub = Hub { folder, ground, daemon: None, addresses: nowhere() };
         hub.run(&["init"], &["--name", "localhost", "--name", "127.0.0.1"]);
         hub.start();
         hub
@@ -58,7 +57,9 @@ impl Hub {
         let mut command = self.command(&["run"], more);
         command.env_remove("RUST_BACKTRACE");
         let mut daemon = Daemon::start("the hub", command, &self.folder.join("hub.log"));
-        *self.quic.lock().unwrap_or_else(PoisonError::into_inner) = daemon.address(&addresses, "quic");
+        let now =
+            Addresses { quic: daemon.address(&addresses, "quic"), mqtt: daemon.address(&addresses, "mqtt") };
+        *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = now;
         self.daemon = Some(daemon);
     }
 
@@ -142,8 +143,8 @@ impl Hub {
     }
 
     /// Where the stores' lines lead.
-    pub fn quic(&self) -> HubAddress {
-        Arc::clone(&self.quic)
+    pub fn addresses(&self) -> HubAddress {
+        Arc::clone(&self.addresses)
     }
 
     pub fn log(&mut self) -> String {
@@ -170,7 +171,7 @@ impl Hub {
 
     /// Where the hub itself listens, for callers without a line of their own.
     pub fn quic_address(&self) -> SocketAddr {
-        *self.quic.lock().unwrap_or_else(PoisonError::into_inner)
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).quic
     }
 }
 

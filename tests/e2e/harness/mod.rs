@@ -20,7 +20,7 @@ pub use disk::{Ground, SmallDisk};
 pub use http::Reply;
 pub use hub::Hub;
 pub use quic::RawLink;
-pub use scene::Scene;
+pub use scene::{Scene, Transport};
 pub use store::Store;
 pub use till::{Till, skus};
 pub use wait::{eventually, pause};

@@ -1,8 +1,10 @@
-//! A store's line: a UDP relay between an agent and wherever the hub is at the moment, which can be cut and mended.
+//! A store's line: relays between an agent and wherever the hub is at the moment, for UDP and for TCP, which can be cut and mended.
+//!
+//! While the line is cut, datagrams are lost and TCP connections stall, as they do when a cable is pulled: nobody is told.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -11,42 +13,75 @@ use std::time::Duration;
 const LOOK_UP_EVERY: Duration = Duration::from_millis(100);
 
 /// Where the hub listens now; it moves when the hub starts anew.
-pub type HubAddress = Arc<Mutex<SocketAddr>>;
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    pub quic: SocketAddr,
+    pub mqtt: SocketAddr,
+}
 
-/// One line. Packets are lost while it is cut, in both directions.
+pub type HubAddress = Arc<Mutex<Addresses>>;
+
+/// Before the hub has been started.
+pub fn nowhere() -> HubAddress {
+    let discard = ([127, 0, 0, 1], 9).into();
+    Arc::new(Mutex::new(Addresses { quic: discard, mqtt: discard }))
+}
+
+/// One line.
 pub struct Relay {
-    address: SocketAddr,
+    udp: SocketAddr,
+    tcp: SocketAddr,
     line: Arc<Line>,
 }
 
 struct Line {
     front: UdpSocket,
     hub: HubAddress,
-    up: AtomicBool,
+    udp_up: AtomicBool,
+    tcp_up: AtomicBool,
     closed: AtomicBool,
 }
 
 impl Relay {
     pub fn to(hub: HubAddress) -> Relay {
         let front = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = front.local_addr().expect("a bound socket has an address");
+        let udp = front.local_addr().expect("a bound socket has an address");
         front.set_read_timeout(Some(LOOK_UP_EVERY)).expect("a socket takes a timeout");
-        let line = Arc::new(Line { front, hub, up: AtomicBool::new(true), closed: AtomicBool::new(false) });
-        let carrying = Arc::clone(&line);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let tcp = listener.local_addr().expect("a bound socket has an address");
+        listener.set_nonblocking(true).expect("a socket can be made not to wait");
+        let (udp_up, tcp_up) = (AtomicBool::new(true), AtomicBool::new(true));
+        let line = Arc::new(Line { front, hub, udp_up, tcp_up, closed: AtomicBool::new(false) });
+        let (carrying, accepting) = (Arc::clone(&line), Arc::clone(&line));
         thread::spawn(move || carry_up(&carrying));
-        Relay { address, line }
+        thread::spawn(move || accept(&accepting, &listener));
+        Relay { udp, tcp, line }
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn udp(&self) -> SocketAddr {
+        self.udp
+    }
+
+    pub fn tcp(&self) -> SocketAddr {
+        self.tcp
     }
 
     pub fn cut(&self) {
-        self.line.up.store(false, Ordering::Relaxed);
+        self.cut_udp();
+        self.line.tcp_up.store(false, Ordering::Relaxed);
     }
 
     pub fn mend(&self) {
-        self.line.up.store(true, Ordering::Relaxed);
+        self.mend_udp();
+        self.line.tcp_up.store(true, Ordering::Relaxed);
+    }
+
+    pub fn cut_udp(&self) {
+        self.line.udp_up.store(false, Ordering::Relaxed);
+    }
+
+    pub fn mend_udp(&self) {
+        self.line.udp_up.store(true, Ordering::Relaxed);
     }
 }
 
@@ -57,12 +92,20 @@ impl Drop for Relay {
 }
 
 impl Line {
-    fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+    fn carries_udp(&self) -> bool {
+        self.udp_up.load(Ordering::Relaxed)
+    }
+
+    fn carries_tcp(&self) -> bool {
+        self.tcp_up.load(Ordering::Relaxed)
     }
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Relaxed)
+    }
+
+    fn hub(&self) -> Addresses {
+        *self.hub.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -74,13 +117,12 @@ fn carry_up(line: &Arc<Line>) {
         let Ok((bytes, agent)) = line.front.recv_from(&mut packet) else {
             continue;
         };
-        if !line.is_up() {
+        if !line.carries_udp() {
             continue;
         }
         let back = backs.entry(agent).or_insert_with(|| open_back(line, agent).expect("a free port"));
-        let hub = *line.hub.lock().unwrap_or_else(PoisonError::into_inner);
         // A hub that is down answers with an ICMP error on the next call; to the agent that is silence.
-        let _ = back.send_to(&packet[..bytes], hub);
+        let _ = back.send_to(&packet[..bytes], line.hub().quic);
     }
 }
 
@@ -96,9 +138,68 @@ fn carry_down(line: &Line, back: &UdpSocket, agent: SocketAddr) {
     let mut packet = [0; 65_536];
     while !line.is_closed() {
         if let Ok((bytes, _)) = back.recv_from(&mut packet)
-            && line.is_up()
+            && line.carries_udp()
         {
             let _ = line.front.send_to(&packet[..bytes], agent);
         }
+    }
+}
+
+fn accept(line: &Arc<Line>, listener: &TcpListener) {
+    while !line.is_closed() {
+        match listener.accept() {
+            Ok((agent, _)) if line.carries_tcp() => connect(line, agent),
+            // A call into a dead line hears nothing.
+            Ok((agent, _)) => hold(line, agent),
+            Err(_) => thread::sleep(LOOK_UP_EVERY / 10),
+        }
+    }
+}
+
+fn hold(line: &Arc<Line>, agent: TcpStream) {
+    let line = Arc::clone(line);
+    thread::spawn(move || {
+        wait_for_line(&line);
+        connect(&line, agent);
+    });
+}
+
+/// Where the hub is down, the agent's connection is closed.
+fn connect(line: &Arc<Line>, agent: TcpStream) {
+    let Ok(hub) = TcpStream::connect(line.hub().mqtt) else { return };
+    for (from, to) in [(&agent, &hub), (&hub, &agent)] {
+        let _ = from.set_nonblocking(false);
+        let _ = from.set_read_timeout(Some(LOOK_UP_EVERY));
+        let _ = from.set_nodelay(true);
+        let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { return };
+        let line = Arc::clone(line);
+        thread::spawn(move || pump(&line, from, to));
+    }
+}
+
+fn pump(line: &Line, mut from: TcpStream, mut to: TcpStream) {
+    let mut bytes = [0; 65_536];
+    while !line.is_closed() {
+        let read = match from.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                continue;
+            }
+            Err(_) => break,
+        };
+        wait_for_line(line);
+        if to.write_all(&bytes[..read]).is_err() {
+            break;
+        }
+    }
+    wait_for_line(line);
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
+
+fn wait_for_line(line: &Line) {
+    while !line.carries_tcp() && !line.is_closed() {
+        thread::sleep(LOOK_UP_EVERY / 10);
     }
 }

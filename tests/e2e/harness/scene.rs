@@ -3,15 +3,40 @@
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
+/// How the agents of a scene may reach their hub.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Auto,
+    Mqtt,
+    Quic,
+}
+
+impl Transport {
+    /// As the agent's configuration says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Auto => "auto",
+            Transport::Mqtt => "mqtt",
+            Transport::Quic => "quic",
+        }
+    }
+}
+
 /// The folder of one test. Declare it first, so that it goes last.
 pub struct Scene {
     folder: Option<TempDir>,
+    transport: Transport,
 }
 
 impl Scene {
-    pub fn new(name: &str) -> Scene {
-        let folder = tempfile::Builder::new().prefix(&format!("shopsmart-{name}-")).tempdir();
-        Scene { folder: Some(folder.expect("a temporary folder can be made")) }
+    pub fn over(transport: Transport, name: &str) -> Scene {
+        let folder =
+            tempfile::Builder::new().prefix(&format!("shopsmart-{}-{name}-", transport.name())).tempdir();
+        Scene { folder: Some(folder.expect("a temporary folder can be made")), transport }
+    }
+
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     pub fn path(&self) -> &Path {

@@ -6,7 +6,7 @@ use super::disk::Ground;
 use super::http::Client;
 use super::hub::{Hub, quantity};
 use super::relay::{HubAddress, Relay};
-use super::scene::{Scene, copy_folder, replace_folder};
+use super::scene::{Scene, Transport, copy_folder, replace_folder};
 use super::till::{Ledger, Till};
 use super::wait::eventually;
 use serde_json::{Value, json};
@@ -46,12 +46,12 @@ impl Store {
         fs::create_dir_all(&folder).expect("a folder can be made");
         let out = folder.to_str().expect("a folder's name is text");
         hub.run(&["store", "issue"], &["--id", id, "--out", out]);
-        Store::in_folder(id, folder, ground, hub.quic())
+        Store::in_folder(id, folder, ground, hub.addresses(), scene.transport())
     }
 
-    fn in_folder(id: &str, folder: PathBuf, ground: Ground, hub: HubAddress) -> Store {
+    fn in_folder(id: &str, folder: PathBuf, ground: Ground, hub: HubAddress, transport: Transport) -> Store {
         let line = Relay::to(Arc::clone(&hub));
-        write(&folder.join("agent.toml"), &config(id, &line));
+        write(&folder.join("agent.toml"), &config(id, &line, transport));
         write(&folder.join("tokens"), &format!("# every till of the tests\n* {TOKEN}\n"));
         let nowhere = Arc::new(Mutex::new(([127, 0, 0, 1], 9).into()));
         let (id, references) = (id.to_owned(), AtomicU32::new(0));
@@ -65,7 +65,8 @@ impl Store {
         assert!(self.daemon.is_none(), "only a stopped agent is copied");
         let folder = scene.join(name);
         copy_folder(&self.folder, &folder);
-        let clone = Store::in_folder(&self.id, folder, Ground::Machine, Arc::clone(&self.hub));
+        let clone =
+            Store::in_folder(&self.id, folder, Ground::Machine, Arc::clone(&self.hub), scene.transport());
         // References of the two never meet by accident.
         clone.references.store(1_000_000, Ordering::Relaxed);
         clone
@@ -163,6 +164,21 @@ impl Store {
         });
     }
 
+    /// Waits until the agent speaks with the hub over `transport`.
+    #[track_caller]
+    pub fn speaks_over(&self, transport: Transport) {
+        eventually(&format!("{} to speak over {}", self.id, transport.name()), || {
+            let sync = self.sync();
+            let so = is_connected(&sync) && sync["transport"] == transport.name();
+            if so { Ok(()) } else { Err(sync.to_string()) }
+        });
+    }
+
+    /// What the agent says of its link.
+    pub fn sync(&self) -> Value {
+        self.client().get("/v1/sync").expect("the agent answers").json()
+    }
+
     /// How far the hub has confirmed this store's changes, as far as the agent has heard.
     pub fn confirmed(&self) -> u64 {
         let sync = self.client().get("/v1/sync").expect("the agent answers").json();
@@ -223,12 +239,14 @@ impl Store {
 }
 
 /// Nothing is kept back for walk-in customers, so that what the web sees is what is on the shelf.
-fn config(id: &str, line: &Relay) -> String {
+fn config(id: &str, line: &Relay, transport: Transport) -> String {
     format!(
         "store = \"{id}\"\ndata_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n\
-         [hub]\naddress = \"{}\"\nserver_name = \"localhost\"\nca_file = \"ca.pem\"\ncertificate_file = \"store.pem\"\nkey_file = \"store.key\"\n\
+         [hub]\naddress = \"{}\"\nmqtt_address = \"{}\"\ntransport = \"{}\"\nserver_name = \"localhost\"\nca_file = \"ca.pem\"\ncertificate_file = \"store.pem\"\nkey_file = \"store.key\"\n\
          [reserve]\nsafety_stock = 0\nexposure_s = 0\nz = 0.0\n[log]\nformat = \"json\"\nlevel = \"info\"\n",
-        line.address()
+        line.udp(),
+        line.tcp(),
+        transport.name()
     )
 }
 
