@@ -1,6 +1,7 @@
 //! A store's line: relays between an agent and wherever the hub is at the moment, for UDP and for TCP, which can be cut and mended.
 //!
-//! While the line is cut, datagrams are lost and TCP connections stall, as they do when a cable is pulled: nobody is told.
+//! While the line is cut nothing gets through, as when a cable is pulled, and nobody is told. A TCP connection on which something was
+//! said meanwhile is found dead once the line is mended; one that was idle goes on.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -188,8 +189,8 @@ fn pump(line: &Line, mut from: TcpStream, mut to: TcpStream) {
             }
             Err(_) => break,
         };
-        wait_for_line(line);
-        if to.write_all(&bytes[..read]).is_err() {
+        // What is said into a dead line is lost, and the connection with it.
+        if !line.carries_tcp() || to.write_all(&bytes[..read]).is_err() {
             break;
         }
     }
