@@ -19,7 +19,7 @@ use sync_protocol::frame::{self, Body, Marks, Refusal, Refused, Stream};
 use sync_protocol::link::Timing;
 use sync_protocol::link::hub::HubLink;
 use sync_protocol::record::ItemRecord;
-use sync_protocol::stock::EscrowError;
+use sync_protocol::stock::{Cell, EscrowError};
 use sync_protocol::time::Now;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, StoreId, Ticks, TraceId, UnixMillis};
 
@@ -240,12 +240,12 @@ impl Hub {
 
     /// The hub's copy of a cell.
     #[must_use]
-    pub fn cell(&self, store: &StoreId, item: ItemNo) -> Option<sync_protocol::stock::Cell> {
+    pub fn cell(&self, store: &StoreId, item: ItemNo) -> Option<Cell> {
         self.stores.get(store)?.cell(item).map(|stored| stored.cell)
     }
 
     /// All of the hub's cells of one store: for checkers.
-    pub fn cells(&self, store: &StoreId) -> impl Iterator<Item = (ItemNo, sync_protocol::stock::Cell)> {
+    pub fn cells(&self, store: &StoreId) -> impl Iterator<Item = (ItemNo, Cell)> {
         self.stores
             .get(store)
             .into_iter()
@@ -366,17 +366,8 @@ impl Hub {
         quantity: Quantity,
         now: Now,
     ) -> Result<(), PromiseError> {
-        let store =
-            self.stores.get_mut(id).ok_or_else(|| PromiseError::UnknownStore { store: id.clone() })?;
-        if !store.facts.trusted {
-            return Err(PromiseError::NotTrusted { store: id.clone() });
-        }
-        if store.cell(item).is_none() {
-            return Err(EscrowError::NotFree { asked: quantity, free: Quantity::ZERO }.into());
-        }
-        store.raise_hub_half(item, |cell| cell.promise(quantity))?;
-        self.down_changed(id, true, now);
-        Ok(())
+        let nothing = EscrowError::NotFree { asked: quantity, free: Quantity::ZERO };
+        self.use_rights(id, item, now, nothing, |cell| cell.promise(quantity))
     }
 
     fn release(
@@ -386,15 +377,28 @@ impl Hub {
         quantity: Quantity,
         now: Now,
     ) -> Result<(), PromiseError> {
+        let nothing = EscrowError::NotOpen { asked: quantity, open: Quantity::ZERO };
+        self.use_rights(id, item, now, nothing, |cell| cell.release(quantity))
+    }
+
+    /// Raises the hub's half of a cell of a store that can be trusted. `nothing`: the refusal where there is no such cell.
+    fn use_rights(
+        &mut self,
+        id: &StoreId,
+        item: ItemNo,
+        now: Now,
+        nothing: EscrowError,
+        change: impl FnOnce(&mut Cell) -> Result<(), EscrowError>,
+    ) -> Result<(), PromiseError> {
         let store =
             self.stores.get_mut(id).ok_or_else(|| PromiseError::UnknownStore { store: id.clone() })?;
         if !store.facts.trusted {
             return Err(PromiseError::NotTrusted { store: id.clone() });
         }
         if store.cell(item).is_none() {
-            return Err(EscrowError::NotOpen { asked: quantity, open: Quantity::ZERO }.into());
+            return Err(nothing.into());
         }
-        store.raise_hub_half(item, |cell| cell.release(quantity))?;
+        store.raise_hub_half(item, change)?;
         self.down_changed(id, true, now);
         Ok(())
     }

@@ -22,6 +22,8 @@ use sync_protocol::StoreId;
 use sync_protocol::frame::Stream;
 use sync_protocol::limits::FRAME_BYTES_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::task::JoinError;
+use tracing::error;
 
 /// Most arrivals that wait for the driver.
 const ARRIVALS_MAX: usize = 1024;
@@ -294,6 +296,15 @@ impl Farewell {
             Self::NoIdentity(why) | Self::Oversized(why) | Self::Refused(why) => why,
             Self::Misused(why) => why,
         }
+    }
+}
+
+/// For a task that served one connection.
+fn log_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        error!(error = &error as &dyn std::error::Error, "a connection's task panicked; the others go on");
     }
 }
 

@@ -8,7 +8,7 @@
 use super::links::{Carrier, close};
 use super::splitter::{BadLength, Splitter};
 use super::tls::{self, Certificates, TlsError, store_shown};
-use super::{Answers, Farewell, Inbox, Links, Metrics, Stopped, asked_to_go, outlet};
+use super::{Answers, Farewell, Inbox, Links, Metrics, Stopped, asked_to_go, log_panic, outlet};
 use crate::hub::LinkId;
 use quinn::crypto::rustls::{HandshakeData, NoInitialCipherSuite, QuicServerConfig};
 use quinn::{
@@ -177,14 +177,6 @@ async fn next_caller(endpoint: &Endpoint, handshakes: &Arc<Semaphore>) -> Option
         if let Err(unproven) = incoming.retry() {
             unproven.into_incoming().refuse();
         }
-    }
-}
-
-fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        error!(error = &error as &dyn std::error::Error, "a connection's task panicked; the others go on");
     }
 }
 

@@ -1,11 +1,10 @@
 //! A store's end of an MQTT connection, as well or as badly behaved as a test wants it: packets are bytes.
 
-use crate::peer::{PATIENCE, Shown};
+use crate::peer::{PATIENCE, Shown, tls};
 use mqtt_protocol_core::mqtt::packet::{
     MaximumPacketSize, Packet, Property, Qos, SubEntry, SubOpts, TopicAlias, v5_0,
 };
 use mqtt_protocol_core::mqtt::prelude::GenericPacketTrait;
-use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, ServerName};
 use std::io;
 use std::net::SocketAddr;
@@ -50,18 +49,7 @@ impl MqttPeer {
         shown: Option<Shown>,
         alpn: Option<&[u8]>,
     ) -> io::Result<MqttPeer> {
-        let mut roots = RootCertStore::empty();
-        roots.add(ca).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut tls = match shown {
-            Some(shown) => tls.with_client_auth_cert(shown.chain, shown.key).unwrap(),
-            None => tls.with_no_client_auth(),
-        };
-        tls.alpn_protocols = alpn.into_iter().map(<[u8]>::to_vec).collect();
+        let tls = tls(alpn, ca, shown);
         let tcp = TcpStream::connect(hub).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();

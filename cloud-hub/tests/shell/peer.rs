@@ -42,6 +42,23 @@ impl Shown {
     }
 }
 
+/// What a client that trusts `ca` needs for TLS; it shows a certificate and names a protocol, or does not.
+pub fn tls(alpn: Option<&[u8]>, ca: CertificateDer<'static>, shown: Option<Shown>) -> rustls::ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(ca).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut tls = match shown {
+        Some(shown) => tls.with_client_auth_cert(shown.chain, shown.key).unwrap(),
+        None => tls.with_no_client_auth(),
+    };
+    tls.alpn_protocols = alpn.into_iter().map(<[u8]>::to_vec).collect();
+    tls
+}
+
 /// How a peer introduces itself.
 pub struct Peer {
     endpoint: Endpoint,
@@ -54,18 +71,7 @@ impl Peer {
     }
 
     pub fn speaking(alpn: &[u8], ca: CertificateDer<'static>, shown: Option<Shown>) -> Peer {
-        let mut roots = RootCertStore::empty();
-        roots.add(ca).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut tls = match shown {
-            Some(shown) => tls.with_client_auth_cert(shown.chain, shown.key).unwrap(),
-            None => tls.with_no_client_auth(),
-        };
-        tls.alpn_protocols = vec![alpn.to_vec()];
+        let tls = tls(Some(alpn), ca, shown);
         let mut endpoint = Endpoint::client(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let crypto = QuicClientConfig::try_from(Arc::new(tls)).unwrap();
         endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));

@@ -14,7 +14,7 @@ mod session;
 mod topics;
 
 use super::tls::{self, Certificates, TlsError};
-use super::{Farewell, Inbox, Links, Metrics};
+use super::{Farewell, Inbox, Links, Metrics, log_panic};
 use door::Door;
 use link::Shared;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -24,9 +24,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tracing::{error, warn};
+use tracing::warn;
 
 /// What a client may name as its protocol; one that names none is taken too.
 pub const ALPN: &[u8] = b"mqtt";
@@ -129,14 +129,6 @@ async fn next_caller(
 ) -> (OwnedSemaphorePermit, io::Result<(TcpStream, SocketAddr)>) {
     let place = door.place().await;
     (place, listener.accept().await)
-}
-
-fn log_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        error!(error = &error as &dyn std::error::Error, "a connection's task panicked; the others go on");
-    }
 }
 
 fn bound_listener(address: SocketAddr) -> io::Result<TcpListener> {
