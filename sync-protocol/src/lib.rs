@@ -4,13 +4,16 @@
 //! bytes. The same code therefore runs under QUIC, in tests and in the deterministic simulation.
 //!
 //! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`), the stock cell
-//! (`stock`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
+//! and orders (`stock`, `order`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
+//! `pickup_code` is what a shopper carries to the store instead.
 
 pub mod digest;
 pub mod frame;
 pub mod ids;
 pub mod limits;
 pub mod link;
+pub mod order;
+pub mod pickup_code;
 pub mod quantity;
 pub mod record;
 pub mod stock;

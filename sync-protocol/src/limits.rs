@@ -60,3 +60,12 @@ const _: () = assert!(BATCH_BODY_TARGET * 2 <= FRAME_BYTES_MAX);
 // So does one document by itself, outline included.
 const _: () = assert!(DOCUMENT_BYTES_MAX + 2_048 <= FRAME_BYTES_MAX);
 const _: () = assert!(RECORDS_MAX <= ITEMS_MAX as usize);
+
+/// The longest start of `text` that fits into `max` bytes and ends between characters.
+pub(crate) fn clipped(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}

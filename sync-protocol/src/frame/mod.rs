@@ -20,7 +20,7 @@ pub use codec::DecodeError;
 
 use crate::ids::{Boot, Epoch, ItemNo, Position, Seq, StoreId, TraceId};
 use crate::limits::{
-    BODY_BYTES_MAX, BOOTS_MAX, DIGEST_BUCKETS, FRAME_BYTES_MAX, STORE_ID_BYTES_MAX, TRACES_MAX,
+    BODY_BYTES_MAX, BOOTS_MAX, DIGEST_BUCKETS, FRAME_BYTES_MAX, STORE_ID_BYTES_MAX, TRACES_MAX, clipped,
 };
 use crate::record::{
     CursorRecord, HistoryDocument, HubStock, ItemRecord, KnownDocument, StoreStock, Unreadable,
@@ -493,15 +493,6 @@ fn read_body(reader: &mut Reader<'_>, code: u8, epoch: Epoch) -> Result<Body, De
 
 const SOFTWARE_BYTES_MAX: usize = 64;
 const DETAIL_BYTES_MAX: usize = 300;
-
-/// The longest start of `text` that fits and ends between characters.
-pub(crate) fn clipped(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
 
 fn write_hello(out: &mut Writer, hello: &Hello) {
     out.u8(hello.version_min);

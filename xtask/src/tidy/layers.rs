@@ -16,10 +16,10 @@ const BUILDINGS: [Building; 4] = [
         floors: &[
             &["limits"],
             &["ids", "quantity", "time"],
-            &["stock"],
+            &["stock", "order"],
             &["record"],
             &["frame"],
-            &["digest"],
+            &["digest", "pickup_code"],
             &["link"],
         ],
     },
