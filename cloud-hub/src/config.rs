@@ -5,7 +5,7 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -19,6 +19,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub quic: Quic,
     pub mqtt: Mqtt,
+    /// None: the hub is reached directly, which needs nothing else to run.
+    pub broker: Option<Broker>,
     pub storefront: Storefront,
     pub freshness: Freshness,
     pub log: Log,
@@ -45,6 +47,60 @@ pub struct Mqtt {
     pub enabled: bool,
     /// Default `0.0.0.0:8883`, the port of MQTT over TLS. Port 0 takes any free port.
     pub listen: SocketAddr,
+}
+
+/// An MQTT 5 broker of the customer's, by which stores reach the hub as well.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broker {
+    /// `host:port`; the host is the name in the broker's certificate.
+    pub address: HostPort,
+    /// Whose certificate the broker must show. Default: one of the hub's own authority.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// What the hub shows the broker. Default: a certificate that its own authority makes for each connection.
+    #[serde(default)]
+    pub certificate_file: Option<PathBuf>,
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// The name of the shared subscription, the same for all hubs of one chain. Default `hub`.
+    #[serde(default = "share_of_hubs", deserialize_with = "share_name")]
+    pub share: String,
+}
+
+/// A machine and a port on it. The host of an IPv6 address stands without its brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPort {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<HostPort, D::Error> {
+        let text = String::deserialize(from)?;
+        host_port(&text).ok_or_else(|| {
+            D::Error::custom(format!("`{text}` is not `host:port`, such as `mqtt.example.com:8883`"))
+        })
+    }
+}
+
+fn host_port(text: &str) -> Option<HostPort> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = bracketed.unwrap_or(host);
+    // The name goes into the TLS handshake, so it has to be one; a colon belongs to an IPv6 address in brackets.
+    let named = rustls::pki_types::ServerName::try_from(host).is_ok();
+    (named && host.contains(':') == bracketed.is_some()).then(|| HostPort { host: host.to_owned(), port })
 }
 
 /// Where the web shop asks.
@@ -111,6 +167,7 @@ impl Config {
         let file: File = toml::from_str(text).map_err(|error| Place { path, text }.refused(&error))?;
         let config = file.resolved(path.parent().unwrap_or(Path::new("")));
         Place { path, text }.check_ages(&config.freshness)?;
+        config.broker.as_ref().map_or(Ok(()), |broker| Place { path, text }.check_pair(broker))?;
         Ok(config)
     }
 
@@ -193,6 +250,7 @@ struct File {
     quic: Quic,
     #[serde(default)]
     mqtt: Mqtt,
+    broker: Option<Broker>,
     #[serde(default)]
     storefront: Storefront,
     #[serde(default)]
@@ -203,9 +261,13 @@ struct File {
 
 impl File {
     fn resolved(self, folder: &Path) -> Config {
-        let File { data_dir, quic, mqtt, mut storefront, freshness, log } = self;
+        let File { data_dir, quic, mqtt, mut broker, mut storefront, freshness, log } = self;
         storefront.keys_file = folder.join(storefront.keys_file);
-        Config { data_dir: folder.join(data_dir), quic, mqtt, storefront, freshness, log }
+        if let Some(broker) = &mut broker {
+            let files = [&mut broker.ca_file, &mut broker.certificate_file, &mut broker.key_file];
+            files.into_iter().flatten().for_each(|file| *file = folder.join(&*file));
+        }
+        Config { data_dir: folder.join(data_dir), quic, mqtt, broker, storefront, freshness, log }
     }
 }
 
@@ -215,6 +277,19 @@ fn udp_payload<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
         return Err(D::Error::custom(format!("`{bytes}` is not between 1200 and 65527")));
     }
     Ok(bytes)
+}
+
+fn share_of_hubs() -> String {
+    "hub".to_owned()
+}
+
+fn share_name<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let name = String::deserialize(from)?;
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+    if !(1..=64).contains(&name.len()) || !name.chars().all(fits) {
+        return Err(D::Error::custom(format!("`{name}` is not 1 to 64 letters, digits, `-` and `_`")));
+    }
+    Ok(name)
 }
 
 fn share<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
@@ -271,6 +346,20 @@ impl Place<'_> {
             line,
             key: "freshness.offline_s".to_owned(),
             reason,
+        })
+    }
+
+    fn check_pair(&self, broker: &Broker) -> Result<(), ConfigError> {
+        let (given, missing) = match (&broker.certificate_file, &broker.key_file) {
+            (Some(_), None) => ("certificate_file", "key_file"),
+            (None, Some(_)) => ("key_file", "certificate_file"),
+            _ => return Ok(()),
+        };
+        Err(ConfigError::Value {
+            path: self.path.to_owned(),
+            line: self.line_of(given).unwrap_or(1),
+            key: format!("broker.{given}"),
+            reason: format!("`{missing}` must be given with it"),
         })
     }
 
@@ -382,6 +471,18 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_is_named_with_its_files() {
+        assert_eq!(parse("data_dir = 'hub'").unwrap().broker, None);
+        let text = "data_dir = 'hub'\n[broker]\naddress = '[::1]:8883'\nca_file = 'ca.pem'";
+        let broker = parse(text).unwrap().broker.unwrap();
+        assert_eq!(broker.address.host, "::1");
+        assert_eq!(broker.address.to_string(), "[::1]:8883");
+        assert_eq!(broker.ca_file.unwrap(), Path::new("/etc/shopsmart/ca.pem"));
+        assert_eq!(broker.key_file, None);
+        assert_eq!(broker.share, "hub");
+    }
+
+    #[test]
     fn an_unknown_key_is_answered_with_the_nearest_one() {
         let text = "data_dir = 'x'\n\n[quic]\nlisen = '0.0.0.0:1'\n";
         let said = complaint(text);
@@ -404,6 +505,20 @@ mod tests {
             ("data_dir = 'x'\n[freshness]\nlive_s = -1", "line 3: `freshness.live_s`: "),
             ("data_dir = 'x'\n[log]\nformat = 'xml'", "line 3: `log.format`: "),
             ("data_dir = 'x'\n[log]\nlevel = 'loud=very'", "line 3: `log.level`: `loud=very` is no level"),
+            (
+                "data_dir = 'x'\n[broker]\naddress = 'mqtt'",
+                "line 3: `broker.address`: `mqtt` is not `host:port`",
+            ),
+            ("data_dir = 'x'\n[broker]\naddress = '::1:8883'", "`::1:8883` is not `host:port`"),
+            (
+                "data_dir = 'x'\n[broker]\naddress = 'm:1'\nshare = 'a/b'",
+                "line 4: `broker.share`: `a/b` is not 1 to 64 letters",
+            ),
+            ("data_dir = 'x'\n[broker]\nca_file = 'ca.pem'", "there must be a key `address`"),
+            (
+                "data_dir = 'x'\n[broker]\naddress = 'm:1'\nkey_file = 'k'",
+                "line 4: `broker.key_file`: `certificate_file` must be given with it",
+            ),
             ("data_dir = 7", "line 1: `data_dir`: "),
         ];
         for (text, expected) in cases {

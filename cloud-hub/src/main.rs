@@ -1,4 +1,5 @@
-//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store add`, `store issue`) and runs it (`run`).
+//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store add`, `store issue`), or
+//! about a broker between them and it (`broker issue`), and runs it (`run`).
 //!
 //! What a command found out goes to standard output, everything else to standard error. The exit code is 0 when the
 //! command did what it was asked, 1 when it could not (with the chain of causes), 2 when it was not understood.
@@ -7,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::config::Config;
-use cloud_hub::enrol::ca::{Pki, STORE_DAYS, ServerName};
+use cloud_hub::enrol::ca::{BROKER_DAYS, Pki, STORE_DAYS, ServerName};
 use cloud_hub::enrol::key;
 use cloud_hub::runtime::clock::Clock;
 use cloud_hub::runtime::supervisor::Running;
@@ -32,6 +33,9 @@ enum Command {
     /// Stores the hub knows
     #[command(subcommand)]
     Store(Store),
+    /// An MQTT broker between stores and hub; none is needed
+    #[command(subcommand)]
+    Broker(Broker),
     /// Print the version
     Version,
 }
@@ -95,6 +99,24 @@ struct Issue {
     out: PathBuf,
 }
 
+#[derive(Subcommand)]
+enum Broker {
+    /// Issue the broker's certificate: writes ca.pem, broker.pem and broker.key
+    Issue(IssueBroker),
+}
+
+#[derive(Args)]
+struct IssueBroker {
+    #[command(flatten)]
+    configured: Configured,
+    /// A DNS name or IP address under which stores and hub reach the broker; may be given several times
+    #[arg(long = "name", value_name = "DNS-OR-IP", required = true)]
+    names: Vec<ServerName>,
+    /// The folder to write to; it is made when missing, and nothing in it is overwritten
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
 #[derive(Args)]
 struct Configured {
     /// The hub's configuration file
@@ -120,6 +142,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Run(run) => run.run(),
         Command::Store(Store::Add(add)) => add.run(),
         Command::Store(Store::Issue(issue)) => issue.run(),
+        Command::Broker(Broker::Issue(issue)) => issue.run(),
         Command::Version => say(&format!("cloud-hub {}", env!("CARGO_PKG_VERSION"))),
     }
 }
@@ -192,6 +215,14 @@ impl Issue {
             self.id,
             self.out.display()
         ))
+    }
+}
+
+impl IssueBroker {
+    fn run(self) -> anyhow::Result<()> {
+        let pki = Pki::open(&self.configured.load()?.pki_folder())?;
+        pki.issue_broker(&self.names, BROKER_DAYS, Clock::start().wall())?.write_to(&self.out)?;
+        say(&format!("ca.pem, broker.pem and broker.key written to {}", self.out.display()))
     }
 }
 

@@ -30,6 +30,12 @@ const SERVER_DAYS: u32 = 366;
 const RENEW_BEFORE_END: i64 = 1000 * 60 * 60 * 24 * (SERVER_DAYS as i64) / 3;
 /// A store's certificate.
 pub const STORE_DAYS: u32 = 366;
+/// The certificate of a broker between the stores and the hub.
+pub const BROKER_DAYS: u32 = 366;
+/// What the hub shows a broker. Made anew for each connection.
+const HUB_CLIENT_DAYS: u32 = 7;
+/// Whom a broker's rules know the hub by. The dot keeps it from ever being a store's id, and so its certificate's name.
+pub const HUB_CLIENT_NAME: &str = "shopsmart.hub";
 
 const CA_CERTIFICATE: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
@@ -49,8 +55,10 @@ pub enum ServerName {
     Ip(IpAddr),
 }
 
-/// A certificate for a store, with its key. The key exists nowhere else.
+/// A certificate for a store or a broker, with its key. The key exists nowhere else.
 pub struct Issued {
+    /// What its files are called.
+    holder: &'static str,
     ca_pem: String,
     certificate_pem: String,
     key_pem: String,
@@ -70,6 +78,13 @@ pub struct ServerCertificates {
     pub key: PrivateKeyDer<'static>,
     /// When the first certificate of the chain ends.
     pub ends_at: UnixMillis,
+}
+
+/// What the hub shows where it is the client.
+pub struct ClientCertificate {
+    pub ca: CertificateDer<'static>,
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
 }
 
 impl Pki {
@@ -117,11 +132,29 @@ impl Pki {
         let ca = self.authority()?;
         let (certificate, key) = ca.sign(store_params(store, days, now)?)?;
         debug_assert_eq!(store_of(certificate.der()).ok().as_ref(), Some(store));
-        Ok(Issued {
-            ca_pem: ca.certificate_pem,
-            certificate_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-        })
+        Ok(Issued::new("store", ca.certificate_pem, &certificate, &key))
+    }
+
+    /// A new certificate for a broker that stores and hub reach by `names`, good for `days`.
+    ///
+    /// # Errors
+    /// When the authority's files can't be read.
+    pub fn issue_broker(&self, names: &[ServerName], days: u32, now: UnixMillis) -> Result<Issued, PkiError> {
+        let ca = self.authority()?;
+        let (certificate, key) = ca.sign(broker_params(names, days, now)?)?;
+        Ok(Issued::new("broker", ca.certificate_pem, &certificate, &key))
+    }
+
+    /// What the hub shows a broker, and the authority that signed it. The key is never on disk.
+    ///
+    /// # Errors
+    /// When the authority's files can't be read.
+    pub fn hub_client(&self, now: UnixMillis) -> Result<ClientCertificate, PkiError> {
+        let ca = CertificateDer::from_pem_slice(self.read(CA_CERTIFICATE)?.as_bytes())
+            .map_err(|source| self.no_pem(CA_CERTIFICATE, source))?;
+        let (certificate, key) = self.authority()?.sign(hub_client_params(now)?)?;
+        let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+        Ok(ClientCertificate { ca, chain: vec![certificate.der().clone()], key })
     }
 
     /// Signs the hub's certificate anew, for the same names and key, once two thirds of its life are over. Stores
@@ -216,15 +249,20 @@ impl FromStr for ServerName {
 pub struct NotAServerName(String);
 
 impl Issued {
-    /// Writes `ca.pem`, `store.pem` and `store.key` into `folder`, which is made when it is missing.
+    fn new(holder: &'static str, ca_pem: String, certificate: &Certificate, key: &KeyPair) -> Issued {
+        Issued { holder, ca_pem, certificate_pem: certificate.pem(), key_pem: key.serialize_pem() }
+    }
+
+    /// Writes `ca.pem` and, for a store, `store.pem` and `store.key` (for a broker, `broker.…`) into `folder`, which is
+    /// made when it is missing.
     ///
     /// # Errors
     /// When one of them exists or can't be written; then none of them is left behind.
     pub fn write_to(&self, folder: &Path) -> Result<(), PkiError> {
         let files = [
             (folder.join("ca.pem"), &self.ca_pem, PUBLIC),
-            (folder.join("store.pem"), &self.certificate_pem, PUBLIC),
-            (folder.join("store.key"), &self.key_pem, SECRET),
+            (folder.join(format!("{}.pem", self.holder)), &self.certificate_pem, PUBLIC),
+            (folder.join(format!("{}.key", self.holder)), &self.key_pem, SECRET),
         ];
         if let Some((path, ..)) = files.iter().find(|(path, ..)| path.exists()) {
             return Err(PkiError::Exists { path: path.clone() });
@@ -302,6 +340,24 @@ fn server_params(names: &[ServerName], now: UnixMillis) -> Result<CertificatePar
 fn store_params(store: &StoreId, days: u32, now: UnixMillis) -> Result<CertificateParams, PkiError> {
     let mut params = params(store.as_str(), days, now);
     params.subject_alt_names = vec![SanType::URI(store_uri(store).try_into()?)];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn broker_params(names: &[ServerName], days: u32, now: UnixMillis) -> Result<CertificateParams, PkiError> {
+    let mut params = params("ShopSmart broker", days, now);
+    params.subject_alt_names = names.iter().map(ServerName::alternative_name).collect();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn hub_client_params(now: UnixMillis) -> Result<CertificateParams, PkiError> {
+    let mut params = params(HUB_CLIENT_NAME, HUB_CLIENT_DAYS, now);
+    params.subject_alt_names = vec![SanType::URI(HUB_URI.try_into()?)];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
@@ -406,6 +462,28 @@ mod tests {
         assert!(error.to_string().contains("store.key` already exists"), "{error}");
         assert_eq!(std::fs::read(folder.path().join("store.key")).unwrap(), b"mine");
         assert!(!folder.path().join("ca.pem").exists());
+    }
+
+    #[test]
+    fn no_store_can_ever_have_the_name_the_hub_shows_a_broker() {
+        assert!(HUB_CLIENT_NAME.parse::<StoreId>().is_err());
+        let (_folder, pki) = pki();
+        let shown = pki.hub_client(NOW).unwrap();
+        let (_, certificate) = X509Certificate::from_der(&shown.chain[0]).unwrap();
+        let name = certificate.subject().iter_common_name().next().unwrap().as_str().unwrap();
+        assert_eq!(name, HUB_CLIENT_NAME);
+        assert!(matches!(store_of(&shown.chain[0]), Err(crate::identity::IdentityError::NoStore)));
+    }
+
+    #[test]
+    fn a_brokers_certificate_carries_its_names() {
+        let (folder, pki) = pki();
+        let names = ["mqtt.example".parse().unwrap(), "10.1.2.3".parse().unwrap()];
+        pki.issue_broker(&names, BROKER_DAYS, NOW).unwrap().write_to(folder.path()).unwrap();
+        let certificate = CertificateDer::from_pem_file(folder.path().join("broker.pem")).unwrap();
+        assert_eq!(names_in(&certificate), names);
+        assert!(matches!(store_of(&certificate), Err(crate::identity::IdentityError::NoStore)));
+        assert_eq!(mode(&folder.path().join("broker.key")), 0o600);
     }
 
     #[test]

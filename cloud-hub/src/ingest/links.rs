@@ -43,6 +43,8 @@ struct Live {
 pub(super) enum Carrier {
     Quic(Connection),
     Mqtt(Arc<TcpBytes>),
+    /// Shares the hub's connection to the broker with all others; nobody counts its bytes.
+    Broker,
 }
 
 /// TCP payload of one connection, TLS and its handshake included. The kernel's retransmissions are not seen.
@@ -65,13 +67,18 @@ pub struct Wire {
 }
 
 impl Links {
-    /// Lists a connection of `store`, and tells an older one of the same store to go.
+    /// Lists a connection of `store`, and tells an older one of the same store to go. What comes by a broker may be late, so
+    /// such a link neither makes another go nor has to: it stands beside a direct one until its store is known to be gone.
     pub(super) fn add(&self, store: &StoreId, carrier: Carrier, hang_up: HangUp) -> LinkId {
         let mut state = self.state();
         state.last += 1;
         let link = LinkId(state.last);
+        let by_broker = matches!(carrier, Carrier::Broker);
         let live = Live { store: store.clone(), carrier, hang_up };
         state.live.insert(link, live);
+        if by_broker {
+            return link;
+        }
         let older = state.current.insert(store.clone(), link);
         if let Some(older) = older.and_then(|older| state.live.get(&older)) {
             older.hang_up.because(Farewell::Replaced);
@@ -112,8 +119,8 @@ impl Links {
         self.len() == 0
     }
 
-    fn by_mqtt(&self) -> usize {
-        self.state().live.values().filter(|live| matches!(live.carrier, Carrier::Mqtt(_))).count()
+    fn by(&self, is_so: impl Fn(&Carrier) -> bool) -> usize {
+        self.state().live.values().filter(|live| is_so(&live.carrier)).count()
     }
 
     /// Everything moved since the start.
@@ -150,6 +157,7 @@ impl Wire {
                 self.tcp_received_bytes += moved.received.load(Relaxed);
                 self.tcp_sent_bytes += moved.sent.load(Relaxed);
             }
+            Carrier::Broker => {}
         }
     }
 }
@@ -179,13 +187,15 @@ impl Collector for Links {
             None,
             MetricType::Gauge,
         )?)?;
-        let help = "Those of them that came by MQTT";
-        gauge(self.by_mqtt()).encode(encoder.encode_descriptor(
-            "mqtt_links",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)
+        let by_mqtt = self.by(|carrier| matches!(carrier, Carrier::Mqtt(_)));
+        let by_broker = self.by(|carrier| matches!(carrier, Carrier::Broker));
+        for (name, help, count) in [
+            ("mqtt_links", "Those of them that came to the hub's own MQTT endpoint", by_mqtt),
+            ("broker_links", "Those of them that came by the broker", by_broker),
+        ] {
+            gauge(count).encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+        }
+        Ok(())
     }
 }
 

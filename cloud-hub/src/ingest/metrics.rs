@@ -3,6 +3,7 @@
 use super::{Farewell, Links};
 use crate::telemetry::{CountedByReason, Reason};
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ pub struct Metrics {
     handshakes_failed: CountedByReason,
     links_up: Counter,
     links_ended: CountedByReason,
+    broker_connected: Gauge,
+    broker_connects: Counter,
+    broker_ignored: CountedByReason,
 }
 
 impl Metrics {
@@ -34,6 +38,12 @@ impl Metrics {
         );
         registry.register("links_up", "Links that came up", metrics.links_up.clone());
         registry.register("links_ended", "Links that ended", metrics.links_ended.clone());
+        let help = "Whether the hub is connected to the broker";
+        registry.register("broker_connected", help, metrics.broker_connected.clone());
+        let help = "Connections to the broker that came about";
+        registry.register("broker_connects", help, metrics.broker_connects.clone());
+        let help = "Messages from the broker that no store may have sent so";
+        registry.register("broker_messages_ignored", help, metrics.broker_ignored.clone());
         registry.register_collector(Box::new(Arc::clone(links)));
         metrics
     }
@@ -41,6 +51,19 @@ impl Metrics {
     pub(super) fn frame(&self, bytes: usize) {
         self.frames.inc();
         self.frame_bytes.inc_by(bytes as u64);
+    }
+
+    pub(super) fn broker_connected(&self) {
+        self.broker_connected.set(1);
+        self.broker_connects.inc();
+    }
+
+    pub(super) fn broker_gone(&self) {
+        self.broker_connected.set(0);
+    }
+
+    pub(super) fn broker_ignored(&self, reason: &'static str) {
+        self.broker_ignored.get_or_create(&Reason { reason }).inc();
     }
 
     pub(super) fn handshake_failed(&self, reason: &'static str) {

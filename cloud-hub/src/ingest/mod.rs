@@ -5,16 +5,18 @@
 //! reading and the peers' flow control does the rest. When a peer is behind, its link is dropped: it will say hello
 //! again and be told what it missed.
 
+pub mod broker;
 mod links;
 mod metrics;
 pub mod mqtt;
 pub mod quic;
 mod splitter;
 mod tls;
+mod topics;
 
 pub use links::Links;
 pub use metrics::Metrics;
-pub use tls::{Certificates, TlsError};
+pub use tls::{Certificates, ClientCertificates, TlsError};
 
 use crate::hub::LinkId;
 use std::sync::Arc;

@@ -16,6 +16,13 @@ pub struct Certificates {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// What the hub shows where it is the client, and whose certificates it takes there.
+pub struct ClientCertificates {
+    pub authorities: Vec<CertificateDer<'static>>,
+    pub chain: Vec<CertificateDer<'static>>,
+    pub key: PrivateKeyDer<'static>,
+}
+
 impl Clone for Certificates {
     fn clone(&self) -> Self {
         Self { ca: self.ca.clone(), chain: self.chain.clone(), key: self.key.clone_key() }
@@ -25,7 +32,7 @@ impl Clone for Certificates {
 /// Why TLS can't be set up. The operator's to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("the hub's authority certificate can't be used")]
+    #[error("a certificate authority's certificate can't be used")]
     Authority(#[source] rustls::Error),
     #[error("the check of client certificates can't be set up")]
     Verifier(#[from] VerifierBuilderError),
@@ -54,6 +61,25 @@ pub(super) fn server_config(
     // A resumed session would skip the check of the client's certificate.
     tls.session_storage = Arc::new(NoServerSessionStorage {});
     tls.send_tls13_tickets = 0;
+    Ok(tls)
+}
+
+/// The hub's side of TLS where it is the client.
+pub(super) fn client_config(
+    certificates: ClientCertificates,
+    protocol: &[u8],
+) -> Result<rustls::ClientConfig, TlsError> {
+    let ClientCertificates { authorities, chain, key } = certificates;
+    let mut roots = RootCertStore::empty();
+    authorities.into_iter().try_for_each(|ca| roots.add(ca)).map_err(TlsError::Authority)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::Certificate)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(TlsError::Certificate)?;
+    tls.alpn_protocols = vec![protocol.to_vec()];
     Ok(tls)
 }
 

@@ -1,5 +1,6 @@
 //! Puts the parts together and runs them: one thread for the core, tasks for the network, one clock.
 
+mod broker;
 pub mod clock;
 pub mod driver;
 pub mod metered;

@@ -5,11 +5,12 @@
 //! folder. When any part ends by itself, all of them are stopped and the cause is returned.
 
 use crate::availability::{self, Index};
-use crate::config::{Config, Freshness, Quic};
+use crate::config::{Broker, Config, Freshness, HostPort, Quic};
 use crate::enrol::ca::{Pki, PkiError, Renewal};
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
-use crate::ingest::{self, Arrival, Certificates, Inbox, Links, mqtt, quic};
+use crate::ingest::{self, Arrival, Certificates, Inbox, Links, broker, mqtt, quic};
+use crate::runtime::broker::credentials;
 use crate::runtime::clock::Clock;
 use crate::runtime::driver::{self, Driver, Panicked};
 use crate::runtime::metered::Metered;
@@ -86,6 +87,8 @@ pub enum StartError {
     Quic(#[from] quic::ListenError),
     #[error(transparent)]
     Mqtt(#[from] mqtt::ListenError),
+    #[error("can't be a client of the broker")]
+    Broker(#[from] broker::NoCertificates),
     #[error("can't listen on TCP {address}")]
     Http { address: SocketAddr, source: io::Error },
     #[error("the system gives no random numbers")]
@@ -126,7 +129,8 @@ impl Running {
         let (inbox, arrivals) = ingest::inbox();
         let metrics = ingest::Metrics::register(&mut registry, &shared.links);
         let quic = shared.listen_quic(config, certificates.clone(), inbox.clone(), metrics.clone())?;
-        let mqtt = shared.listen_mqtt(config, certificates, inbox, metrics)?;
+        let mqtt = shared.listen_mqtt(config, certificates, inbox.clone(), metrics.clone())?;
+        let broker = shared.join_broker(config, inbox, metrics)?;
         let mqtt_address = mqtt.as_ref().map(mqtt::Ingest::address);
         let addresses = Addresses { http, quic: quic.address(), mqtt: mqtt_address };
         let lineage = core.life;
@@ -139,6 +143,9 @@ impl Running {
         parts.spawn(serve_quic(quic, stopped.clone()));
         if let Some(mqtt) = mqtt {
             parts.spawn(serve_mqtt(mqtt, stopped.clone()));
+        }
+        if let Some(broker) = broker {
+            parts.spawn(serve_broker(broker, stopped.clone()));
         }
         parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
         parts.spawn(watch_keys(keys, stopped));
@@ -259,6 +266,19 @@ impl Shared {
         mqtt::Ingest::listen(&settings, certificates, inbox, Arc::clone(&self.links), metrics).map(Some)
     }
 
+    fn join_broker(
+        &self,
+        config: &Config,
+        inbox: Inbox,
+        metrics: ingest::Metrics,
+    ) -> Result<Option<broker::Ingest>, broker::NoCertificates> {
+        let Some(config_of_broker) = &config.broker else { return Ok(None) };
+        let credentials = credentials(config_of_broker, config.pki_folder(), self.clock);
+        let Broker { address: HostPort { host, port }, share, .. } = config_of_broker.clone();
+        let settings = broker::Settings { host, port, share };
+        broker::Ingest::new(settings, credentials, inbox, Arc::clone(&self.links), metrics).map(Some)
+    }
+
     fn driver(&self, core: Core, arrivals: mpsc::Receiver<Arrival>, registry: &mut Registry) -> Driver {
         self.health.beat(self.clock.wall());
         Driver {
@@ -369,6 +389,11 @@ async fn serve_quic(ingest: quic::Ingest, stopped: watch::Receiver<bool>) -> End
 async fn serve_mqtt(ingest: mqtt::Ingest, stopped: watch::Receiver<bool>) -> Ended {
     ingest.serve(stopped).await;
     ("mqtt ingest", Ok(()))
+}
+
+async fn serve_broker(ingest: broker::Ingest, stopped: watch::Receiver<bool>) -> Ended {
+    ingest.serve(stopped).await;
+    ("broker ingest", Ok(()))
 }
 
 /// Keys can be added and withdrawn while the hub runs.

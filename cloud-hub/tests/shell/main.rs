@@ -4,10 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod broker;
+mod broker_acl;
 mod commands;
 mod ingest;
 mod mosquitto;
 mod mqtt;
 mod mqtt_peer;
+mod nats;
 mod peer;
 mod process;

@@ -25,9 +25,10 @@ use tokio::time::timeout;
 /// Names the protocol in the TLS handshake; another version gets another name.
 pub const ALPN: &[u8] = b"shopsmart/1";
 
-/// A line that is silent for so long is dead. Three keep-alives fit, so two may be lost.
+/// A line that is silent for so long is dead.
 const IDLE_MAX: Duration = Duration::from_secs(45);
-const KEEP_ALIVE: Duration = Duration::from_secs(14);
+/// Longer than the core's heartbeats are apart: those keep the line open, and a keep-alive between them would cost as much again.
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
 const DIAL_WITHIN: Duration = Duration::from_secs(6);
 /// What the hub may send unread: a frame at its bound on each stream, and again as much.
 const RECEIVE_WINDOW: u32 = 1 << 20;

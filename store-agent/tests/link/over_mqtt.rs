@@ -27,7 +27,7 @@ async fn the_link_is_up_only_once_both_subscriptions_are_granted() {
     let mut agent = Agent::dial(authority.store_on_mqtt(hub.address()));
     let mut client = hub.accept().await;
     let (connect, will) = client.connect().await;
-    assert_eq!((connect.client_id.as_str(), connect.clean_start, connect.keep_alive), ("S0001", true, 30));
+    assert_eq!((connect.client_id.as_str(), connect.clean_start, connect.keep_alive), ("S0001", true, 60));
     let properties = connect.properties.unwrap();
     assert_eq!((properties.session_expiry_interval, properties.receive_maximum), (Some(0), Some(16)));
     assert_eq!((&will.topic[..], &will.message[..]), (PRESENCE.as_bytes(), b"gone".as_slice()));

@@ -11,7 +11,6 @@ mod line;
 mod link;
 mod owed;
 mod session;
-mod topics;
 
 use super::tls::{self, Certificates, TlsError};
 use super::{Farewell, Inbox, Links, Metrics, log_panic};

@@ -2,7 +2,7 @@
 //! against what the store of the connection's certificate may do; the first breach ends the session with MQTT's code
 //! for it.
 
-use super::topics::{Published, Topics};
+use crate::ingest::topics::{Published, Topics};
 use crate::ingest::{Answer, Farewell};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::connection::{ConnectionOptions, Event};

@@ -39,7 +39,8 @@ use tokio::time::timeout;
 
 /// Names the protocol in the TLS handshake, so that a hub may offer more than one on a port.
 const ALPN: &[u8] = b"mqtt";
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The core's heartbeats keep the line open and show that it is; the library asks for an answer of its own in any case.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// The library says something at least once in a keep-alive. Longer without a word, and it hangs in a send that nobody takes.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
 const CONNECT_WITHIN: Duration = Duration::from_secs(6);
@@ -184,7 +185,7 @@ impl Reader {
             let event = match timeout(stuck_after, self.events.poll()).await {
                 Ok(Ok(event)) => event,
                 Ok(Err(error)) => {
-                    let reason = words::in_words(&error, &self.place);
+                    let reason = words::in_words(&error, &self.place, self.connected.is_none());
                     break self.finish().await.unwrap_or(reason);
                 }
                 Err(_) => break "the hub takes nothing of what is sent".to_owned(),

@@ -30,8 +30,13 @@ impl fmt::Display for Place {
     }
 }
 
-pub fn in_words(error: &ConnectionError, place: &Place) -> String {
+/// `answered`: the connection had been accepted before.
+pub fn in_words(error: &ConnectionError, place: &Place, answered: bool) -> String {
     match error {
+        // A broker of MQTT 3.1.1 answers in a form that the library waits for the end of, and hangs up.
+        error if !answered && is_hang_up(error) => {
+            format!("{place} hung up instead of answering; what is there must speak MQTT 5")
+        }
         ConnectionError::Timeout(_) => {
             format!("no answer from {place} in {} seconds", CONNECT_WITHIN.as_secs())
         }
@@ -45,6 +50,22 @@ pub fn in_words(error: &ConnectionError, place: &Place) -> String {
         ConnectionError::MqttState(error) => state(error, place),
         other => format!("no MQTT connection to {place}: {other}"),
     }
+}
+
+fn is_hang_up(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+        ConnectionError::MqttState(
+            StateError::Io(error) | StateError::Deserialization(PacketError::Io(error)),
+        ) => is_end(error),
+        _ => false,
+    }
+}
+
+/// The other side closed the connection, and TLS had nothing to say to that.
+fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+        && error.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>())
 }
 
 fn state(error: &StateError, place: &Place) -> String {
@@ -124,12 +145,19 @@ mod tests {
         let closed = |reason_string: Option<&str>| {
             let reason_string = reason_string.map(str::to_owned);
             let reason_code = DisconnectReasonCode::ServerShuttingDown;
-            in_words(&StateError::ServerDisconnect { reason_code, reason_string }.into(), &place())
+            in_words(&StateError::ServerDisconnect { reason_code, reason_string }.into(), &place(), true)
         };
         assert_eq!(closed(None), "the hub closed the link: server shutting down");
         assert_eq!(closed(Some("closing for the night")), "the hub closed the link: closing for the night");
         let refused = ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized);
-        assert_eq!(in_words(&refused, &place()), "the hub refused the connection: not authorized");
+        assert_eq!(in_words(&refused, &place(), false), "the hub refused the connection: not authorized");
+    }
+
+    #[test]
+    fn a_broker_of_an_older_mqtt_is_told_apart() {
+        let said = |answered| in_words(&StateError::ConnectionAborted.into(), &place(), answered);
+        assert!(said(false).contains("must speak MQTT 5"), "{}", said(false));
+        assert_eq!(said(true), "the hub closed the connection without a word");
     }
 
     #[test]
@@ -142,7 +170,7 @@ mod tests {
     fn refused_certificates_sound_as_on_quic() {
         let tls = |error: rustls::Error| {
             let error = io::Error::new(io::ErrorKind::InvalidData, error);
-            in_words(&ConnectionError::Tls(TlsError::Io(error)), &place())
+            in_words(&ConnectionError::Tls(TlsError::Io(error)), &place(), false)
         };
         let theirs = tls(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired));
         assert!(theirs.contains("did not accept this store's certificate (certificate expired)"), "{theirs}");

@@ -1,4 +1,4 @@
-//! The topics of one store. A certificate speaks for one store, and so its connection may touch these and no others.
+//! The topics of MQTT. A certificate speaks for one store, and so its connection may touch that store's and no others.
 
 use sync_protocol::StoreId;
 use sync_protocol::frame::Stream;
@@ -8,6 +8,22 @@ use sync_protocol::frame::Stream;
 pub(super) enum Published {
     Frame,
     Presence,
+}
+
+/// Everything stores say, as filters for a broker. Several hubs share the frames, under one name; each hears who has gone.
+pub(super) fn of_all_stores(share: &str) -> [String; 2] {
+    [format!("$share/{share}/shopsmart/v1/+/up/+"), "shopsmart/v1/+/presence".to_owned()]
+}
+
+/// Which store speaks on `topic`, and what. The rest is a topic no store publishes to.
+pub(super) fn spoken(topic: &str) -> Option<(StoreId, Published)> {
+    let (store, end) = topic.strip_prefix("shopsmart/v1/")?.split_once('/')?;
+    let published = match end {
+        "up/state" | "up/history" => Published::Frame,
+        "presence" => Published::Presence,
+        _ => return None,
+    };
+    Some((store.parse().ok()?, published))
 }
 
 /// Every topic of one store.
@@ -74,6 +90,15 @@ mod tests {
             "",
         ] {
             assert_eq!(topics.published(foreign), None, "{foreign}");
+        }
+        assert_eq!(spoken("shopsmart/v1/S0001/up/state"), Some(("S0001".parse().unwrap(), Published::Frame)));
+        assert_eq!(
+            spoken("shopsmart/v1/S0001/presence"),
+            Some(("S0001".parse().unwrap(), Published::Presence))
+        );
+        for nobodys in ["shopsmart/v1/S0001/down/state", "shopsmart/v1/S 1/up/state", "shopsmart/v1/up/state"]
+        {
+            assert_eq!(spoken(nobodys), None, "{nobodys}");
         }
         for foreign in ["#", "shopsmart/v1/+/down/state", "$share/g/shopsmart/v1/S0001/down/state"] {
             assert_eq!(topics.subscribed(foreign), None, "{foreign}");
