@@ -8,9 +8,9 @@ use super::stocked::{self, NDJSON, OPENED};
 use crate::clock;
 use crate::demo::convergence::{self, SyncView};
 use crate::demo::opening::check_lines;
-use crate::fleet::Fleet;
 use crate::fleet::metrics::Metrics;
 use crate::fleet::store::Store;
+use crate::fleet::{Fleet, store_id};
 use crate::http::Client;
 use crate::latency::{Latencies, Percentiles};
 use crate::pos::document;
@@ -54,7 +54,7 @@ pub async fn bytes_per_line(folder: &Path) -> Result<Vec<Figure>> {
     ])
 }
 
-async fn sell_one_by_one(store: &Store, trade: Trade, baskets: usize, lines: usize) -> Result<()> {
+pub(super) async fn sell_one_by_one(store: &Store, trade: Trade, baskets: usize, lines: usize) -> Result<()> {
     /// Long enough for the frame to leave and its acknowledgement to come.
     const PAUSE: Duration = Duration::from_millis(5);
     let mut client = store.client()?;
@@ -71,39 +71,49 @@ async fn sell_one_by_one(store: &Store, trade: Trade, baskets: usize, lines: usi
 
 /// Till's answer → visible in the hub's API, every line timed.
 pub async fn lag(folder: &Path, per_second: u64, seconds: u64) -> Result<Percentiles> {
-    const TILLS: u64 = 8;
     let fleet = stocked::fleet(folder, 1, LAG_ITEMS, false).await?;
+    let lags = lag_of_each(&fleet, per_second, seconds).await?;
+    fleet.stop().await?;
+    lags.first().copied().context("a fleet of one store has a first one")
+}
+
+/// The same for each store of a fleet, at the same time.
+pub(super) async fn lag_of_each(fleet: &Fleet, per_second: u64, seconds: u64) -> Result<Vec<Percentiles>> {
     let seen: Seen = Arc::default();
     let feed = tokio::spawn(follow(fleet.hub.client()?, Arc::clone(&seen)));
     // The feed begins with the moment it is opened.
     sleep(Duration::from_millis(500)).await;
     let mut tills = JoinSet::new();
-    for till in 0..TILLS {
-        let (client, sales) = (fleet.stores[0].client()?, per_second * seconds);
-        tills.spawn(time_sales(client, till, TILLS, per_second, sales));
+    for store in &fleet.stores {
+        for till in 0..LAG_TILLS {
+            let (client, place, sales) = (store.client()?, store.place(), per_second * seconds);
+            tills.spawn(async move { (place, time_sales(client, till, LAG_TILLS, per_second, sales).await) });
+        }
     }
     let mut sales = Vec::new();
     while let Some(till) = tills.join_next().await {
-        sales.extend(till??);
+        let (place, sold) = till?;
+        sales.extend(sold?.into_iter().map(|sale| (place, sale)));
     }
-    convergence::wait(&fleet, CONVERGE_PATIENCE).await?;
+    convergence::wait(fleet, CONVERGE_PATIENCE).await?;
     sleep(Duration::from_millis(200)).await;
     feed.abort();
-    fleet.stop().await?;
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut latencies = Latencies::default();
-    for sale in sales {
-        latencies
-            .add(sale.lag(&seen).with_context(|| format!("a sale of item {} was never seen", sale.item))?);
+    let mut latencies = vec![Latencies::default(); fleet.stores.len()];
+    for (place, sale) in sales {
+        let lag = sale.lag(seen.get(&store_id(place)).context("a store was never seen")?);
+        latencies[place].add(lag.with_context(|| format!("a sale of item {} was never seen", sale.item))?);
     }
-    Ok(latencies.percentiles())
+    Ok(latencies.iter().map(Latencies::percentiles).collect())
 }
 
+const LAG_TILLS: u64 = 8;
 /// An item comes again only after all others, seconds later: its change is long seen by then.
-const LAG_ITEMS: usize = 5000;
+pub(super) const LAG_ITEMS: usize = 5000;
 
-/// When each change of each item arrived on the feed.
-type Seen = Arc<Mutex<HashMap<usize, Vec<Instant>>>>;
+/// When each change of each store's items arrived on the feed.
+type Seen = Arc<Mutex<HashMap<String, SeenItems>>>;
+type SeenItems = HashMap<usize, Vec<Instant>>;
 
 /// One sale, from before it was asked for until it was answered.
 struct TimedSale {
@@ -114,7 +124,7 @@ struct TimedSale {
 
 impl TimedSale {
     /// To the first change of its item since it was asked for; none at all when the feed was faster than the answer.
-    fn lag(&self, seen: &HashMap<usize, Vec<Instant>>) -> Option<Duration> {
+    fn lag(&self, seen: &SeenItems) -> Option<Duration> {
         let arrival = seen.get(&self.item)?.iter().find(|arrival| **arrival >= self.asked)?;
         Some(arrival.saturating_duration_since(self.answered))
     }
@@ -153,6 +163,7 @@ async fn time_sales(
 
 #[derive(Deserialize)]
 struct Change {
+    store: String,
     sku: String,
 }
 
@@ -165,9 +176,10 @@ async fn follow(hub: Client, seen: Seen) -> Result<()> {
 
 fn note(line: &[u8], seen: &Seen) {
     let Some(data) = line.strip_prefix(b"data:") else { return };
-    let change = serde_json::from_slice::<Change>(data).ok();
-    if let Some(item) = change.and_then(|change| change.sku.parse::<usize>().ok()?.checked_sub(100_000)) {
-        seen.lock().unwrap_or_else(PoisonError::into_inner).entry(item).or_default().push(clock::now());
+    let Ok(change) = serde_json::from_slice::<Change>(data) else { return };
+    if let Some(item) = change.sku.parse::<usize>().ok().and_then(|sku| sku.checked_sub(100_000)) {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.entry(change.store).or_default().entry(item).or_default().push(clock::now());
     }
 }
 

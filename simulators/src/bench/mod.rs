@@ -3,11 +3,16 @@
 
 pub mod chain;
 pub mod counter;
+pub mod endpoint;
 pub mod figure;
 pub mod http_load;
 pub mod merge;
+pub mod meter;
+pub mod mosquitto;
+pub mod mqtt5;
 pub mod query;
 pub mod run;
 pub mod stocked;
 pub mod tills;
+pub mod transports;
 pub mod wire;

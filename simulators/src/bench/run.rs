@@ -1,7 +1,7 @@
 //! Runs the measurements that are asked for, one after the other, each in a folder of its own.
 
 use super::figure::{Figure, Target, table};
-use super::{chain, merge, query, tills, wire};
+use super::{chain, endpoint, merge, meter, mosquitto, query, tills, transports, wire};
 use crate::plain::run::{Load, PlainFigures, measure as measure_plain};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -43,10 +43,22 @@ pub enum Item {
     Burst,
     /// What a store sends after a long cut
     CatchUp,
+    /// Bytes on the wire per till line, QUIC beside MQTT
+    TransportBytes,
+    /// What a line costs on which nothing happens, QUIC beside MQTT
+    Idle,
+    /// From UDP cut to the hub heard over MQTT, and back
+    Failover,
+    /// Till's answer until visible on a line that loses packets, QUIC beside MQTT
+    Lossy,
+    /// Frames a second and memory of the hub's own MQTT endpoint
+    Endpoint,
+    /// The same through Mosquitto, set up as the documentation says, beside it
+    Broker,
 }
 
 impl Item {
-    pub const ALL: [Item; 10] = [
+    pub const ALL: [Item; 16] = [
         Item::Wire,
         Item::Merge,
         Item::Footprint,
@@ -57,7 +69,24 @@ impl Item {
         Item::CatchUp,
         Item::Ingest,
         Item::Query,
+        Item::TransportBytes,
+        Item::Idle,
+        Item::Failover,
+        Item::Lossy,
+        Item::Endpoint,
+        Item::Broker,
     ];
+
+    /// Why it can't be measured on this machine.
+    async fn obstacle(self) -> Option<&'static str> {
+        match self {
+            Item::TransportBytes | Item::Idle if !meter::counts_segments().await => {
+                Some("there is no `ss` to count TCP segments with (Debian package iproute2)")
+            }
+            Item::Broker if mosquitto::program().is_none() => Some("there is no mosquitto (Debian package)"),
+            _ => None,
+        }
+    }
 }
 
 /// What to measure.
@@ -86,6 +115,10 @@ pub async fn run(program: &Path, wish: &Wish, say: &mut dyn FnMut(&str)) -> Resu
     let mut bench = Bench { ours: Ours::default(), figures: Vec::new() };
     say(&format!("load average before: {load_before}"));
     for item in items {
+        if let Some(why) = item.obstacle().await {
+            say(&format!("skipped `{}`: {why}\n", name(item)));
+            continue;
+        }
         let new = bench.measure(item).await.with_context(|| format!("measuring `{}`", name(item)))?;
         say(&table(&bench.figures[new..]));
         // What the daemons left in the disk's queue is not the next one's to pay.
@@ -113,6 +146,7 @@ pub async fn run(program: &Path, wish: &Wish, say: &mut dyn FnMut(&str)) -> Resu
 struct Ours {
     burst: Option<chain::Burst>,
     lag: Option<crate::latency::Percentiles>,
+    endpoint: Option<endpoint::Measured>,
 }
 
 struct Bench {
@@ -139,6 +173,12 @@ impl Bench {
             Item::Ingest => chain::ingest(path).await?,
             Item::Query => query::measure(path).await?,
             Item::CatchUp => chain::catch_up(path).await?,
+            Item::TransportBytes => transports::bytes_per_line(path).await?,
+            Item::Idle => transports::idle(path).await?,
+            Item::Failover => transports::failover(path).await?,
+            Item::Endpoint => self.measure_endpoint(path).await?,
+            Item::Broker => self.measure_broker(path).await?,
+            Item::Lossy => transports::lossy(path).await?,
             Item::Lag => self.measure_lag(path).await?,
             Item::Burst => self.measure_burst(path).await?,
         };
@@ -157,6 +197,24 @@ impl Bench {
             Figure::new("lag", "till's answer → visible, 500 lines/s: p99", lag.p99, "ms")
                 .target(Target::AtMost(10.0)),
         ])
+    }
+
+    async fn measure_endpoint(&mut self, folder: &Path) -> Result<Vec<Figure>> {
+        let own = endpoint::own_endpoint(folder).await?;
+        self.ours.endpoint = Some(own);
+        Ok(endpoint::own_figures(&own))
+    }
+
+    /// Measures the endpoint too, where that has not been done.
+    async fn measure_broker(&mut self, folder: &Path) -> Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        if self.ours.endpoint.is_none() {
+            figures = self.measure_endpoint(&folder.join("own")).await?;
+        }
+        let own = self.ours.endpoint.context("the endpoint was measured")?;
+        let beside = endpoint::through_mosquitto(&folder.join("beside")).await?;
+        figures.extend(endpoint::beside_figures(&own, &beside));
+        Ok(figures)
     }
 
     async fn measure_burst(&mut self, folder: &Path) -> Result<Vec<Figure>> {
@@ -264,7 +322,24 @@ mod tests {
         let names: Vec<String> = Item::ALL.into_iter().map(name).collect();
         assert_eq!(
             names,
-            ["wire", "merge", "footprint", "commit", "all-in", "lag", "burst", "catch-up", "ingest", "query"]
+            [
+                "wire",
+                "merge",
+                "footprint",
+                "commit",
+                "all-in",
+                "lag",
+                "burst",
+                "catch-up",
+                "ingest",
+                "query",
+                "transport-bytes",
+                "idle",
+                "failover",
+                "lossy",
+                "endpoint",
+                "broker"
+            ]
         );
     }
 }

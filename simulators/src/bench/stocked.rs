@@ -22,9 +22,13 @@ const LINES_PER_DOCUMENT: usize = 500;
 const ITEMS_PER_REQUEST: usize = 10_000;
 
 /// Starts a hub and stores, and fills the shelves of each with `items` items.
-pub async fn fleet(folder: &Path, stores: usize, items: usize, relayed: bool) -> Result<Fleet> {
-    let relayed = if relayed { (0..stores).collect() } else { Vec::new() };
-    let plan = FleetPlan { relayed, ..FleetPlan::of_stores(stores) };
+pub async fn fleet(folder: &Path, stores: usize, items: usize, linked: bool) -> Result<Fleet> {
+    let linked = if linked { (0..stores).collect() } else { Vec::new() };
+    planned(folder, FleetPlan { linked, ..FleetPlan::of_stores(stores) }, items).await
+}
+
+/// The same with a plan of its own.
+pub async fn planned(folder: &Path, plan: FleetPlan, items: usize) -> Result<Fleet> {
     let fleet = Fleet::start(folder, plan, &mut |_| ()).await?;
     for store in &fleet.stores {
         fill(store, items).await?;

@@ -2,9 +2,10 @@
 
 use super::figure::{Figure, Target, as_f64};
 use crate::rng::{Rng, Skew};
+use crate::scenario::generator::{is_weighed, sku};
 use anyhow::{Result, ensure};
 use sync_protocol::frame::{self, Body, Frame, StateBatch};
-use sync_protocol::record::StoreStock;
+use sync_protocol::record::{ItemRecord, StoreStock};
 use sync_protocol::stock::{Cell, target_claim};
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq};
 
@@ -48,6 +49,31 @@ impl SoldStore {
         let mut rng = Rng::seeded(1);
         let cells = (0..items).map(|_| stocked(&mut rng)).collect();
         Self { cells, rng, skew: Skew::over(items), seq: 1_000_000 }
+    }
+
+    /// The first batch: all items, by name, and all stock.
+    #[must_use]
+    pub fn everything(&self) -> StateBatch {
+        let upto = Seq(self.seq);
+        let items = (0..self.cells.len()).map(|item| ItemRecord {
+            item: number(item),
+            sku: sku(item),
+            gtins: Vec::new(),
+            name: format!("Item {item}"),
+            unit: "each".into(),
+            unnamed: false,
+        });
+        let stock = self.cells.iter().enumerate();
+        let stock = stock.map(|(item, cell)| StoreStock { item: number(item), half: cell.store });
+        StateBatch {
+            base: Seq(0),
+            upto,
+            head: upto,
+            position: Position(self.seq),
+            items: items.collect(),
+            stock: stock.collect(),
+            ..Default::default()
+        }
     }
 
     /// Sells until so many different cells have changed, and puts them in a batch.
@@ -101,7 +127,7 @@ fn settle(cell: &mut Cell) {
 
 /// Pieces mostly, grams where goods are weighed.
 fn quantity(item: usize, rng: &mut Rng) -> Quantity {
-    if crate::scenario::generator::is_weighed(item) {
+    if is_weighed(item) {
         Quantity::from_thousandths(i64::try_from(rng.between(80, 2500)).unwrap_or(1000))
     } else {
         Quantity::from_units(i64::try_from(rng.between(1, 2)).unwrap_or(1))

@@ -17,6 +17,12 @@ const RECORDS_UNDER_WAY: u64 = 64;
 #[derive(Debug, Clone, Deserialize)]
 pub struct SyncView {
     pub link: String,
+    /// None: no way is in use.
+    pub transport: Option<String>,
+    #[serde(default)]
+    pub switches: u64,
+    #[serde(default)]
+    pub last_switch_reason: Option<String>,
     pub caught_up: bool,
     pub backlog: Backlog,
     pub marks: Marks,
@@ -61,8 +67,11 @@ impl SyncView {
 
     fn describe(&self) -> String {
         let mut text = format!(
-            "link {}, {} records and {} movements to send",
-            self.link, self.backlog.records, self.backlog.movements
+            "link {} ({}), {} records and {} movements to send",
+            self.link,
+            self.transport.as_deref().unwrap_or("no transport"),
+            self.backlog.records,
+            self.backlog.movements
         );
         if let Some(mishap) = &self.last_link_error {
             text += &format!("; {} s ago: {}", mishap.age_s, mishap.reason);

@@ -23,7 +23,7 @@ pub enum Fault {
 pub struct Plan {
     pub faults: Vec<(f64, Fault)>,
     /// Stores whose line is cut at some time.
-    pub relayed: Vec<usize>,
+    pub cut: Vec<usize>,
 }
 
 impl Plan {
@@ -43,7 +43,7 @@ impl Plan {
             faults.push((moment, Fault::Kill(rng.index(stores))));
         }
         faults.sort_by(|one, two| one.0.total_cmp(&two.0));
-        Self { faults, relayed: places }
+        Self { faults, cut: places }
     }
 }
 
@@ -110,11 +110,11 @@ mod tests {
     #[test]
     fn every_cut_is_mended_and_every_kill_has_its_moment() {
         let plan = Plan::draw(10, 0.2, 3, &mut Rng::seeded(1));
-        assert_eq!(plan.relayed.len(), 2);
+        assert_eq!(plan.cut.len(), 2);
         assert_eq!(plan.faults.len(), 2 + 2 + 3);
         assert!(plan.faults.is_sorted_by_key(|(moment, _)| *moment));
         assert!(plan.faults.iter().all(|(moment, _)| (0.0..1.0).contains(moment)));
-        for place in plan.relayed {
+        for place in plan.cut {
             let moment = |fault| plan.faults.iter().find(|(_, other)| *other == fault).unwrap().0;
             assert!(moment(Fault::Cut(place)) < moment(Fault::Mend(place)));
         }

@@ -1,5 +1,7 @@
 //! What `cargo demo` may be told.
 
+use crate::fleet::link::profile::LinkName;
+use crate::fleet::store::Transport;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::fmt;
@@ -22,6 +24,12 @@ pub struct Options {
     /// How long to sell, such as 30s or 2m
     #[arg(long = "for", value_name = "TIME", default_value = "30s")]
     pub sell_for: Time,
+    /// What the lines between stores and hub are like
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    pub link: LinkName,
+    /// What the agents speak with the hub
+    #[arg(long, value_enum, value_name = "NAME", default_value_t)]
+    pub transport: Transport,
     /// Share of stores whose line is cut for a while
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub cut: f64,
@@ -50,6 +58,15 @@ impl Options {
     pub const STORES: usize = 8;
     /// As many as fit on one machine with room to spare.
     const STORES_MAX: usize = 1000;
+
+    /// Stores whose line is simulated: all of them where lines are of some kind, else only those that are cut.
+    #[must_use]
+    pub fn linked(&self, stores: usize, cut: &[usize]) -> Vec<usize> {
+        match self.link {
+            LinkName::Perfect => cut.to_vec(),
+            _ => (0..stores).collect(),
+        }
+    }
 
     pub fn check(&self) -> Result<()> {
         if self.stores.is_some_and(|stores| stores == 0 || stores > Self::STORES_MAX) {
@@ -137,6 +154,35 @@ mod tests {
         assert_eq!(seconds("2m"), Ok(120));
         assert_eq!(seconds("45"), Ok(45));
         assert!(seconds("soon").is_err() && seconds("3d").is_err() && seconds("-1s").is_err());
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parse(words: &[&str]) -> Result<Options, String> {
+        let line = <Line as clap::Parser>::try_parse_from([&["demo"], words].concat());
+        line.map(|line| line.options).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_line_is_perfect_and_the_choice_the_agents_unless_told_otherwise() {
+        let options = parse(&[]).unwrap();
+        assert_eq!((options.link, options.transport), (LinkName::Perfect, Transport::Auto));
+        assert_eq!(options.linked(3, &[1]), [1]);
+        let options = parse(&["--link", "lte-backup", "--transport", "mqtt"]).unwrap();
+        assert_eq!((options.link, options.transport), (LinkName::LteBackup, Transport::Mqtt));
+        assert_eq!(options.linked(3, &[1]), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_answered_with_those_that_are_known() {
+        let error = parse(&["--link", "lte"]).unwrap_err();
+        assert!(error.contains("shop-fibre") && error.contains("nightly-outage"), "{error}");
+        let error = parse(&["--transport", "tcp"]).unwrap_err();
+        assert!(["auto", "quic", "mqtt"].iter().all(|name| error.contains(name)), "{error}");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The figures of one run, as JSON for machines and as a table for people.
 
 use super::compare::{Comparison, shown};
+use super::convergence::SyncView;
+use super::options::Options;
 use super::screen::{bytes, grouped};
+use crate::fleet::Fleet;
 use crate::latency::Percentiles;
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -20,6 +23,9 @@ pub struct Report {
     pub cells_different: u64,
     pub lag_ms: LagReport,
     pub wire_bytes_per_line: f64,
+    /// What came by MQTT counts without the headers of TCP and IP.
+    pub wire_without_tcp_headers: bool,
+    pub links: LinkReport,
     pub hub_rss_bytes: u64,
     pub agent_rss_bytes: AgentMemory,
     pub agent_kills: u32,
@@ -37,6 +43,38 @@ pub struct Report {
     pub sales: String,
     pub speed: String,
     pub seed: u64,
+}
+
+/// What the lines were like, and how the agents used them.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LinkReport {
+    pub link: String,
+    /// What the agents were told to speak.
+    pub transport: &'static str,
+    /// How many stores spoke what in the end.
+    pub in_use: BTreeMap<String, usize>,
+    /// Changes from one to the other, all stores together.
+    pub switches: u64,
+}
+
+impl LinkReport {
+    pub async fn of(options: &Options, fleet: &Fleet) -> Result<Self> {
+        let (link, transport) = (options.link.name(), options.transport.name());
+        let mut report = Self { link, transport, ..Self::default() };
+        for store in &fleet.stores {
+            let sync = SyncView::of(store).await?;
+            let in_use = sync.transport.unwrap_or_else(|| "none".to_owned());
+            *report.in_use.entry(in_use).or_default() += 1;
+            report.switches += sync.switches;
+        }
+        Ok(report)
+    }
+
+    fn describe(&self) -> String {
+        let in_use: Vec<String> =
+            self.in_use.iter().map(|(name, count)| format!("{name} × {count}")).collect();
+        format!("{} asked for, {} in the end, {} switches", self.transport, in_use.join(", "), self.switches)
+    }
 }
 
 /// From a till's answer to the change on the hub's feed; stores that are cut off or down are left out.
@@ -92,6 +130,10 @@ impl Report {
         text
     }
 
+    fn counted(&self) -> &'static str {
+        if self.wire_without_tcp_headers { "MQTT's without TCP's headers" } else { "all in" }
+    }
+
     fn rows(&self) -> Vec<(&'static str, String)> {
         let lag = &self.lag_ms.percentiles;
         vec![
@@ -100,11 +142,13 @@ impl Report {
             ("duplicates refused", grouped(self.duplicates_refused)),
             ("agents killed", self.agent_kills.to_string()),
             ("lines cut", self.lines_cut.to_string()),
+            ("lines between", self.links.link.clone()),
+            ("transport", self.links.describe()),
             (
                 "lag, till to web",
                 format!("p50 {:.1} ms, p99 {:.1} ms ({} sales timed)", lag.p50, lag.p99, lag.samples),
             ),
-            ("on the wire", format!("{:.1} bytes a line, all in", self.wire_bytes_per_line)),
+            ("on the wire", format!("{:.1} bytes a line, {}", self.wire_bytes_per_line, self.counted())),
             ("hub memory", bytes(self.hub_rss_bytes)),
             (
                 "agent memory",
@@ -157,6 +201,8 @@ mod tests {
             cells_different: 0,
             lag_ms: LagReport { percentiles: Percentiles::default(), set_aside: 0 },
             wire_bytes_per_line: 1.0,
+            wire_without_tcp_headers: false,
+            links: LinkReport::default(),
             hub_rss_bytes: 1,
             agent_rss_bytes: AgentMemory::of(vec![3, 1, 2]),
             agent_kills: 0,
@@ -187,6 +233,7 @@ mod tests {
             "/agent_rss_bytes/max",
             "/agent_kills",
             "/seconds",
+            "/links/switches",
         ] {
             assert!(json.pointer(key).is_some_and(serde_json::Value::is_number), "{key}");
         }

@@ -6,11 +6,11 @@ use super::faults::{self, Plan};
 use super::opening::{self, Opening};
 use super::options::Options;
 use super::probe::{self, Lag, Probe};
-use super::report::{AgentMemory, LagReport, Report, differences};
+use super::report::{AgentMemory, LagReport, LinkReport, Report, differences};
 use super::sales::Sales;
 use super::screen::{Screen, View, wire_bytes_per_line};
 use super::traffic::{self, Pace, Tills};
-use super::watch::Watch;
+use super::watch::{Watch, WireBytes};
 use crate::clock;
 use crate::fleet::{Fleet, FleetPlan, proc_stat};
 use crate::pos::till::{Port, Shift, Till};
@@ -39,7 +39,14 @@ pub async fn run(options: &Options, folder: &Path, screen: &mut Screen) -> Resul
     let sales = Sales::prepare(options)?;
     announce(&sales, screen);
     let plan = Plan::draw(sales.stores(), options.cut, options.kill, &mut rng.fork(1));
-    let fleet_plan = FleetPlan { relayed: plan.relayed.clone(), ..FleetPlan::of_stores(sales.stores()) };
+    let fleet_plan = FleetPlan {
+        linked: options.linked(sales.stores(), &plan.cut),
+        profile: options.link.profile(),
+        transports: vec![options.transport],
+        seed: options.seed,
+        ..FleetPlan::of_stores(sales.stores())
+    };
+    screen.say(&format!("lines: {}; transport: {}", options.link.name(), options.transport.name()));
     let fleet = Fleet::start(folder, fleet_plan, &mut |said| screen.say(said)).await?;
     let witness = Arc::new(Witness::of_stores(sales.stores()));
     open_stores(&fleet, &sales, &witness, &mut rng.fork(2), screen).await?;
@@ -102,7 +109,7 @@ struct Demo<'a> {
 impl Demo<'_> {
     /// Lets the tills sell while the faults happen, and shows it.
     async fn sell(&mut self, plan: Plan, screen: &mut Screen) -> Result<Sold> {
-        let lines_cut = plan.relayed.len();
+        let lines_cut = plan.cut.len();
         let mut watch = Watch::start(self.fleet.hub.client()?, self.fleet.stores.clone()).await?;
         let closing = Arc::new(AtomicBool::new(false));
         let (progress, happened) = watch::channel(0.0);
@@ -202,8 +209,9 @@ impl Demo<'_> {
         sold.view.visible = sold.view.recorded;
         screen.settle(&sold.view, clock::now());
         let report_wire = sold.watch.wire_bytes().await?;
+        let links = LinkReport::of(self.options, self.fleet).await?;
         let comparison = compare::compare(&self.fleet.hub, &self.fleet.stores, &self.witness).await?;
-        let report = self.report(&sold, report_wire, converged_after_s, &comparison)?;
+        let report = self.report(&sold, report_wire, links, converged_after_s, &comparison)?;
         screen.say(&report.table(&comparison));
         if comparison.different > 0 {
             screen.say(&differences(&comparison));
@@ -214,7 +222,8 @@ impl Demo<'_> {
     fn report(
         &self,
         sold: &Sold,
-        wire_bytes: u64,
+        wire_bytes: WireBytes,
+        links: LinkReport,
         converged_after_s: f64,
         comparison: &Comparison,
     ) -> Result<Report> {
@@ -232,7 +241,9 @@ impl Demo<'_> {
                 percentiles: self.lag.percentiles(),
                 set_aside: self.lag.set_aside.load(Relaxed),
             },
-            wire_bytes_per_line: wire_bytes_per_line(wire_bytes, recorded).unwrap_or(0.0),
+            wire_bytes_per_line: wire_bytes_per_line(wire_bytes.all, recorded).unwrap_or(0.0),
+            wire_without_tcp_headers: wire_bytes.tcp > 0,
+            links,
             hub_rss_bytes: proc_stat::rss_bytes(self.fleet.hub.pid()?)?,
             agent_rss_bytes: AgentMemory::of(self.fleet.stores.iter().filter_map(memory).collect()),
             agent_kills: sold.kills,

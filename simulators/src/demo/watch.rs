@@ -16,6 +16,29 @@ const ASKED_AT_ONCE: usize = 16;
 /// What UDP and IPv4 add to each datagram.
 const DATAGRAM_HEADER: f64 = 28.0;
 
+/// Bytes on the wire, both directions, by the hub's count.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WireBytes {
+    /// With the headers of UDP and IP; those of TCP nobody counts.
+    pub all: u64,
+    /// Of which TCP.
+    pub tcp: u64,
+}
+
+impl WireBytes {
+    async fn read(hub: &mut Client) -> Result<Self> {
+        let metrics = Metrics::read(hub).await?;
+        let payload = metrics.sum("shopsmart_hub_quic_udp_bytes_total", &[]);
+        let datagrams = metrics.sum("shopsmart_hub_quic_udp_datagrams_total", &[]);
+        let tcp = whole(metrics.sum("shopsmart_hub_mqtt_tcp_bytes_total", &[]));
+        Ok(Self { all: whole(payload + DATAGRAM_HEADER * datagrams) + tcp, tcp })
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self { all: self.all.saturating_sub(earlier.all), tcp: self.tcp.saturating_sub(earlier.tcp) }
+    }
+}
+
 /// What was seen so far.
 pub struct Watch {
     hub: Client,
@@ -23,14 +46,14 @@ pub struct Watch {
     /// Lines visible at the hub and whether the link is up, by store.
     seen: Vec<(u64, bool)>,
     next: usize,
-    wire_before: u64,
+    wire_before: WireBytes,
     /// Ledger lines before the tills began: the opening stock.
     lines_before: u64,
 }
 
 impl Watch {
     pub async fn start(mut hub: Client, stores: Vec<Arc<Store>>) -> Result<Self> {
-        let wire_before = wire_bytes(&mut hub).await?;
+        let wire_before = WireBytes::read(&mut hub).await?;
         let mut seen = Vec::new();
         for store in &stores {
             seen.push((SyncView::of(store).await?.visible(), true));
@@ -39,9 +62,9 @@ impl Watch {
         Ok(Self { hub, stores, seen, next: 0, wire_before, lines_before })
     }
 
-    /// Bytes on the wire since the start, both directions, with UDP and IP headers, by the hub's count.
-    pub async fn wire_bytes(&mut self) -> Result<u64> {
-        Ok(wire_bytes(&mut self.hub).await?.saturating_sub(self.wire_before))
+    /// Bytes on the wire since the start.
+    pub async fn wire_bytes(&mut self) -> Result<WireBytes> {
+        Ok(WireBytes::read(&mut self.hub).await?.since(self.wire_before))
     }
 
     /// Takes a look. A daemon that doesn't answer right now is looked at next time.
@@ -54,7 +77,7 @@ impl Watch {
                 self.seen[place] = (lines.max(sync.visible()), sync.link == "streaming");
             }
         }
-        view.wire_bytes = self.wire_bytes().await.unwrap_or(view.wire_bytes);
+        view.wire_bytes = self.wire_bytes().await.map_or(view.wire_bytes, |wire| wire.all);
         view.lag = lag.percentiles();
         view.lines_sent = witness.tally.lines_sent.load(Relaxed);
         view.recorded = witness.tally.movements_recorded.load(Relaxed);
@@ -65,13 +88,6 @@ impl Watch {
         view.cut_off = self.stores.iter().filter(|store| store.is_up() && store.is_cut()).count();
         view.on_line = self.stores.len() - view.down - view.cut_off;
     }
-}
-
-async fn wire_bytes(hub: &mut Client) -> Result<u64> {
-    let metrics = Metrics::read(hub).await?;
-    let payload = metrics.sum("shopsmart_hub_quic_udp_bytes_total", &[]);
-    let datagrams = metrics.sum("shopsmart_hub_quic_udp_datagrams_total", &[]);
-    Ok(whole(payload + DATAGRAM_HEADER * datagrams))
 }
 
 fn whole(number: f64) -> u64 {

@@ -25,8 +25,9 @@ const LOG_TAIL_BYTES: usize = 1500;
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Addresses {
     pub http: SocketAddr,
-    /// Only the hub has one.
+    /// Only the hub has these.
     pub quic: Option<SocketAddr>,
+    pub mqtt: Option<SocketAddr>,
 }
 
 /// A running child process.

@@ -1,6 +1,7 @@
 //! The hub of a fleet: its folder, its configuration, its command line, its process.
 
 use super::daemon::{Addresses, Daemon, run_to_end};
+use super::link::HubEnds;
 use super::{binaries, store_id};
 use crate::http::Client;
 use anyhow::{Context, Result};
@@ -81,8 +82,10 @@ impl Hub {
     }
 
     /// Where agents connect.
-    pub fn quic(&self) -> Result<SocketAddr> {
-        self.addresses()?.quic.context("the hub said no QUIC address")
+    pub fn ends(&self) -> Result<HubEnds> {
+        let Addresses { quic, mqtt, .. } = *self.addresses()?;
+        let quic = quic.context("the hub said no QUIC address")?;
+        Ok(HubEnds { quic, mqtt: mqtt.context("the hub said no MQTT address")? })
     }
 
     pub fn client(&self) -> Result<Client> {
@@ -113,6 +116,11 @@ impl Hub {
     pub fn issue(&self, place: usize) -> Issue {
         let out = certificates(&self.folder, place);
         Issue { program: self.program.clone(), config: self.config(), id: store_id(place), out }
+    }
+
+    /// Issues the certificate of a broker between the stores and this hub, into a folder.
+    pub async fn issue_for_broker(&self, out: &Path) -> Result<()> {
+        self.command(&["broker", "issue"], &["--name", SERVER_NAME, "--out", &out.to_string_lossy()]).await
     }
 
     /// The folder with a store's certificate, key and the hub's authority.
@@ -162,7 +170,7 @@ pub fn write_secret(path: &Path, text: &str) -> Result<()> {
 
 fn configuration(extra: &str) -> String {
     format!(
-        "data_dir = \"data\"\n\n[quic]\nlisten = \"127.0.0.1:0\"\n\n[mqtt]\nenabled = false\n\n\
+        "data_dir = \"data\"\n\n[quic]\nlisten = \"127.0.0.1:0\"\n\n[mqtt]\nlisten = \"127.0.0.1:0\"\n\n\
         [storefront]\nlisten = \"127.0.0.1:0\"\nkeys_file = \"keys\"\n\n[log]\nlevel = \"info\"\n{extra}"
     )
 }

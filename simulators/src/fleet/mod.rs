@@ -4,17 +4,19 @@
 pub mod binaries;
 pub mod daemon;
 pub mod hub;
+pub mod link;
 pub mod metrics;
 pub mod proc_stat;
-pub mod relay;
 pub mod store;
 
+use crate::rng::Rng;
 use anyhow::Result;
 use hub::Hub;
-use relay::Relay;
+use link::Link;
+use link::profile::LinkProfile;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Store, StoreSettings};
+use store::{Store, StoreSettings, Transport};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -25,8 +27,13 @@ const STARTS_AT_ONCE: usize = 8;
 #[derive(Debug, Clone)]
 pub struct FleetPlan {
     pub stores: usize,
-    /// Stores (by place) whose line goes through a relay, so that it can be cut.
-    pub relayed: Vec<usize>,
+    /// Stores (by place) whose line is simulated, so that it can be cut, and of which kind those lines are.
+    pub linked: Vec<usize>,
+    pub profile: LinkProfile,
+    /// What the agents speak; where there are fewer than stores, in turn.
+    pub transports: Vec<Transport>,
+    /// The same seed gives the same lines.
+    pub seed: u64,
     /// Extra text for every agent's and the hub's configuration file.
     pub agent_extra: String,
     pub hub_extra: String,
@@ -35,7 +42,19 @@ pub struct FleetPlan {
 impl FleetPlan {
     #[must_use]
     pub fn of_stores(stores: usize) -> Self {
-        Self { stores, relayed: Vec::new(), agent_extra: String::new(), hub_extra: String::new() }
+        Self {
+            stores,
+            linked: Vec::new(),
+            profile: LinkProfile::PERFECT,
+            transports: vec![Transport::Quic],
+            seed: 1,
+            agent_extra: String::new(),
+            hub_extra: String::new(),
+        }
+    }
+
+    fn transport(&self, place: usize) -> Transport {
+        self.transports.get(place % self.transports.len().max(1)).copied().unwrap_or_default()
     }
 }
 
@@ -49,9 +68,7 @@ pub struct Fleet {
 impl Fleet {
     /// Starts the hub, enrols the stores and starts their agents; `said` hears what is being done.
     pub async fn start(folder: &Path, plan: FleetPlan, said: &mut dyn FnMut(&str)) -> Result<Self> {
-        let mut hub = Hub::prepare(folder, &plan.hub_extra).await?;
-        said(&format!("enrolling {} stores", plan.stores));
-        enrol(&hub, plan.stores).await?;
+        let mut hub = enrolled_hub(folder, plan.stores, &plan.hub_extra, said).await?;
         said("starting the hub");
         hub.start().await?;
         said(&format!("starting {} agents", plan.stores));
@@ -75,6 +92,19 @@ impl Fleet {
         }
         self.hub.stop().await
     }
+}
+
+/// A hub that knows its stores; not started yet.
+pub async fn enrolled_hub(
+    folder: &Path,
+    stores: usize,
+    extra: &str,
+    said: &mut dyn FnMut(&str),
+) -> Result<Hub> {
+    let hub = Hub::prepare(folder, extra).await?;
+    said(&format!("enrolling {stores} stores"));
+    enrol(&hub, stores).await?;
+    Ok(hub)
 }
 
 /// The name of the store at a place: 0 is S0001.
@@ -104,10 +134,16 @@ async fn enrol(hub: &Hub, stores: usize) -> Result<()> {
 
 async fn start_stores(folder: &Path, hub: &Hub, plan: &FleetPlan) -> Result<Vec<Arc<Store>>> {
     let (limit, mut starts) = (Arc::new(Semaphore::new(STARTS_AT_ONCE)), JoinSet::new());
-    let mut stores = Vec::new();
+    let (mut stores, mut rng) = (Vec::new(), Rng::seeded(plan.seed));
     for place in 0..plan.stores {
-        let relay = if plan.relayed.contains(&place) { Some(Relay::start(hub.quic()?).await?) } else { None };
-        let settings = StoreSettings::new(folder, place, hub, relay, &plan.agent_extra)?;
+        let line = rng.fork(u64::try_from(place)?);
+        let link = if plan.linked.contains(&place) {
+            Some(Link::start(hub.ends()?, plan.profile, line).await?)
+        } else {
+            None
+        };
+        let transport = plan.transport(place);
+        let settings = StoreSettings::new(folder, place, hub, link, transport, &plan.agent_extra)?;
         let store = Arc::new(Store::prepare(settings)?);
         stores.push(Arc::clone(&store));
         let limit = Arc::clone(&limit);

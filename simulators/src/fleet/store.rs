@@ -2,10 +2,11 @@
 
 use super::daemon::Daemon;
 use super::hub::{Hub, SERVER_NAME, write_secret};
-use super::relay::Relay;
+use super::link::{HubEnds, Link};
 use super::{binaries, store_id};
 use crate::http::Client;
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,33 +16,63 @@ use tokio::sync::{Mutex, watch};
 /// The right to report as any source and to change items. Everything here is on loopback and gone afterwards.
 const TOKEN: &str = "a-token-for-all-of-a-simulated-store";
 
+/// What an agent may speak with its hub over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Transport {
+    /// QUIC, and MQTT where UDP does not get through
+    #[default]
+    Auto,
+    Quic,
+    Mqtt,
+}
+
+impl Transport {
+    /// As the agent's configuration says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Quic => "quic",
+            Self::Mqtt => "mqtt",
+        }
+    }
+}
+
 /// How one store's agent is set up.
 pub struct StoreSettings {
     place: usize,
     folder: PathBuf,
     /// None: it works without a hub.
     hub: Option<HubSide>,
-    relay: Option<Relay>,
+    link: Option<Link>,
     extra: String,
 }
 
 struct HubSide {
-    address: SocketAddr,
+    ends: HubEnds,
+    transport: Transport,
     certificates: PathBuf,
 }
 
 impl StoreSettings {
-    pub fn new(fleet: &Path, place: usize, hub: &Hub, relay: Option<Relay>, extra: &str) -> Result<Self> {
-        let address = relay.as_ref().map_or_else(|| hub.quic(), |relay| Ok(relay.address()))?;
-        let hub = Some(HubSide { address, certificates: hub.certificates(place) });
-        Ok(Self { hub, relay, ..Self::alone(fleet, place, extra) })
+    pub fn new(
+        fleet: &Path,
+        place: usize,
+        hub: &Hub,
+        link: Option<Link>,
+        transport: Transport,
+        extra: &str,
+    ) -> Result<Self> {
+        let ends = link.as_ref().map_or_else(|| hub.ends(), |link| Ok(link.ends()))?;
+        let hub = Some(HubSide { ends, transport, certificates: hub.certificates(place) });
+        Ok(Self { hub, link, ..Self::alone(fleet, place, extra) })
     }
 
     /// A store without a hub.
     #[must_use]
     pub fn alone(fleet: &Path, place: usize, extra: &str) -> Self {
         let folder = fleet.join("stores").join(store_id(place));
-        Self { place, folder, hub: None, relay: None, extra: extra.to_owned() }
+        Self { place, folder, hub: None, link: None, extra: extra.to_owned() }
     }
 }
 
@@ -50,7 +81,7 @@ pub struct Store {
     place: usize,
     folder: PathBuf,
     program: PathBuf,
-    relay: Option<Relay>,
+    link: Option<Link>,
     running: Mutex<Option<Daemon>>,
     pid: AtomicU32,
     disturbances: AtomicU64,
@@ -70,7 +101,7 @@ impl Store {
             place: settings.place,
             folder: settings.folder,
             program,
-            relay: settings.relay,
+            link: settings.link,
             running: Mutex::new(None),
             pid: AtomicU32::new(0),
             disturbances: AtomicU64::new(0),
@@ -105,27 +136,27 @@ impl Store {
 
     /// The line, where it can be cut.
     #[must_use]
-    pub fn relay(&self) -> Option<&Relay> {
-        self.relay.as_ref()
+    pub fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
     }
 
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.relay.as_ref().is_some_and(Relay::is_cut)
+        self.link.as_ref().is_some_and(Link::is_cut)
     }
 
-    /// Pulls the plug of its line, where it has a relay.
+    /// Pulls the plug of its line, where it has one that can be cut.
     pub fn cut(&self) {
         self.disturbances.fetch_add(1, Relaxed);
-        if let Some(relay) = &self.relay {
-            relay.cut();
+        if let Some(link) = &self.link {
+            link.cut();
         }
     }
 
     pub fn mend(&self) {
         self.disturbances.fetch_add(1, Relaxed);
-        if let Some(relay) = &self.relay {
-            relay.mend();
+        if let Some(link) = &self.link {
+            link.mend();
         }
     }
 
@@ -221,9 +252,11 @@ fn configuration(settings: &StoreSettings) -> String {
 fn hub_table(hub: &HubSide) -> String {
     let certificates = hub.certificates.display();
     format!(
-        "[hub]\naddress = \"{address}\"\ntransport = \"quic\"\nserver_name = \"{SERVER_NAME}\"\n\
+        "[hub]\naddress = \"{quic}\"\nmqtt_address = \"{mqtt}\"\ntransport = \"{transport}\"\nserver_name = \"{SERVER_NAME}\"\n\
         ca_file = \"{certificates}/ca.pem\"\ncertificate_file = \"{certificates}/store.pem\"\n\
         key_file = \"{certificates}/store.key\"\n\n",
-        address = hub.address,
+        quic = hub.ends.quic,
+        mqtt = hub.ends.mqtt,
+        transport = hub.transport.name(),
     )
 }

@@ -71,7 +71,8 @@ fn understand(first: u8, body: &[u8]) -> Result<Packet<'_>> {
     })
 }
 
-fn packet(out: &mut Vec<u8>, first: u8, body: &[u8]) {
+/// Appends a packet: its first byte, the length, the rest.
+pub fn packet(out: &mut Vec<u8>, first: u8, body: &[u8]) {
     out.push(first);
     let mut length = body.len();
     loop {
@@ -85,7 +86,8 @@ fn packet(out: &mut Vec<u8>, first: u8, body: &[u8]) {
     out.extend_from_slice(body);
 }
 
-fn decode_length(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+/// The length that a packet's second byte begins, and how many bytes say it; `None` when that is not complete yet.
+pub fn decode_length(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
     let mut length = 0;
     for (place, byte) in bytes.iter().take(4).enumerate() {
         length |= usize::from(byte & 0x7f) << (7 * place);
@@ -99,7 +101,8 @@ fn decode_length(bytes: &[u8]) -> Result<Option<(usize, usize)>> {
     Ok(None)
 }
 
-fn text(out: &mut Vec<u8>, text: &str) {
+/// A text after its length in two bytes.
+pub fn text(out: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).expect("topics and names here are short");
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(text.as_bytes());

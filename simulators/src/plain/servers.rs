@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::sleep;
 
-const MOSQUITTO: [&str; 2] = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
+pub const MOSQUITTO: [&str; 2] = ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"];
 const POSTGRESQL_VERSIONS: &str = "/usr/lib/postgresql";
 /// The account that Debian's package makes; PostgreSQL refuses to run as root.
 const POSTGRESQL_ACCOUNT: &str = "postgres";
@@ -50,7 +50,8 @@ fn broker_configuration(address: SocketAddr, folder: &Path) -> String {
     )
 }
 
-fn free_port() -> Result<SocketAddr> {
+/// A port that nobody listens on at the moment.
+pub fn free_port() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").context("finding a free port")?;
     listener.local_addr().context("asking for the free port")
 }
@@ -128,7 +129,8 @@ async fn run_as_account(program: &str, arguments: &[&str]) -> Result<String> {
     run_to_end(Path::new(&program), &arguments).await
 }
 
-async fn wait_until(daemon: &mut Daemon, mut ready: impl FnMut() -> bool) -> Result<()> {
+/// Waits until a daemon that was just started is ready.
+pub async fn wait_until(daemon: &mut Daemon, mut ready: impl FnMut() -> bool) -> Result<()> {
     for _ in 0..POLLS_MAX {
         if ready() {
             return Ok(());
