@@ -8,6 +8,7 @@
     reason = "the same tests over each transport; `super::scene` tells them apart"
 )]
 
+mod brokers;
 mod harness;
 mod intruders;
 mod switching;
@@ -20,6 +21,8 @@ mod over_quic {
     mod restores;
     mod sales;
     mod web_shop;
+
+    const HUB_KILLS: u64 = 30;
 
     fn scene(name: &str) -> crate::harness::Scene {
         crate::harness::Scene::over(crate::harness::Transport::Quic, name)
@@ -35,7 +38,26 @@ mod over_mqtt {
     mod sales;
     mod web_shop;
 
+    const HUB_KILLS: u64 = 30;
+
     fn scene(name: &str) -> crate::harness::Scene {
         crate::harness::Scene::over(crate::harness::Transport::Mqtt, name)
+    }
+}
+
+#[path = "."]
+mod over_broker {
+    mod disks;
+    mod kills;
+    mod metrics;
+    mod restores;
+    mod sales;
+    mod web_shop;
+
+    /// An agent keeps its connection to the broker while the hub dies, and so takes up to ten seconds to notice.
+    const HUB_KILLS: u64 = 3;
+
+    fn scene(name: &str) -> crate::harness::Scene {
+        crate::harness::Scene::over(crate::harness::Transport::Broker, name)
     }
 }

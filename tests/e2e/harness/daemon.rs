@@ -36,11 +36,24 @@ impl Daemon {
 
     /// SIGTERM; it must end by itself, in good time and in good order.
     pub fn stop(&mut self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "can't signal {}", self.name);
+        self.signal("-TERM");
         let status = self.ended();
         assert!(status.success(), "{} ended with {status}; its log ends in\n{}", self.name, self.tail());
+    }
+
+    /// SIGSTOP: it keeps its connections and does nothing.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it goes on where it was.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "can't signal {}", self.name);
     }
 
     fn ended(&mut self) -> ExitStatus {

@@ -34,6 +34,15 @@ impl Client {
         self.send("POST", path, &body.to_string(), &[("Content-Type", "application/json")])
     }
 
+    /// What a counter or gauge on `/metrics` shows; `name` with its labels.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> f64 {
+        let metrics = self.get("/metrics").expect("the daemon answers").expect(200).body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = value.unwrap_or_else(|| panic!("no `{name}` in {metrics}"));
+        value.parse().expect("a metric is a number")
+    }
+
     pub fn send(&self, method: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
         let mut stream = TcpStream::connect_timeout(&self.server, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;

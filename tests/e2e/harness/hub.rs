@@ -1,5 +1,6 @@
 //! The hub of a scene: a real `cloud-hub` process, and questions to its storefront API.
 
+use super::broker::Broker;
 use super::daemon::{Daemon, binary, write};
 use super::disk::Ground;
 use super::http::Client;
@@ -21,6 +22,8 @@ pub struct Hub {
     folder: PathBuf,
     ground: Ground,
     daemon: Option<Daemon>,
+    /// Between the stores and the hub; the hub does not speak MQTT itself then.
+    broker: Option<Broker>,
     addresses: HubAddress,
 }
 
@@ -34,16 +37,33 @@ impl Hub {
     pub fn open_with(scene: &Scene, ground: Ground, more: &str) -> Hub {
         let folder = scene.join("hub");
         fs::create_dir_all(&folder).expect("a folder can be made");
+        let broker = Broker::for_scene(scene);
+        let mqtt = match &broker {
+            Some(broker) => {
+                format!("[mqtt]\nenabled = false\n[broker]\naddress = \"{}\"\n", broker.address())
+            }
+            None => "[mqtt]\nlisten = \"127.0.0.1:0\"\n".to_owned(),
+        };
         let config = format!(
-            "data_dir = \"data\"\n[quic]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nlisten = \"127.0.0.1:0\"\n[storefront]\nlisten = \"127.0.0.1:0\"\nkeys_file = \"keys\"\n\
+            "data_dir = \"data\"\n[quic]\nlisten = \"127.0.0.1:0\"\n{mqtt}[storefront]\nlisten = \"127.0.0.1:0\"\nkeys_file = \"keys\"\n\
              [log]\nformat = \"json\"\nlevel = \"info\"\n{more}"
         );
         write(&folder.join("hub.toml"), &config);
         write(&folder.join("keys"), &format!("shop {KEY}\n"));
-        let mut hub = Hub { folder, ground, daemon: None, addresses: nowhere() };
+        let mut hub = Hub { folder, ground, daemon: None, broker, addresses: nowhere() };
         hub.run(&["init"], &["--name", "localhost", "--name", "127.0.0.1"]);
+        hub.open_broker();
         hub.start();
         hub
+    }
+
+    /// Gives the broker of the scene its certificate and starts it.
+    fn open_broker(&mut self) {
+        let Some(mut broker) = self.broker.take() else { return };
+        let (host, out) = (broker.address().ip().to_string(), broker.folder().display().to_string());
+        self.run(&["broker", "issue"], &["--name", "localhost", "--name", &host, "--out", &out]);
+        broker.open();
+        self.broker = Some(broker);
     }
 
     pub fn start(&mut self) {
@@ -57,8 +77,11 @@ impl Hub {
         let mut command = self.command(&["run"], more);
         command.env_remove("RUST_BACKTRACE");
         let mut daemon = Daemon::start("the hub", command, &self.folder.join("hub.log"));
-        let now =
-            Addresses { quic: daemon.address(&addresses, "quic"), mqtt: daemon.address(&addresses, "mqtt") };
+        let mqtt = match &self.broker {
+            Some(broker) => broker.address(),
+            None => daemon.address(&addresses, "mqtt"),
+        };
+        let now = Addresses { quic: daemon.address(&addresses, "quic"), mqtt };
         *self.addresses.lock().unwrap_or_else(PoisonError::into_inner) = now;
         self.daemon = Some(daemon);
     }
@@ -149,6 +172,11 @@ impl Hub {
 
     pub fn log(&mut self) -> String {
         self.process().log()
+    }
+
+    /// Only in scenes with one.
+    pub fn broker(&mut self) -> &mut Broker {
+        self.broker.as_mut().expect("this scene has a broker")
     }
 
     pub fn ground(&self) -> &Ground {

@@ -3,24 +3,29 @@
 //! A test builds a [`Scene`], opens a [`Hub`] in it and [`Store`]s beside it, and reads like a script from there. It waits
 //! for states, never for times. A scene that fails keeps its folder, with every log, and says where it is.
 
+mod broker;
 mod certificates;
+mod chaos;
 mod daemon;
+mod day;
 mod disk;
 mod http;
 mod hub;
 mod quic;
 mod relay;
+mod rounds;
 mod scene;
 mod store;
 mod till;
 mod wait;
 
 pub use certificates::{Identity, expired, of_another_authority};
+pub use day::{opened, opened_store, settle, under_load, under_long_load};
 pub use disk::{Ground, SmallDisk};
 pub use http::Reply;
 pub use hub::Hub;
 pub use quic::RawLink;
+pub use rounds::rounds;
 pub use scene::{Scene, Transport};
 pub use store::Store;
-pub use till::{Till, skus};
 pub use wait::{eventually, pause};

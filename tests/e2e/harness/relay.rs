@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +40,10 @@ struct Line {
     hub: HubAddress,
     udp_up: AtomicBool,
     tcp_up: AtomicBool,
+    /// How often the way of datagrams has been given a new port.
+    rebinds: AtomicUsize,
+    /// How many ports datagrams have left by.
+    ports: AtomicUsize,
     closed: AtomicBool,
 }
 
@@ -51,8 +55,7 @@ impl Relay {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let tcp = listener.local_addr().expect("a bound socket has an address");
         listener.set_nonblocking(true).expect("a socket can be made not to wait");
-        let (udp_up, tcp_up) = (AtomicBool::new(true), AtomicBool::new(true));
-        let line = Arc::new(Line { front, hub, udp_up, tcp_up, closed: AtomicBool::new(false) });
+        let line = Arc::new(Line::mended(front, hub));
         let (carrying, accepting) = (Arc::clone(&line), Arc::clone(&line));
         thread::spawn(move || carry_up(&carrying));
         thread::spawn(move || accept(&accepting, &listener));
@@ -84,6 +87,17 @@ impl Relay {
     pub fn mend_udp(&self) {
         self.line.udp_up.store(true, Ordering::Relaxed);
     }
+
+    /// The hub sees what the agent sends next come from another port, as when a router on the way forgets. What goes to the
+    /// old port is lost.
+    pub fn rebind(&self) {
+        self.line.rebinds.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many ports datagrams have left by so far.
+    pub fn ports(&self) -> usize {
+        self.line.ports.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Relay {
@@ -93,6 +107,16 @@ impl Drop for Relay {
 }
 
 impl Line {
+    fn mended(front: UdpSocket, hub: HubAddress) -> Line {
+        let [udp_up, tcp_up] = [true; 2].map(AtomicBool::new);
+        let [rebinds, ports] = [0; 2].map(AtomicUsize::new);
+        Line { front, hub, udp_up, tcp_up, rebinds, ports, closed: AtomicBool::new(false) }
+    }
+
+    fn rebinds(&self) -> usize {
+        self.rebinds.load(Ordering::Relaxed)
+    }
+
     fn carries_udp(&self) -> bool {
         self.udp_up.load(Ordering::Relaxed)
     }
@@ -114,6 +138,7 @@ impl Line {
 fn carry_up(line: &Arc<Line>) {
     let mut backs: HashMap<SocketAddr, UdpSocket> = HashMap::new();
     let mut packet = [0; 65_536];
+    let mut rebinds = line.rebinds();
     while !line.is_closed() {
         let Ok((bytes, agent)) = line.front.recv_from(&mut packet) else {
             continue;
@@ -121,25 +146,32 @@ fn carry_up(line: &Arc<Line>) {
         if !line.carries_udp() {
             continue;
         }
-        let back = backs.entry(agent).or_insert_with(|| open_back(line, agent).expect("a free port"));
+        if line.rebinds() != rebinds {
+            rebinds = line.rebinds();
+            backs.clear();
+        }
+        let back =
+            backs.entry(agent).or_insert_with(|| open_back(line, agent, rebinds).expect("a free port"));
         // A hub that is down answers with an ICMP error on the next call; to the agent that is silence.
         let _ = back.send_to(&packet[..bytes], line.hub().quic);
     }
 }
 
-fn open_back(line: &Arc<Line>, agent: SocketAddr) -> io::Result<UdpSocket> {
+fn open_back(line: &Arc<Line>, agent: SocketAddr, rebinds: usize) -> io::Result<UdpSocket> {
     let back = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     back.set_read_timeout(Some(LOOK_UP_EVERY))?;
+    line.ports.fetch_add(1, Ordering::Relaxed);
     let (carrying, socket) = (Arc::clone(line), back.try_clone()?);
-    thread::spawn(move || carry_down(&carrying, &socket, agent));
+    thread::spawn(move || carry_down(&carrying, &socket, agent, rebinds));
     Ok(back)
 }
 
-fn carry_down(line: &Line, back: &UdpSocket, agent: SocketAddr) {
+fn carry_down(line: &Line, back: &UdpSocket, agent: SocketAddr, rebinds: usize) {
     let mut packet = [0; 65_536];
-    while !line.is_closed() {
+    while !line.is_closed() && line.rebinds() == rebinds {
         if let Ok((bytes, _)) = back.recv_from(&mut packet)
             && line.carries_udp()
+            && line.rebinds() == rebinds
         {
             let _ = line.front.send_to(&packet[..bytes], agent);
         }

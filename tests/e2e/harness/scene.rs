@@ -7,6 +7,10 @@ use tempfile::TempDir;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     Auto,
+    /// MQTT to a Mosquitto as the documentation has it, which the hub is a client of, too.
+    Broker,
+    /// The same by way of a broker that throws half of all frames away.
+    Chaos,
     Mqtt,
     Quic,
 }
@@ -16,7 +20,7 @@ impl Transport {
     pub fn name(self) -> &'static str {
         match self {
             Transport::Auto => "auto",
-            Transport::Mqtt => "mqtt",
+            Transport::Broker | Transport::Chaos | Transport::Mqtt => "mqtt",
             Transport::Quic => "quic",
         }
     }
@@ -30,8 +34,8 @@ pub struct Scene {
 
 impl Scene {
     pub fn over(transport: Transport, name: &str) -> Scene {
-        let folder =
-            tempfile::Builder::new().prefix(&format!("shopsmart-{}-{name}-", transport.name())).tempdir();
+        let prefix = format!("shopsmart-{transport:?}-{name}-").to_lowercase();
+        let folder = tempfile::Builder::new().prefix(&prefix).tempdir();
         Scene { folder: Some(folder.expect("a temporary folder can be made")), transport }
     }
 

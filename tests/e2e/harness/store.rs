@@ -72,6 +72,10 @@ impl Store {
         clone
     }
 
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     pub fn start(&mut self) {
         let addresses = self.ground.seen(&self.data().join("addresses.json"));
         let _ = fs::remove_file(&addresses);

@@ -32,6 +32,8 @@ pub struct Till {
     source: String,
     agent: Arc<Mutex<SocketAddr>>,
     random: u64,
+    /// Milliseconds from one basket to the next.
+    rests: u64,
     rung_up: u32,
     outcomes: BTreeMap<String, (Basket, Outcome)>,
 }
@@ -44,7 +46,13 @@ const ABANDONED_ONE_IN: u64 = 8;
 impl Till {
     pub fn new(source: &str, agent: Arc<Mutex<SocketAddr>>) -> Till {
         let seed = source.bytes().fold(0x9E37_79B9_7F4A_7C15, |seed, byte| seed ^ u64::from(byte) << 17);
-        Till { source: source.to_owned(), agent, random: seed, rung_up: 0, outcomes: BTreeMap::new() }
+        let (rests, rung_up, outcomes) = (0, 0, BTreeMap::new());
+        Till { source: source.to_owned(), agent, random: seed, rests, rung_up, outcomes }
+    }
+
+    /// With a rest after each basket.
+    pub fn unhurried(self) -> Till {
+        Till { rests: 20, ..self }
     }
 
     /// Rings up one basket after the other until told to stop; sends each again until it is answered, as tills do.
@@ -53,6 +61,9 @@ impl Till {
             let basket = self.next_basket();
             let outcome = self.ring_up(&basket);
             self.outcomes.insert(basket.reference.clone(), (basket, outcome));
+            if self.rests > 0 {
+                pause(self.rests);
+            }
         }
         self
     }
