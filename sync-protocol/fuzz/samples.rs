@@ -76,9 +76,9 @@ fn handing_over() -> Vec<Body> {
             cursors: cursors(),
             known: vec![known],
             documents: documents(),
-            unreadable: Vec::new(),
+            ..Handover::default()
         }),
-        Body::Offer(Offer { part: 0, last: true, halves: halves(), unreadable: Vec::new() }),
+        Body::Offer(Offer { last: true, halves: halves(), ..Offer::default() }),
     ]
 }
 
@@ -94,10 +94,10 @@ fn batches() -> Vec<Body> {
             cursors: cursors(),
             traces: vec![TraceId([0xAB; 16])],
             history: Some(history()),
-            unreadable: Vec::new(),
+            ..StateBatch::default()
         }),
         Body::History(history()),
-        Body::Down(DownBatch { base: Seq(70), upto: Seq(77), halves: halves(), unreadable: Vec::new() }),
+        Body::Down(DownBatch { base: Seq(70), upto: Seq(77), halves: halves(), ..DownBatch::default() }),
     ]
 }
 

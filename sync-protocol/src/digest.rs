@@ -5,9 +5,12 @@
 //! differ, comparing buckets finds the records to send again. Hashes are XXH3-128 over the record's fields in a fixed layout:
 //! part of the protocol, never changed within a version.
 
+use crate::frame::codec::Writer;
+use crate::frame::orders::{write_hub_order, write_store_order};
 use crate::ids::{ItemNo, SourceId};
 use crate::limits::DIGEST_BUCKETS;
-use crate::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
+use crate::order::OrderId;
+use crate::record::{CursorRecord, HubOrderRecord, HubStock, ItemRecord, StoreOrderRecord, StoreStock};
 use twox_hash::XxHash3_128;
 
 /// The sums of one side's records of one direction.
@@ -144,6 +147,40 @@ impl Digested for CursorRecord {
     }
 }
 
+/// The bucket of an order. Its number is random in every bit.
+#[must_use]
+pub fn order_bucket(order: OrderId) -> usize {
+    usize::from(order.number().to_le_bytes()[0]) % DIGEST_BUCKETS
+}
+
+impl Digested for HubOrderRecord {
+    fn bucket(&self) -> usize {
+        order_bucket(self.order)
+    }
+
+    fn hash(&self) -> u128 {
+        hash_written(5, |out| write_hub_order(out, self))
+    }
+}
+
+impl Digested for StoreOrderRecord {
+    fn bucket(&self) -> usize {
+        order_bucket(self.order)
+    }
+
+    fn hash(&self) -> u128 {
+        hash_written(6, |out| write_store_order(out, self))
+    }
+}
+
+/// A record as it is written to frames, behind a number for its kind.
+fn hash_written(kind: u8, write: impl FnOnce(&mut Writer)) -> u128 {
+    let mut out = Writer::default();
+    out.u8(kind);
+    write(&mut out);
+    XxHash3_128::oneshot(&out.bytes)
+}
+
 fn hash_numbers<const N: usize>(numbers: [u64; N]) -> u128 {
     let mut bytes = [[0u8; 8]; N];
     for (place, number) in bytes.iter_mut().zip(numbers) {
@@ -155,7 +192,11 @@ fn hash_numbers<const N: usize>(numbers: [u64; N]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Epoch;
+    use crate::order::{Act, Cancel, HubOrder, Line, StoreOrder};
+    use crate::quantity::Quantity;
     use crate::stock::{HubHalf, StoreHalf};
+    use crate::time::UnixMillis;
 
     fn stock(item: u32, in_: u64) -> StoreStock {
         StoreStock { item: ItemNo(item), half: StoreHalf { in_, ..StoreHalf::default() } }
@@ -201,5 +242,29 @@ mod tests {
         assert_eq!(format!("{hash:032x}"), GOLDEN);
     }
 
+    #[test]
+    fn the_layout_of_orders_is_part_of_the_protocol_too() {
+        let order = "K7M29-QX4TB".parse().unwrap();
+        let lines = vec![Line { item: ItemNo(9), quantity: Quantity::from_thousandths(1_250) }];
+        let hub = HubOrder {
+            revision: 2,
+            placed_at: UnixMillis(1_793_480_602_000),
+            ready_by: UnixMillis(1_793_487_802_000),
+            hold_until: UnixMillis(1_793_739_802_000),
+            lines: lines.clone(),
+            display_name: "Meera K.".to_owned(),
+            phone: "…42".to_owned(),
+            code_hash: [7; 16],
+            cancel: Some(Cancel::Shopper),
+            closed: false,
+        };
+        let mut store = StoreOrder::received(Epoch(3), &lines, UnixMillis(1_793_480_603_000));
+        store.act(&Act::HandOver, None, "Asha", UnixMillis(1_793_490_000_000)).unwrap();
+        let hub = HubOrderRecord { order, half: hub }.hash();
+        let store = StoreOrderRecord { order, half: store }.hash();
+        assert_eq!([format!("{hub:032x}"), format!("{store:032x}")], GOLDEN_ORDERS);
+    }
+
+    const GOLDEN_ORDERS: [&str; 2] = ["7a9025f1fee300b91bf246ed3ada778c", "93eb99bd5c287edb54f4d08689c7685d"];
     const GOLDEN: &str = "f63b4b9edb00b17a2ed1452dcb918782";
 }

@@ -1,10 +1,11 @@
 //! What is replicated: records with one writer each.
 //!
 //! The store's agent writes items, the store halves of stock cells, POS cursors and the movements of its ledger; the hub
-//! writes the hub halves. Order halves will stand beside the stock halves: a section of their own in each direction's
-//! batches, with the same marks.
+//! writes the hub halves. Order halves stand beside the stock halves: a section of their own in each direction's batches,
+//! with the same marks.
 
 use crate::ids::{Gtin, ItemNo, Position, Reference, Sku, SourceId};
+use crate::order::{HubOrder, OrderId, StoreOrder};
 use crate::quantity::Quantity;
 use crate::stock::{HubHalf, StoreHalf};
 use crate::time::UnixMillis;
@@ -104,6 +105,20 @@ pub struct StoreStock {
 pub struct HubStock {
     pub item: ItemNo,
     pub half: HubHalf,
+}
+
+/// The store's half of one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreOrderRecord {
+    pub order: OrderId,
+    pub half: StoreOrder,
+}
+
+/// The hub's half of one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubOrderRecord {
+    pub order: OrderId,
+    pub half: HubOrder,
 }
 
 /// One document of the ledger with its lines, at positions `first_position` and on.

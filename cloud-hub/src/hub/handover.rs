@@ -49,18 +49,10 @@ impl Cutter {
         let facts = &store.facts;
         let first = Handover {
             granted: facts.epoch,
-            part: 0,
-            last: false,
             hub_life,
             down_head: facts.down_head,
             next_position: facts.position_seen.next(),
-            items: Vec::new(),
-            stock: Vec::new(),
-            halves: Vec::new(),
-            cursors: Vec::new(),
-            known: Vec::new(),
-            documents: Vec::new(),
-            unreadable: Vec::new(),
+            ..Handover::default()
         };
         Cutter { parts: vec![first], bytes: 0 }
     }
@@ -78,13 +70,11 @@ impl Cutter {
             let last = self.part();
             let next = Handover {
                 part: last.part + 1,
-                items: Vec::new(),
-                stock: Vec::new(),
-                halves: Vec::new(),
-                cursors: Vec::new(),
-                known: Vec::new(),
-                documents: Vec::new(),
-                ..last.clone()
+                granted: last.granted,
+                hub_life: last.hub_life,
+                down_head: last.down_head,
+                next_position: last.next_position,
+                ..Handover::default()
             };
             self.parts.push(next);
         }

@@ -9,8 +9,7 @@ use sync_protocol::frame::{
 };
 use sync_protocol::limits::FRAME_BYTES_MAX;
 use sync_protocol::record::{
-    CursorRecord, HistoryDocument, HistoryLine, HubStock, Kind, KnownDocument, StoreStock, Unreadable,
-    document_key,
+    CursorRecord, HistoryDocument, HistoryLine, HubStock, Kind, KnownDocument, StoreStock, document_key,
 };
 use sync_protocol::stock::{HubHalf, StoreHalf};
 

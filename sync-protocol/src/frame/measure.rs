@@ -2,7 +2,9 @@
 //! frame: one that did not would be refused and sent again for ever, and nothing behind it would arrive.
 
 use crate::limits::FRAME_BYTES_MAX;
-use crate::record::{CursorRecord, HistoryDocument, HubStock, ItemRecord, StoreStock};
+use crate::record::{
+    CursorRecord, HistoryDocument, HubOrderRecord, HubStock, ItemRecord, StoreOrderRecord, StoreStock,
+};
 
 /// What a frame leaves for the records of one batch: beside its header and outline.
 pub const ROOM: usize = FRAME_BYTES_MAX - OUTLINE_BYTES;
@@ -48,6 +50,23 @@ pub fn document(document: &HistoryDocument) -> usize {
         + document.reference.as_str().len()
         + document.reason.as_ref().map_or(0, String::len);
     64 + texts + document.lines.len() * (LINE_ITEM_BYTES + 2 * LINE_QUANTITY_BYTES)
+}
+
+/// Fields of fixed size, and a line's item and quantity.
+#[must_use]
+pub fn hub_order(record: &HubOrderRecord) -> usize {
+    let half = &record.half;
+    80 + half.display_name.len()
+        + half.phone.len()
+        + half.lines.len() * (LINE_ITEM_BYTES + LINE_QUANTITY_BYTES)
+}
+
+/// A line has three quantities, a reason and a total.
+#[must_use]
+pub fn store_order(record: &StoreOrderRecord) -> usize {
+    let half = &record.half;
+    let line = LINE_ITEM_BYTES + 3 * LINE_QUANTITY_BYTES + 1 + NUMBER_BYTES;
+    48 + half.by.len() + half.reason.len() + half.progress.len() * line
 }
 
 /// A number as it is written; of an amount in whole units that is less than this.

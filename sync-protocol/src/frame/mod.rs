@@ -14,6 +14,7 @@ pub(crate) mod codec;
 mod columns;
 mod deflate;
 pub mod measure;
+pub(crate) mod orders;
 mod sections;
 
 pub use codec::DecodeError;
@@ -23,7 +24,8 @@ use crate::limits::{
     BODY_BYTES_MAX, BOOTS_MAX, DIGEST_BUCKETS, FRAME_BYTES_MAX, STORE_ID_BYTES_MAX, TRACES_MAX, clipped,
 };
 use crate::record::{
-    CursorRecord, HistoryDocument, HubStock, ItemRecord, KnownDocument, StoreStock, Unreadable,
+    CursorRecord, HistoryDocument, HubOrderRecord, HubStock, ItemRecord, KnownDocument, StoreOrderRecord,
+    StoreStock, Unreadable,
 };
 use crate::time::UnixMillis;
 use codec::{Reader, Writer};
@@ -200,7 +202,7 @@ pub struct Welcome {
 }
 
 /// One part of a hand-over. All parts together are what the incarnation with the granted epoch starts from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Handover {
     pub granted: Epoch,
     /// Counts from 0.
@@ -218,14 +220,18 @@ pub struct Handover {
     pub known: Vec<KnownDocument>,
     /// Those of them that the handed-over stock does not contain: to be applied again.
     pub documents: Vec<HistoryDocument>,
+    /// Both halves of the store's orders. The store's halves come in the granted epoch.
+    pub hub_orders: Vec<HubOrderRecord>,
+    pub store_orders: Vec<StoreOrderRecord>,
     pub unreadable: Vec<Unreadable>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Offer {
     pub part: u32,
     pub last: bool,
     pub halves: Vec<HubStock>,
+    pub orders: Vec<HubOrderRecord>,
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -243,6 +249,7 @@ pub struct StateBatch {
     pub stock: Vec<StoreStock>,
     pub cursors: Vec<CursorRecord>,
     pub traces: Vec<TraceId>,
+    pub orders: Vec<StoreOrderRecord>,
     /// The documents behind these records, where they are few enough to ride along; otherwise history goes its own way.
     pub history: Option<HistoryBatch>,
     pub unreadable: Vec<Unreadable>,
@@ -265,6 +272,7 @@ pub struct DownBatch {
     pub base: Seq,
     pub upto: Seq,
     pub halves: Vec<HubStock>,
+    pub orders: Vec<HubOrderRecord>,
     pub unreadable: Vec<Unreadable>,
 }
 

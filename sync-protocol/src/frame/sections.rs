@@ -5,7 +5,7 @@
 //! No such record leans on the one before it, so that a bad one takes nobody along.
 
 use super::codec::{DecodeError, Reader, Writer};
-use super::{DownBatch, Handover, HistoryBatch, Offer, StateBatch, columns, read_bool};
+use super::{DownBatch, Handover, HistoryBatch, Offer, StateBatch, columns, orders, read_bool};
 use crate::ids::{Epoch, Gtin, InvalidId, ItemNo, Position, Seq, SourceId, TraceId};
 use crate::limits::{
     BODY_BYTES_MAX, CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX,
@@ -26,6 +26,8 @@ const HALVES: u8 = 5;
 const DOCUMENTS: u8 = 6;
 const KNOWN: u8 = 7;
 const HISTORY: u8 = 8;
+const HUB_ORDERS: u8 = 9;
+const STORE_ORDERS: u8 = 10;
 
 pub(super) fn write_state(out: &mut Writer, batch: &StateBatch) {
     debug_assert!(
@@ -40,6 +42,7 @@ pub(super) fn write_state(out: &mut Writer, batch: &StateBatch) {
     out.section(STOCK, |out| columns::write_store(out, &batch.stock));
     out.section(CURSORS, |out| write_cursors(out, &batch.cursors));
     out.section(TRACES, |out| batch.traces.iter().for_each(|trace| out.fixed(&trace.0)));
+    out.section(STORE_ORDERS, |out| orders::write_store(out, &batch.orders));
     out.section(HISTORY, |out| batch.history.iter().for_each(|history| write_history(out, history)));
 }
 
@@ -56,6 +59,7 @@ pub(super) fn read_state(reader: &mut Reader<'_>, epoch: Epoch) -> Result<StateB
             STOCK => batch.stock = columns::read_store(section, epoch, unreadable)?,
             CURSORS => batch.cursors = read_cursors(section, unreadable)?,
             TRACES => batch.traces = read_traces(section)?,
+            STORE_ORDERS => batch.orders = orders::read_store(section, epoch, unreadable)?,
             HISTORY => batch.history = Some(read_riding_history(section, unreadable)?),
             _ => return Ok(Known::No),
         }
@@ -127,6 +131,7 @@ pub(super) fn write_down(out: &mut Writer, batch: &DownBatch) {
     out.varint(batch.base.0);
     out.varint(batch.upto.0 - batch.base.0);
     out.section(HALVES, |out| columns::write_hub(out, &batch.halves));
+    out.section(HUB_ORDERS, |out| orders::write_hub(out, &batch.orders));
 }
 
 pub(super) fn read_down(reader: &mut Reader<'_>) -> Result<DownBatch, DecodeError> {
@@ -136,6 +141,7 @@ pub(super) fn read_down(reader: &mut Reader<'_>) -> Result<DownBatch, DecodeErro
     each_section(reader, |tag, section, unreadable| {
         match tag {
             HALVES => batch.halves = columns::read_hub(section, unreadable)?,
+            HUB_ORDERS => batch.orders = orders::read_hub(section, unreadable)?,
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -148,20 +154,22 @@ pub(super) fn write_offer(out: &mut Writer, offer: &Offer) {
     out.varint(offer.part.into());
     out.u8(offer.last.into());
     out.section(HALVES, |out| columns::write_hub(out, &offer.halves));
+    out.section(HUB_ORDERS, |out| orders::write_hub(out, &offer.orders));
 }
 
 pub(super) fn read_offer(reader: &mut Reader<'_>) -> Result<Offer, DecodeError> {
     let part = reader.u32("part")?;
     let last = read_bool(reader, "last")?;
-    let mut halves = Vec::new();
+    let (mut halves, mut hub_orders) = (Vec::new(), Vec::new());
     let unreadable = each_section(reader, |tag, section, unreadable| {
         match tag {
             HALVES => halves = columns::read_hub(section, unreadable)?,
+            HUB_ORDERS => hub_orders = orders::read_hub(section, unreadable)?,
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
     })?;
-    Ok(Offer { part, last, halves, unreadable })
+    Ok(Offer { part, last, halves, orders: hub_orders, unreadable })
 }
 
 pub(super) fn write_handover(out: &mut Writer, handover: &Handover) {
@@ -177,6 +185,8 @@ pub(super) fn write_handover(out: &mut Writer, handover: &Handover) {
     out.section(CURSORS, |out| write_cursors(out, &handover.cursors));
     out.section(KNOWN, |out| write_known(out, &handover.known));
     out.section(DOCUMENTS, |out| write_documents(out, &handover.documents));
+    out.section(HUB_ORDERS, |out| orders::write_hub(out, &handover.hub_orders));
+    out.section(STORE_ORDERS, |out| orders::write_store(out, &handover.store_orders));
 }
 
 pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeError> {
@@ -194,6 +204,8 @@ pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeE
         cursors: Vec::new(),
         known: Vec::new(),
         documents: Vec::new(),
+        hub_orders: Vec::new(),
+        store_orders: Vec::new(),
         unreadable: Vec::new(),
     };
     each_section(reader, |tag, section, unreadable| {
@@ -204,6 +216,10 @@ pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeE
             CURSORS => handover.cursors = read_cursors(section, unreadable)?,
             KNOWN => handover.known = read_known(section)?,
             DOCUMENTS => handover.documents = read_documents(section, unreadable)?,
+            HUB_ORDERS => handover.hub_orders = orders::read_hub(section, unreadable)?,
+            STORE_ORDERS => {
+                handover.store_orders = orders::read_store(section, granted, unreadable)?;
+            }
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -274,7 +290,7 @@ fn above(base: u64, more: u64, what: &'static str) -> Result<u64, DecodeError> {
 }
 
 /// Length-prefixed records, so that one bad record does not take its neighbours along.
-fn write_each<T>(out: &mut Writer, records: &[T], write: impl Fn(&mut Writer, &T)) {
+pub(super) fn write_each<T>(out: &mut Writer, records: &[T], write: impl Fn(&mut Writer, &T)) {
     for record in records {
         let mut inner = Writer::default();
         write(&mut inner, record);
@@ -282,7 +298,7 @@ fn write_each<T>(out: &mut Writer, records: &[T], write: impl Fn(&mut Writer, &T
     }
 }
 
-fn read_each<T>(
+pub(super) fn read_each<T>(
     reader: &mut Reader<'_>,
     what: &'static str,
     unreadable: &mut SetAside,
@@ -355,7 +371,7 @@ fn read_item_no(reader: &mut Reader<'_>) -> Result<ItemNo, DecodeError> {
     item_no(reader.varint("item")?)
 }
 
-fn item_no(found: u64) -> Result<ItemNo, DecodeError> {
+pub(super) fn item_no(found: u64) -> Result<ItemNo, DecodeError> {
     match u32::try_from(found) {
         Ok(item @ 1..=ITEMS_MAX) => Ok(ItemNo(item)),
         _ => Err(DecodeError::invalid("item", format!("{found} is not 1 to {ITEMS_MAX}"))),

@@ -105,8 +105,8 @@ proptest! {
         let measured = match &frame.body {
             Body::State(batch) => state_measure(batch),
             Body::History(batch) => history_measure(batch),
-            Body::Down(batch) => batch.halves.iter().map(measure::hub_stock).sum(),
-            Body::Offer(offer) => offer.halves.iter().map(measure::hub_stock).sum(),
+            Body::Down(batch) => down_measure(&batch.halves, &batch.orders),
+            Body::Offer(offer) => down_measure(&offer.halves, &offer.orders),
             Body::Handover(handover) => handover_measure(handover),
             _ => return Ok(()),
         };
@@ -129,7 +129,8 @@ fn state_measure(batch: &StateBatch) -> usize {
     let items: usize = batch.items.iter().map(measure::item).sum();
     let stock: usize = batch.stock.iter().map(measure::store_stock).sum();
     let cursors: usize = batch.cursors.iter().map(measure::cursor).sum();
-    items + stock + cursors + batch.history.as_ref().map_or(0, history_measure)
+    let orders: usize = batch.orders.iter().map(measure::store_order).sum();
+    items + stock + cursors + orders + batch.history.as_ref().map_or(0, history_measure)
 }
 
 fn history_measure(batch: &HistoryBatch) -> usize {
@@ -137,13 +138,19 @@ fn history_measure(batch: &HistoryBatch) -> usize {
     documents + batch.items.iter().map(measure::item).sum::<usize>()
 }
 
+fn down_measure(halves: &[HubStock], orders: &[HubOrderRecord]) -> usize {
+    let halves: usize = halves.iter().map(measure::hub_stock).sum();
+    halves + orders.iter().map(measure::hub_order).sum::<usize>()
+}
+
 fn handover_measure(handover: &Handover) -> usize {
     let items: usize = handover.items.iter().map(measure::item).sum();
     let stock: usize = handover.stock.iter().map(measure::store_stock).sum();
-    let halves: usize = handover.halves.iter().map(measure::hub_stock).sum();
     let cursors: usize = handover.cursors.iter().map(measure::cursor).sum();
     let documents: usize = handover.documents.iter().map(measure::document).sum();
-    items + stock + halves + cursors + documents + handover.known.len() * measure::KNOWN_BYTES
+    let down = down_measure(&handover.halves, &handover.hub_orders);
+    let orders: usize = handover.store_orders.iter().map(measure::store_order).sum();
+    items + stock + down + orders + cursors + documents + handover.known.len() * measure::KNOWN_BYTES
 }
 
 #[test]

@@ -361,7 +361,7 @@ impl StoreLink {
         if !last {
             *offering = Some(Offering { part: part + 1, after: crate::frame::last_item(&halves) });
         }
-        Some(Body::Offer(Offer { part, last, halves, unreadable: Vec::new() }))
+        Some(Body::Offer(Offer { part, last, halves, ..Offer::default() }))
     }
 
     fn next_state<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Body>, R::Error> {

@@ -105,7 +105,7 @@ fn a_fenced_frame_is_dropped_whole() {
                     item: MILK,
                     half: HubHalf { promised: 9_000, ..HubHalf::default() },
                 }],
-                unreadable: Vec::new(),
+                ..Offer::default()
             }),
             Body::Heartbeat(fenced.heartbeat()),
             Body::Ack(Ack { stream: Stream::State, upto: 1 }),

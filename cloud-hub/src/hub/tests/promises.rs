@@ -134,7 +134,7 @@ fn a_restored_hub_promises_nothing_until_the_store_has_been_heard() {
     assert!(welcome.down_head >= Seq(9), "numbers the store has seen are not given out again");
     let offer = |part: u32, last: bool, item: ItemNo, promised: u64| {
         let half = HubHalf { promised, ..HubHalf::default() };
-        Body::Offer(Offer { part, last, halves: vec![HubStock { item, half }], unreadable: Vec::new() })
+        Body::Offer(Offer { part, last, halves: vec![HubStock { item, half }], ..Offer::default() })
     };
     caller.say(&mut hq, offer(0, false, MILK, 8_000));
     assert!(
@@ -189,7 +189,7 @@ fn a_restored_hub_gives_nothing_back_until_the_store_has_been_heard() {
     assert_eq!(hq.cell("S0001", MILK).hub.returned, 0);
     let half = HubHalf { promised: 8_000, ..HubHalf::default() };
     let halves = vec![HubStock { item: MILK, half }];
-    caller.say(&mut hq, Body::Offer(Offer { part: 0, last: true, halves, unreadable: Vec::new() }));
+    caller.say(&mut hq, Body::Offer(Offer { last: true, halves, ..Offer::default() }));
     let cell = hq.cell("S0001", MILK);
     assert_eq!((cell.hub.returned, cell.free(), cell.open()), (2_000, units(0), units(8)));
 }
@@ -204,7 +204,7 @@ fn an_offer_that_could_not_be_read_whole_earns_no_trust() {
     let mut hq = Headquarters::open_restored(folder.path(), 6);
     caller.connect(&mut hq);
     caller.welcome(&mut hq);
-    let offer = Offer { part: 0, last: true, halves: Vec::new(), unreadable: Vec::<Unreadable>::new() };
+    let offer = Offer { last: true, ..Offer::default() };
     let frame = Frame {
         store: caller.store.clone(),
         epoch: caller.epoch,

@@ -45,7 +45,7 @@ const _: () = assert!(PACKET_BYTES_MAX as usize == FRAME_BYTES_MAX + 1024);
 /// Between two attempts to connect, doubling from the first to the last; each is shortened by chance.
 const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(30)];
 /// A connection that held for so long was a good one: the next pause is the shortest again.
-const HELD_WELL: Duration = Duration::from_secs(60);
+const HELD_WELL: Duration = Duration::from_secs(10);
 
 /// Where the broker is, and the name of the subscription that hubs share.
 #[derive(Debug, Clone)]

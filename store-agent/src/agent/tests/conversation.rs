@@ -86,7 +86,7 @@ impl Hub {
         let base = self.down_head;
         self.down_head = base.next();
         let halves = vec![HubStock { item, half }];
-        self.says(shop, Body::Down(DownBatch { base, upto: self.down_head, halves, unreadable: Vec::new() }))
+        self.says(shop, Body::Down(DownBatch { base, upto: self.down_head, halves, ..DownBatch::default() }))
     }
 
     pub(super) fn promises(&mut self, shop: &mut Shop, item: &str, pieces: u64) {
@@ -144,21 +144,7 @@ fn hang_up_of(outputs: &[Output]) -> Option<&str> {
 }
 
 fn empty_handover(granted: Epoch) -> Handover {
-    Handover {
-        granted,
-        part: 0,
-        last: true,
-        hub_life: 5,
-        down_head: Seq(0),
-        next_position: Position(1),
-        items: Vec::new(),
-        stock: Vec::new(),
-        halves: Vec::new(),
-        cursors: Vec::new(),
-        known: Vec::new(),
-        documents: Vec::new(),
-        unreadable: Vec::new(),
-    }
+    Handover { granted, last: true, hub_life: 5, next_position: Position(1), ..Handover::default() }
 }
 
 fn item(n: u32, text: &str) -> ItemRecord {
@@ -282,7 +268,7 @@ fn a_half_of_an_item_this_store_does_not_have_is_quarantined_and_the_rest_goes_o
     let halves = vec![HubStock { item: ItemNo(1), half }, HubStock { item: ItemNo(77), half }];
     let said = hub.says(
         &mut shop,
-        Body::Down(DownBatch { base: Seq(0), upto: Seq(2), halves, unreadable: Vec::new() }),
+        Body::Down(DownBatch { base: Seq(0), upto: Seq(2), halves, ..DownBatch::default() }),
     );
     assert!(kinds(&said).contains(&"ack"));
     assert_eq!((shop.cell("milk").open(), shop.agent.status().quarantined), (units(1), 1));

@@ -43,6 +43,8 @@ const ALPN: &[u8] = b"mqtt";
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 /// The library says something at least once in a keep-alive. Longer without a word, and it hangs in a send that nobody takes.
 const STUCK_AFTER: Duration = Duration::from_secs(15);
+/// From a PUBLISH, or the last word of the other side after it, to a PUBACK. A frame at its bound takes most of that on 128 kbit/s.
+const UNCONFIRMED_MAX: Duration = Duration::from_secs(20);
 const CONNECT_WITHIN: Duration = Duration::from_secs(6);
 const GRANTED_WITHIN: Duration = Duration::from_secs(6);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
@@ -74,6 +76,7 @@ pub async fn link(config: &HubConfig, store: &StoreId, ends: &Ends) -> String {
         place: words::Place::of(config),
         connected: Some(telling_connected),
         up: Some(telling_up),
+        unconfirmed: 0,
     };
     let mut reading = JoinSet::new();
     reading.spawn(reader.run());
@@ -175,20 +178,25 @@ struct Reader {
     place: words::Place,
     connected: Option<oneshot::Sender<()>>,
     up: Option<oneshot::Sender<mpsc::Receiver<Flight>>>,
+    /// Publishes without a PUBACK.
+    unconfirmed: u32,
 }
 
 impl Reader {
     /// Polls until the connection ends, and says why it did.
     async fn run(mut self) -> String {
         let reason = loop {
-            let stuck_after = self.events.options.keep_alive() + STUCK_AFTER;
-            let event = match timeout(stuck_after, self.events.poll()).await {
+            let patience = match self.unconfirmed {
+                0 => self.events.options.keep_alive() + STUCK_AFTER,
+                _ => UNCONFIRMED_MAX,
+            };
+            let event = match timeout(patience, self.events.poll()).await {
                 Ok(Ok(event)) => event,
                 Ok(Err(error)) => {
                     let reason = words::in_words(&error, &self.place, self.connected.is_none());
                     break self.finish().await.unwrap_or(reason);
                 }
-                Err(_) => break "the hub takes nothing of what is sent".to_owned(),
+                Err(_) => break "the hub leaves what is sent unconfirmed".to_owned(),
             };
             if let ControlFlow::Break(reason) = self.took(event).await {
                 break reason;
@@ -221,12 +229,10 @@ impl Reader {
             Event::Incoming(Packet::SubAck(granted)) => return self.granted(&granted).await,
             Event::Incoming(Packet::Publish(publish)) => return self.published(&publish).await,
             Event::Incoming(Packet::PubAck(ack)) => {
-                // Nobody listening behind a broker is no reason to hang up: the core notices that nothing is confirmed.
-                if !matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers) {
-                    let why = words::spaced(&ack.reason);
-                    return ControlFlow::Break(format!("the hub refused a frame: {why}"));
-                }
+                self.unconfirmed = self.unconfirmed.saturating_sub(1);
+                return confirmed(&ack.reason);
             }
+            Event::Outgoing(Outgoing::Publish(_)) => self.unconfirmed += 1,
             Event::Outgoing(Outgoing::Disconnect) => return ControlFlow::Break(STOPPING.to_owned()),
             Event::Incoming(_) | Event::Outgoing(_) => {}
         }
@@ -271,6 +277,18 @@ impl Reader {
         } else {
             ControlFlow::Break(STOPPING.to_owned())
         }
+    }
+}
+
+/// What a PUBACK says. A broker without the hub would take everything and pass nothing on: better to look elsewhere, or dial
+/// again until the hub is back, than to wait for answers.
+fn confirmed(reason: &PubAckReason) -> ControlFlow<String> {
+    match reason {
+        PubAckReason::Success => ControlFlow::Continue(()),
+        PubAckReason::NoMatchingSubscribers => {
+            ControlFlow::Break("the hub is not connected to the broker".to_owned())
+        }
+        refused => ControlFlow::Break(format!("the hub refused a frame: {}", words::spaced(refused))),
     }
 }
 

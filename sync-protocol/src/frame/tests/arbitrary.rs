@@ -5,6 +5,8 @@ use crate::limits::{
     CURSOR_BYTES_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, REFERENCE_BYTES_MAX,
     SKU_BYTES_MAX, SOURCE_BYTES_MAX, STORE_ID_BYTES_MAX, UNIT_BYTES_MAX,
 };
+use crate::order::lifecycle::{Progress, REFUSAL_BYTES_MAX, ShortReason, Stage, StoreOrder, WHO_BYTES_MAX};
+use crate::order::lines::{Cancel, DISPLAY_NAME_BYTES_MAX, HubOrder, Line, OrderId, PHONE_BYTES_MAX};
 use crate::record::{HistoryLine, Kind};
 use crate::stock::TOTAL_MAX;
 use crate::{Gtin, Quantity, Reference, Sku, SourceId};
@@ -31,16 +33,17 @@ fn body(epoch: Epoch) -> impl Strategy<Value = Body> {
         hello().prop_map(Body::Hello).boxed(),
         welcome().prop_map(Body::Welcome).boxed(),
         handover().prop_map(Body::Handover).boxed(),
-        (any::<u32>(), any::<bool>(), hub_halves())
-            .prop_map(|(part, last, halves)| {
-                Body::Offer(Offer { part, last, halves, unreadable: Vec::new() })
+        (any::<u32>(), any::<bool>(), hub_halves(), hub_orders())
+            .prop_map(|(part, last, halves, orders)| {
+                Body::Offer(Offer { part, last, halves, orders, unreadable: Vec::new() })
             })
             .boxed(),
         state_batch(epoch).prop_map(Body::State).boxed(),
         history_batch().prop_map(Body::History).boxed(),
-        (marks::<2>(), hub_halves())
-            .prop_map(|([base, upto], halves)| {
-                Body::Down(DownBatch { base: Seq(base), upto: Seq(upto), halves, unreadable: Vec::new() })
+        (marks::<2>(), hub_halves(), hub_orders())
+            .prop_map(|([base, upto], halves, orders)| {
+                let (base, upto) = (Seq(base), Seq(upto));
+                Body::Down(DownBatch { base, upto, halves, orders, unreadable: Vec::new() })
             })
             .boxed(),
         (any::<bool>(), mark()).prop_map(|(state, upto)| ack(state, upto)).boxed(),
@@ -170,8 +173,9 @@ fn handover() -> impl Strategy<Value = Handover> {
             cursors(),
             vec(known.clone(), 0..8),
             vec((position(), document()), 0..6),
+            (hub_orders(), store_orders(granted)),
         );
-        records.prop_map(move |(items, stock, halves, cursors, known, documents)| Handover {
+        records.prop_map(move |(items, stock, halves, cursors, known, documents, orders)| Handover {
             granted,
             part: outline.0,
             last: outline.1,
@@ -184,6 +188,8 @@ fn handover() -> impl Strategy<Value = Handover> {
             cursors,
             known,
             documents: documents.into_iter().map(|(at, document)| placed(document, at)).collect(),
+            hub_orders: orders.0,
+            store_orders: orders.1,
             unreadable: Vec::new(),
         })
     })
@@ -196,8 +202,9 @@ fn known(key: [u8; 16], content: u32, position: u64, lines: u32) -> KnownDocumen
 fn state_batch(epoch: Epoch) -> impl Strategy<Value = StateBatch> {
     let traces = vec(any::<[u8; 16]>().prop_map(TraceId), 0..=TRACES_MAX);
     let history = proptest::option::of(history_batch());
-    (marks::<3>(), mark(), items(), store_halves(epoch), cursors(), traces, history).prop_map(
-        |([base, upto, head], position, items, stock, cursors, traces, history)| StateBatch {
+    let orders = store_orders(epoch);
+    (marks::<3>(), mark(), items(), store_halves(epoch), cursors(), traces, orders, history).prop_map(
+        |([base, upto, head], position, items, stock, cursors, traces, orders, history)| StateBatch {
             base: Seq(base),
             upto: Seq(upto),
             head: Seq(head),
@@ -206,6 +213,7 @@ fn state_batch(epoch: Epoch) -> impl Strategy<Value = StateBatch> {
             stock,
             cursors,
             traces,
+            orders,
             history,
             unreadable: Vec::new(),
         },
@@ -321,6 +329,78 @@ fn hub_halves() -> impl Strategy<Value = Vec<HubStock>> {
     });
     btree_map(item_no(), half, 0..40).prop_map(|halves: BTreeMap<_, _>| {
         halves.into_iter().map(|(item, half)| HubStock { item, half }).collect()
+    })
+}
+
+fn hub_orders() -> impl Strategy<Value = Vec<HubOrderRecord>> {
+    let times = [any::<i64>(), any::<i64>(), any::<i64>()].prop_map(|times| times.map(UnixMillis));
+    let cancel = (0..6_u8).prop_map(Cancel::from_code);
+    let who = (text(DISPLAY_NAME_BYTES_MAX), text(PHONE_BYTES_MAX));
+    let half = (any::<u32>(), times, order_lines(), who, any::<[u8; 16]>(), cancel, any::<bool>()).prop_map(
+        |(
+            revision,
+            [placed_at, ready_by, hold_until],
+            lines,
+            (display_name, phone),
+            code_hash,
+            cancel,
+            closed,
+        )| {
+            HubOrder {
+                revision,
+                placed_at,
+                ready_by,
+                hold_until,
+                lines,
+                display_name,
+                phone,
+                code_hash,
+                cancel,
+                closed,
+            }
+        },
+    );
+    vec((any::<u64>(), half), 0..4).prop_map(|orders| {
+        let record = |(bits, half)| HubOrderRecord { order: OrderId::from_random(bits), half };
+        orders.into_iter().map(record).collect()
+    })
+}
+
+fn store_orders(epoch: Epoch) -> impl Strategy<Value = Vec<StoreOrderRecord>> {
+    let stage = (1..=6_u8).prop_map(|code| Stage::from_code(code).unwrap());
+    let progress =
+        order_lines().prop_flat_map(|lines| lines.into_iter().map(progress_of).collect::<Vec<_>>());
+    let words = (text(WHO_BYTES_MAX), text(REFUSAL_BYTES_MAX));
+    let half = (any::<u32>(), stage, any::<i64>(), words, any::<bool>(), progress).prop_map(
+        move |(revision, stage, since, (by, reason), put_back, progress)| {
+            let since = UnixMillis(since);
+            StoreOrder { epoch, revision, stage, since, by, reason, put_back, progress }
+        },
+    );
+    vec((any::<u64>(), half), 0..4).prop_map(|orders| {
+        let record = |(bits, half)| StoreOrderRecord { order: OrderId::from_random(bits), half };
+        orders.into_iter().map(record).collect()
+    })
+}
+
+fn progress_of(line: Line) -> impl Strategy<Value = Progress> {
+    let ordered = line.quantity.thousandths();
+    let why = (0..4_u8).prop_map(ShortReason::from_code);
+    (0..=ordered, 0..=ordered, why, total()).prop_map(move |(picked, short, why, fulfilled)| Progress {
+        item: line.item,
+        ordered: line.quantity,
+        picked: Quantity::from_thousandths(picked),
+        short: Quantity::from_thousandths(short.min(ordered - picked)),
+        why,
+        fulfilled,
+    })
+}
+
+fn order_lines() -> impl Strategy<Value = Vec<Line>> {
+    let quantity = prop_oneof![1..5_000_i64, 1..=Quantity::MAX.thousandths()];
+    btree_map(item_no(), quantity, 1..6).prop_map(|lines| {
+        let line = |(item, thousandths)| Line { item, quantity: Quantity::from_thousandths(thousandths) };
+        lines.into_iter().map(line).collect()
     })
 }
 

@@ -239,18 +239,11 @@ fn documents_handed_over_keep_their_positions_in_any_order() {
         vec![sale(500, "later", &[(1, 1)]), sale(7, "earlier", &[(1, 1)]), sale(501, "last", &[(1, 1)])];
     let Body::Handover(handover) = decode(&encode(&framed(Body::Handover(Handover {
         granted: Epoch(4),
-        part: 0,
         last: true,
         hub_life: 1,
-        down_head: Seq(0),
         next_position: Position(502),
-        items: Vec::new(),
-        stock: Vec::new(),
-        halves: Vec::new(),
-        cursors: Vec::new(),
-        known: Vec::new(),
         documents: documents.clone(),
-        unreadable: Vec::new(),
+        ..Handover::default()
     }))))
     .unwrap()
     .body

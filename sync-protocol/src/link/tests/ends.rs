@@ -19,21 +19,7 @@ pub(super) fn store_id() -> crate::StoreId {
 }
 
 pub(super) fn empty_handover(granted: Epoch) -> Handover {
-    Handover {
-        granted,
-        part: 0,
-        last: true,
-        hub_life: 1,
-        down_head: Seq(0),
-        next_position: Position(1),
-        items: Vec::new(),
-        stock: Vec::new(),
-        halves: Vec::new(),
-        cursors: Vec::new(),
-        known: Vec::new(),
-        documents: Vec::new(),
-        unreadable: Vec::new(),
-    }
+    Handover { granted, last: true, hub_life: 1, next_position: Position(1), ..Handover::default() }
 }
 
 /// The agent's side.
