@@ -82,7 +82,6 @@ pub struct ServerCertificates {
 
 /// What the hub shows where it is the client.
 pub struct ClientCertificate {
-    pub ca: CertificateDer<'static>,
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
 }
@@ -145,16 +144,23 @@ impl Pki {
         Ok(Issued::new("broker", ca.certificate_pem, &certificate, &key))
     }
 
-    /// What the hub shows a broker, and the authority that signed it. The key is never on disk.
+    /// The authority's own certificate.
+    ///
+    /// # Errors
+    /// When its file can't be read.
+    pub fn ca(&self) -> Result<CertificateDer<'static>, PkiError> {
+        CertificateDer::from_pem_slice(self.read(CA_CERTIFICATE)?.as_bytes())
+            .map_err(|source| self.no_pem(CA_CERTIFICATE, source))
+    }
+
+    /// What the hub shows a broker. The key is never on disk.
     ///
     /// # Errors
     /// When the authority's files can't be read.
     pub fn hub_client(&self, now: UnixMillis) -> Result<ClientCertificate, PkiError> {
-        let ca = CertificateDer::from_pem_slice(self.read(CA_CERTIFICATE)?.as_bytes())
-            .map_err(|source| self.no_pem(CA_CERTIFICATE, source))?;
         let (certificate, key) = self.authority()?.sign(hub_client_params(now)?)?;
         let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
-        Ok(ClientCertificate { ca, chain: vec![certificate.der().clone()], key })
+        Ok(ClientCertificate { chain: vec![certificate.der().clone()], key })
     }
 
     /// Signs the hub's certificate anew, for the same names and key, once two thirds of its life are over. Stores
@@ -185,8 +191,7 @@ impl Pki {
     /// # Errors
     /// When the files are missing or hold something else.
     pub fn server(&self) -> Result<ServerCertificates, PkiError> {
-        let ca = CertificateDer::from_pem_slice(self.read(CA_CERTIFICATE)?.as_bytes())
-            .map_err(|source| self.no_pem(CA_CERTIFICATE, source))?;
+        let ca = self.ca()?;
         let chain = CertificateDer::pem_slice_iter(self.read(SERVER_CERTIFICATE)?.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| self.no_pem(SERVER_CERTIFICATE, source))?;

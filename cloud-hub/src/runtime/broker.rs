@@ -2,7 +2,7 @@
 //! files of the configuration.
 
 use crate::config::Broker;
-use crate::enrol::ca::{ClientCertificate, Pki};
+use crate::enrol::ca::{ClientCertificate, Pki, PkiError};
 use crate::ingest::ClientCertificates;
 use crate::ingest::broker::{Credentials, NoCertificates};
 use crate::runtime::clock::Clock;
@@ -30,18 +30,22 @@ fn certificates(
     pki_folder: &Path,
     clock: Clock,
 ) -> Result<ClientCertificates, NoCertificates> {
-    let refused = |error: NotInFile| NoCertificates(error.into());
-    let pki = Pki::open(pki_folder).map_err(|error| NoCertificates(error.into()))?;
-    let own = pki.hub_client(clock.wall()).map_err(|error| NoCertificates(error.into()))?;
-    let ClientCertificate { ca, mut chain, mut key } = own;
+    let in_file = |error: NotInFile| NoCertificates(error.into());
+    let in_pki = |error: PkiError| NoCertificates(error.into());
+    let pki = Pki::open(pki_folder).map_err(in_pki)?;
     let authorities = match &config.ca_file {
-        Some(path) => certificates_in(path).map_err(refused)?,
-        None => vec![ca],
+        Some(path) => certificates_in(path).map_err(in_file)?,
+        None => vec![pki.ca().map_err(in_pki)?],
     };
-    if let (Some(certificate), Some(key_file)) = (&config.certificate_file, &config.key_file) {
-        chain = certificates_in(certificate).map_err(refused)?;
-        key = key_in(key_file).map_err(refused)?;
-    }
+    let (chain, key) = match (&config.certificate_file, &config.key_file) {
+        (Some(certificate), Some(key)) => {
+            (certificates_in(certificate).map_err(in_file)?, key_in(key).map_err(in_file)?)
+        }
+        _ => {
+            let ClientCertificate { chain, key } = pki.hub_client(clock.wall()).map_err(in_pki)?;
+            (chain, key)
+        }
+    };
     Ok(ClientCertificates { authorities, chain, key })
 }
 

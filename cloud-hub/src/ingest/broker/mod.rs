@@ -115,6 +115,7 @@ impl Ingest {
             }
             if began.elapsed() >= HELD_WELL {
                 pause = PAUSES[0];
+                last_reason.clear();
             }
             let broker = &self.settings;
             if reason == last_reason {

@@ -1,14 +1,12 @@
 //! The library's event loop in a task of its own, which never waits for the rest of the session: that waits for room to
 //! confirm and to publish, and only polling makes room.
 
-use super::{KEEP_ALIVE, RECEIVE_MAX, Settings, words};
-use crate::ingest::topics::of_all_stores;
+use super::{PACKET_BYTES_MAX, RECEIVE_MAX, Settings, words};
 use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAck, Packet, PubAckReason, Publish, SubAck, SubscribeReasonCode};
 use rumqttc::v5::{Event, EventLoop};
 use std::time::Duration;
-use sync_protocol::limits::FRAME_BYTES_MAX;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::timeout;
 
@@ -17,6 +15,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(15);
 /// What may wait for the session. The broker has to wait for confirmations once it has sent [`RECEIVE_MAX`] messages, and a
 /// connection knows few other words.
 const HEARD_MAX: usize = RECEIVE_MAX as usize + 64;
+/// Of that, what messages nobody has to confirm may not take: any store could fill it with those.
+const KEPT_FREE: usize = RECEIVE_MAX as usize + 8;
 
 /// What the broker said.
 pub(super) enum Heard {
@@ -45,8 +45,10 @@ impl Reader {
     /// Polls until the connection ends, or nobody listens any more.
     pub async fn run(mut self) {
         loop {
-            let heard = match timeout(KEEP_ALIVE + STUCK_AFTER, self.events.poll()).await {
-                Ok(Ok(event)) => understood(event, &self.settings.share),
+            let heard = match timeout(self.events.options.keep_alive() + STUCK_AFTER, self.events.poll())
+                .await
+            {
+                Ok(Ok(event)) => understood(event),
                 Ok(Err(error)) => Some(Heard::Ended(words::in_words(&error, &self.settings, self.answered))),
                 Err(_) => Some(Heard::Ended("the broker takes nothing of what is sent".to_owned())),
             };
@@ -55,10 +57,11 @@ impl Reader {
             if matches!(heard, Heard::Ended(_)) {
                 return self.end(heard).await;
             }
+            if is_unconfirmed(&heard) && self.telling.capacity() <= KEPT_FREE {
+                continue;
+            }
             match self.telling.try_send(heard) {
                 Ok(()) => {}
-                // Nobody has to confirm it, and so nothing holds it back; its sender sends it again if it matters.
-                Err(TrySendError::Full(Heard::Message(publish))) if publish.qos == QoS::AtMostOnce => {}
                 Err(TrySendError::Full(_)) => {
                     let reason = format!("the broker sent more than the {RECEIVE_MAX} messages it may");
                     return self.end(Heard::Ended(reason)).await;
@@ -75,11 +78,16 @@ impl Reader {
     }
 }
 
-fn understood(event: Event, share: &str) -> Option<Heard> {
+/// Nobody has to confirm it, and so nothing holds it back; its sender sends it again if it matters.
+fn is_unconfirmed(heard: &Heard) -> bool {
+    matches!(heard, Heard::Message(publish) if publish.qos == QoS::AtMostOnce)
+}
+
+fn understood(event: Event) -> Option<Heard> {
     match event {
         Event::Incoming(Packet::ConnAck(terms)) => Some(unfit(&terms).map_or(Heard::Connected, Heard::Ended)),
         Event::Incoming(Packet::SubAck(granted)) => {
-            Some(refused(&granted, share).map_or(Heard::Subscribed, Heard::Ended))
+            Some(refused(&granted).map_or(Heard::Subscribed, Heard::Ended))
         }
         Event::Incoming(Packet::Publish(publish)) => Some(Heard::Message(publish)),
         Event::Incoming(Packet::PubAck(ack)) if ack.reason == PubAckReason::NotAuthorized => Some(
@@ -103,21 +111,21 @@ fn unfit(terms: &ConnAck) -> Option<String> {
     if terms.max_qos == Some(0) {
         return lacks("QoS 1");
     }
-    if terms.max_packet_size.is_some_and(|max| (max as usize) < FRAME_BYTES_MAX) {
-        return lacks(&format!("packets of {FRAME_BYTES_MAX} bytes and more"));
+    if terms.max_packet_size.is_some_and(|max| max < PACKET_BYTES_MAX) {
+        return lacks(&format!("packets of {PACKET_BYTES_MAX} bytes"));
     }
     None
 }
 
-fn refused(granted: &SubAck, share: &str) -> Option<String> {
-    let asked = of_all_stores(share);
-    let pairs = asked.iter().zip(&granted.return_codes);
-    let refused = pairs.filter(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_)));
-    refused
-        .map(|(topic, code)| {
-            format!("the broker refused to subscribe the hub to `{topic}`: {}", words::spaced(code))
-        })
-        .next()
+/// The share's name may be a secret, so it is not said.
+fn refused(granted: &SubAck) -> Option<String> {
+    let asked = ["what stores send, as a shared subscription", "stores' presence"];
+    if granted.return_codes.len() != asked.len() {
+        return Some("the broker answered another subscription than the hub's".to_owned());
+    }
+    let mut pairs = asked.iter().zip(&granted.return_codes);
+    let (what, code) = pairs.find(|(_, code)| !matches!(code, SubscribeReasonCode::Success(_)))?;
+    Some(format!("the broker refused to subscribe the hub to {what}: {}", words::spaced(code)))
 }
 
 #[cfg(test)]
@@ -162,8 +170,8 @@ mod tests {
         assert!(shared.contains("shared subscriptions"), "{shared}");
         assert!(offering(|terms| terms.wildcard_subscription_available = Some(0)).is_some());
         assert!(offering(|terms| terms.max_qos = Some(0)).is_some());
-        let size = offering(|terms| terms.max_packet_size = Some(1000)).unwrap();
-        assert!(size.contains("262144"), "{size}");
+        let size = offering(|terms| terms.max_packet_size = Some(256 << 10)).unwrap();
+        assert!(size.contains("263168"), "{size}");
     }
 
     #[test]
@@ -173,8 +181,8 @@ mod tests {
             return_codes: vec![SubscribeReasonCode::Success(QoS::AtLeastOnce), second],
             properties: None,
         };
-        assert_eq!(refused(&granted(SubscribeReasonCode::Success(QoS::AtMostOnce)), "hub"), None);
-        let why = refused(&granted(SubscribeReasonCode::NotAuthorized), "hub").unwrap();
-        assert!(why.contains("shopsmart/v1/+/presence") && why.contains("not authorized"), "{why}");
+        assert_eq!(refused(&granted(SubscribeReasonCode::Success(QoS::AtMostOnce))), None);
+        let why = refused(&granted(SubscribeReasonCode::NotAuthorized)).unwrap();
+        assert!(why.contains("presence") && why.contains("not authorized"), "{why}");
     }
 }

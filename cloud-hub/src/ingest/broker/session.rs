@@ -124,8 +124,11 @@ impl Session<'_> {
     async fn take_in(&mut self, mut publish: Publish) -> Result<(), String> {
         let payload = std::mem::take(&mut publish.payload);
         let (committed, done) = oneshot::channel();
-        if publish.qos != QoS::AtMostOnce && self.confirming.send((publish.clone(), done)).await.is_err() {
-            return Err("nothing can be confirmed any more".to_owned());
+        if publish.qos != QoS::AtMostOnce {
+            // All that a PUBACK takes; the topic would hold the whole packet in memory.
+            let bare = Publish { qos: publish.qos, pkid: publish.pkid, ..Publish::default() };
+            // Fails only when the event loop has ended, and that one tells why.
+            let _ = self.confirming.send((bare, done)).await;
         }
         let topic = String::from_utf8_lossy(&publish.topic);
         let taken = match spoken(&topic) {

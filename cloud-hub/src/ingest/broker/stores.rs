@@ -18,6 +18,8 @@ use tracing::{info, warn};
 
 /// A store says something every 20 seconds; one that misses so many of them has gone without its will.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// How long a store that was refused is not heard again: each of its messages would be a link that comes up and ends.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
 /// Most stores at once. A chain has a few thousand at most; more are names somebody made up.
 const STORES_MAX: usize = 20_000;
 
@@ -26,6 +28,8 @@ pub(super) struct Stores<'a> {
     client: AsyncClient,
     shared: &'a Shared,
     present: HashMap<StoreId, Present>,
+    /// Bounded as `present` is: only what was there is refused.
+    refused: HashMap<StoreId, Instant>,
     /// What goes down to them.
     carrying: JoinSet<Ended>,
 }
@@ -45,7 +49,7 @@ pub(super) struct Ended {
 
 impl<'a> Stores<'a> {
     pub fn new(client: AsyncClient, shared: &'a Shared) -> Stores<'a> {
-        Stores { client, shared, present: HashMap::new(), carrying: JoinSet::new() }
+        Stores { client, shared, present: HashMap::new(), refused: HashMap::new(), carrying: JoinSet::new() }
     }
 
     /// Hands a frame of `store` to the hub. `committed` hears of its commit, or is dropped.
@@ -64,6 +68,10 @@ impl<'a> Stores<'a> {
         if let Some(present) = self.present.get_mut(&store) {
             present.heard_at = Instant::now();
             return Ok(Some(present.link));
+        }
+        if self.refused.get(&store).is_some_and(|at| at.elapsed() < REFUSED_FOR) {
+            self.shared.metrics.broker_ignored("refused");
+            return Ok(None);
         }
         if self.present.len() >= STORES_MAX {
             warn!(%store, "a store is not heard: there are too many on the broker");
@@ -108,6 +116,7 @@ impl<'a> Stores<'a> {
 
     /// Ends the links of stores that have not been heard for too long.
     pub async fn end_silent(&mut self) -> Result<(), Stopped> {
+        self.refused.retain(|_, at| at.elapsed() < REFUSED_FOR);
         let is_silent = |present: &Present| present.heard_at.elapsed() >= SILENCE_MAX;
         let silent = self.present.iter().filter(|(_, present)| is_silent(present));
         let silent: Vec<StoreId> = silent.map(|(store, _)| store.clone()).collect();
@@ -128,6 +137,9 @@ impl<'a> Stores<'a> {
 
     async fn end(&mut self, store: &StoreId, why: &Farewell) -> Result<(), Stopped> {
         let Some(Present { link, hang_up, .. }) = self.present.remove(store) else { return Ok(()) };
+        if matches!(why, Farewell::Refused(_)) {
+            self.refused.insert(store.clone(), Instant::now());
+        }
         hang_up.because(why.clone());
         self.shared.links.remove(link);
         self.shared.metrics.link_ended(why);
@@ -149,7 +161,7 @@ async fn carry(store: StoreId, link: LinkId, mut answers: Answers, client: Async
             }
         }
     };
-    // A store that is refused hears why; otherwise whoever comes next on this topic may be somebody else.
+    // A store that is refused hears why, if the hub has said so in a frame; otherwise whoever comes next on this topic may be somebody else.
     while matches!(why, Farewell::Refused(_))
         && let Some(Some((answer, _room))) = answers.next().now_or_never()
     {

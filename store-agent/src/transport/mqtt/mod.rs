@@ -35,7 +35,7 @@ use sync_protocol::frame::Stream;
 use sync_protocol::limits::FRAME_BYTES_MAX;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Names the protocol in the TLS handshake, so that a hub may offer more than one on a port.
 const ALPN: &[u8] = b"mqtt";
@@ -77,6 +77,7 @@ pub async fn link(config: &HubConfig, store: &StoreId, ends: &Ends) -> String {
         connected: Some(telling_connected),
         up: Some(telling_up),
         unconfirmed: 0,
+        unheard_since: None,
     };
     let mut reading = JoinSet::new();
     reading.spawn(reader.run());
@@ -178,19 +179,16 @@ struct Reader {
     place: words::Place,
     connected: Option<oneshot::Sender<()>>,
     up: Option<oneshot::Sender<mpsc::Receiver<Flight>>>,
-    /// Publishes without a PUBACK.
+    /// Publishes without a PUBACK, and since when nothing has come from the other side while there are any.
     unconfirmed: u32,
+    unheard_since: Option<Instant>,
 }
 
 impl Reader {
     /// Polls until the connection ends, and says why it did.
     async fn run(mut self) -> String {
         let reason = loop {
-            let patience = match self.unconfirmed {
-                0 => self.events.options.keep_alive() + STUCK_AFTER,
-                _ => UNCONFIRMED_MAX,
-            };
-            let event = match timeout(patience, self.events.poll()).await {
+            let event = match timeout_at(self.patience_ends(), self.events.poll()).await {
                 Ok(Ok(event)) => event,
                 Ok(Err(error)) => {
                     let reason = words::in_words(&error, &self.place, self.connected.is_none());
@@ -208,6 +206,27 @@ impl Reader {
         reason
     }
 
+    fn patience_ends(&self) -> Instant {
+        let stuck_at = Instant::now() + self.events.options.keep_alive() + STUCK_AFTER;
+        self.unheard_since.map_or(stuck_at, |since| stuck_at.min(since + UNCONFIRMED_MAX))
+    }
+
+    /// Keeps the time from which an answer is due.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Outgoing(Outgoing::Publish(_)) => {
+                self.unconfirmed += 1;
+                self.unheard_since.get_or_insert_with(Instant::now);
+            }
+            Event::Incoming(packet) => {
+                let confirmed = u32::from(matches!(packet, Packet::PubAck(_)));
+                self.unconfirmed = self.unconfirmed.saturating_sub(confirmed);
+                self.unheard_since = (self.unconfirmed > 0).then(Instant::now);
+            }
+            Event::Outgoing(_) => {}
+        }
+    }
+
     /// What came in before the connection ended is still handed on: the hub's last frame may say why.
     async fn finish(&mut self) -> Option<String> {
         while let Some(event) = self.events.state.events.pop_front() {
@@ -219,6 +238,7 @@ impl Reader {
     }
 
     async fn took(&mut self, event: Event) -> ControlFlow<String> {
+        self.note(&event);
         match event {
             Event::Incoming(Packet::ConnAck(_)) => {
                 if let Some(connected) = self.connected.take() {
@@ -228,11 +248,7 @@ impl Reader {
             }
             Event::Incoming(Packet::SubAck(granted)) => return self.granted(&granted).await,
             Event::Incoming(Packet::Publish(publish)) => return self.published(&publish).await,
-            Event::Incoming(Packet::PubAck(ack)) => {
-                self.unconfirmed = self.unconfirmed.saturating_sub(1);
-                return confirmed(&ack.reason);
-            }
-            Event::Outgoing(Outgoing::Publish(_)) => self.unconfirmed += 1,
+            Event::Incoming(Packet::PubAck(ack)) => return confirmed(&ack.reason),
             Event::Outgoing(Outgoing::Disconnect) => return ControlFlow::Break(STOPPING.to_owned()),
             Event::Incoming(_) | Event::Outgoing(_) => {}
         }
