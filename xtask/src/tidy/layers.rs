@@ -43,6 +43,7 @@ const BUILDINGS: [Building; 4] = [
             &["config", "health", "identity"],
             &["telemetry"],
             &["availability"],
+            &["orders"],
             &["storage"],
             &["hub"],
             &["enrol", "ingest", "storefront"],
@@ -64,8 +65,13 @@ const BUILDINGS: [Building; 4] = [
 ];
 
 /// Cores are synchronous: the driver around them is the only one that waits.
-const NO_ASYNC: [&str; 4] =
-    ["sync-protocol/src/", "store-agent/src/agent/", "cloud-hub/src/hub/", "cloud-hub/src/availability/"];
+const NO_ASYNC: [&str; 5] = [
+    "sync-protocol/src/",
+    "store-agent/src/agent/",
+    "cloud-hub/src/hub/",
+    "cloud-hub/src/availability/",
+    "cloud-hub/src/orders/",
+];
 
 /// The page that draws the floors.
 const PAGE: &str = "docs/architecture.md";
