@@ -3,7 +3,7 @@
 //! It does no I/O, reads no clock and knows no async runtime: time comes in as an argument, frames go in and out as
 //! bytes. The same code therefore runs under QUIC, in tests and in the deterministic simulation.
 //!
-//! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`), the stock cell
+//! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`, `numbered`), the stock cell
 //! and orders (`stock`, `order`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
 //! `pickup_code` is what a shopper carries to the store instead.
 
@@ -12,6 +12,7 @@ pub mod frame;
 pub mod ids;
 pub mod limits;
 pub mod link;
+mod numbered;
 pub mod order;
 pub mod pickup_code;
 pub mod quantity;

@@ -5,6 +5,7 @@
 //! with the same marks.
 
 use crate::ids::{Gtin, ItemNo, Position, Reference, Sku, SourceId};
+use crate::numbered::numbered;
 use crate::order::{HubOrder, OrderId, StoreOrder};
 use crate::quantity::Quantity;
 use crate::stock::{HubHalf, StoreHalf};
@@ -26,28 +27,9 @@ pub enum Kind {
     TransferIn = 8,
 }
 
+numbered!(Kind { Sale, Return, Receipt, Adjustment, Count, Waste, TransferOut, TransferIn });
+
 impl Kind {
-    pub const ALL: [Kind; 8] = [
-        Kind::Sale,
-        Kind::Return,
-        Kind::Receipt,
-        Kind::Adjustment,
-        Kind::Count,
-        Kind::Waste,
-        Kind::TransferOut,
-        Kind::TransferIn,
-    ];
-
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Kind> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@
 //! folder. When any part ends by itself, all of them are stopped and the cause is returned.
 
 use crate::availability::{self, Index};
-use crate::config::{Broker, Config, Freshness, HostPort, Quic};
+use crate::config::{Broker, Config, Freshness, Quic};
 use crate::enrol::ca::{Pki, PkiError, Renewal};
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
@@ -274,8 +274,8 @@ impl Shared {
     ) -> Result<Option<broker::Ingest>, broker::NoCertificates> {
         let Some(config_of_broker) = &config.broker else { return Ok(None) };
         let credentials = credentials(config_of_broker, config.pki_folder(), self.clock);
-        let Broker { address: HostPort { host, port }, share, .. } = config_of_broker.clone();
-        let settings = broker::Settings { host, port, share };
+        let Broker { address, share, .. } = config_of_broker.clone();
+        let settings = broker::Settings { address, share };
         broker::Ingest::new(settings, credentials, inbox, Arc::clone(&self.links), metrics).map(Some)
     }
 

@@ -7,6 +7,7 @@
 use super::lines::{Cancel, HubOrder, InvalidOrder, Line, validate_lines, within};
 use crate::ids::{Epoch, ItemNo};
 use crate::limits::clipped;
+use crate::numbered::numbered;
 use crate::quantity::Quantity;
 use crate::time::UnixMillis;
 use std::cmp::Ordering;
@@ -53,20 +54,9 @@ pub enum Stage {
     Cancelled = 6,
 }
 
+numbered!(Stage { Received, Accepted, Ready, HandedOver, Refused, Cancelled });
+
 impl Stage {
-    const ALL: [Stage; 6] =
-        [Stage::Received, Stage::Accepted, Stage::Ready, Stage::HandedOver, Stage::Refused, Stage::Cancelled];
-
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Stage> {
-        Self::ALL.into_iter().find(|stage| stage.code() == code)
-    }
-
     /// Whether the store still means to hand it over.
     #[must_use]
     pub fn is_open(self) -> bool {
@@ -113,19 +103,7 @@ pub enum ShortReason {
     WrongShelf = 3,
 }
 
-impl ShortReason {
-    const ALL: [ShortReason; 3] = [ShortReason::NotFound, ShortReason::Damaged, ShortReason::WrongShelf];
-
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<ShortReason> {
-        Self::ALL.into_iter().find(|reason| reason.code() == code)
-    }
-}
+numbered!(ShortReason { NotFound, Damaged, WrongShelf });
 
 /// Something a person at the store does with an order.
 #[derive(Debug, Clone, PartialEq, Eq)]

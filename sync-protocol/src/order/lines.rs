@@ -1,6 +1,7 @@
 //! What an order at a store is made of: its name, its lines, and the hub's half.
 
 use crate::ids::ItemNo;
+use crate::numbered::numbered;
 use crate::quantity::Quantity;
 use crate::time::UnixMillis;
 use std::fmt;
@@ -148,20 +149,7 @@ pub enum Cancel {
     Unpaid = 5,
 }
 
-impl Cancel {
-    const ALL: [Cancel; 5] =
-        [Cancel::Shopper, Cancel::HeadOffice, Cancel::Expired, Cancel::Rerouted, Cancel::Unpaid];
-
-    #[must_use]
-    pub fn code(self) -> u8 {
-        self as u8
-    }
-
-    #[must_use]
-    pub fn from_code(code: u8) -> Option<Cancel> {
-        Self::ALL.into_iter().find(|cancel| cancel.code() == code)
-    }
-}
+numbered!(Cancel { Shopper, HeadOffice, Expired, Rerouted, Unpaid });
 
 /// A hub half that no honest hub writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -14,7 +14,7 @@ const BUILDINGS: [Building; 4] = [
     Building {
         package: "sync-protocol",
         floors: &[
-            &["limits"],
+            &["limits", "numbered"],
             &["ids", "quantity", "time"],
             &["stock", "order"],
             &["record"],

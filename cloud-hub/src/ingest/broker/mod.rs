@@ -16,11 +16,10 @@ mod words;
 
 use super::tls::{self, ClientCertificates, TlsError};
 use super::{Inbox, Links, Metrics};
+use crate::config::HostPort;
 use rumqttc::v5::mqttbytes::v5::ConnectProperties;
 use rumqttc::v5::{AsyncClient, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
-use session::Session;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use sync_protocol::limits::FRAME_BYTES_MAX;
@@ -50,18 +49,8 @@ const HELD_WELL: Duration = Duration::from_secs(10);
 /// Where the broker is, and the name of the subscription that hubs share.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    pub host: String,
-    pub port: u16,
+    pub address: HostPort,
     pub share: String,
-}
-
-impl fmt::Display for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
-    }
 }
 
 /// Why the hub can't connect as it should. The operator's to mend.
@@ -117,7 +106,7 @@ impl Ingest {
                 pause = PAUSES[0];
                 last_reason.clear();
             }
-            let broker = &self.settings;
+            let broker = &self.settings.address;
             if reason == last_reason {
                 debug!(%broker, reason, "no connection to the broker");
             } else {
@@ -138,8 +127,7 @@ impl Ingest {
             Ok(tls) => tls,
             Err(error) => return words::with_causes(&error),
         };
-        let (client, events) = self.dial(tls);
-        Session::new(client, &self.settings, &self.shared).carry(events, stop).await
+        session::carry(self.dial(tls), &self.settings, &self.shared, stop).await
     }
 
     fn tls(&self) -> Result<rustls::ClientConfig, NoCertificates> {
@@ -156,7 +144,7 @@ impl Ingest {
         properties.max_packet_size = Some(PACKET_BYTES_MAX);
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
-        let Settings { host, port, .. } = &self.settings;
+        let HostPort { host, port } = &self.settings.address;
         let mut options = MqttOptions::new(client_id(), host.clone(), *port);
         options
             .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls))))

@@ -1,6 +1,6 @@
 //! One connection to the broker: subscribes, sorts what comes by store, and confirms it once the hub is done with it.
 
-use super::reader::{Heard, Reader};
+use super::reader::{Heard, Reader, Waiting};
 use super::stores::{Ended, Stores};
 use super::{RECEIVE_MAX, Settings, Shared};
 use crate::ingest::topics::{Published, of_all_stores, spoken};
@@ -33,7 +33,6 @@ pub(super) struct Session<'a> {
     shared: &'a Shared,
     stores: Stores<'a>,
     confirming: mpsc::Sender<Unconfirmed>,
-    unconfirmed: Option<mpsc::Receiver<Unconfirmed>>,
     settings: &'a Settings,
     /// Set while the broker has not answered the subscription.
     granted_by: Option<Instant>,
@@ -47,23 +46,28 @@ enum Step {
     Look,
 }
 
-impl Session<'_> {
-    pub fn new<'a>(client: AsyncClient, settings: &'a Settings, shared: &'a Shared) -> Session<'a> {
-        // The broker keeps to its bound; one that does not is held back here.
-        let (confirming, unconfirmed) = mpsc::channel(usize::from(RECEIVE_MAX));
-        let stores = Stores::new(client.clone(), shared);
-        let unconfirmed = Some(unconfirmed);
-        Session { client, shared, stores, confirming, unconfirmed, settings, granted_by: None }
-    }
+/// Carries one connection to its end, and says why it ended.
+pub(super) async fn carry(
+    (client, events): (AsyncClient, EventLoop),
+    settings: &Settings,
+    shared: &Shared,
+    stop: &mut watch::Receiver<bool>,
+) -> String {
+    let (reader, heard) = Reader::new(events, settings.address.clone());
+    // A broker that sends more than it may is held back here.
+    let (confirming, unconfirmed) = mpsc::channel(usize::from(RECEIVE_MAX));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(reader.run());
+    tasks.spawn(confirm(client.clone(), unconfirmed));
+    let stores = Stores::new(client.clone(), shared);
+    let session = Session { client, shared, stores, confirming, settings, granted_by: None };
+    let reason = session.carry(heard, stop).await;
+    tasks.shutdown().await;
+    reason
+}
 
-    /// Carries the connection to its end, and says why it ended.
-    pub async fn carry(mut self, events: EventLoop, stop: &mut watch::Receiver<bool>) -> String {
-        let (reader, mut heard) = Reader::new(events, self.settings);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(reader.run());
-        if let Some(unconfirmed) = self.unconfirmed.take() {
-            tasks.spawn(confirm(self.client.clone(), unconfirmed));
-        }
+impl Session<'_> {
+    async fn carry(mut self, mut heard: mpsc::Receiver<Waiting>, stop: &mut watch::Receiver<bool>) -> String {
         let reason = self.converse(&mut heard, stop).await;
         self.shared.metrics.broker_gone();
         let stopping = *stop.borrow();
@@ -71,13 +75,12 @@ impl Session<'_> {
         if stopping && self.client.try_disconnect().is_ok() {
             drop(timeout(PARTING_MAX, until_ended(&mut heard)).await);
         }
-        tasks.shutdown().await;
         reason
     }
 
     async fn converse(
         &mut self,
-        heard: &mut mpsc::Receiver<Heard>,
+        heard: &mut mpsc::Receiver<Waiting>,
         stop: &mut watch::Receiver<bool>,
     ) -> String {
         let mut look = interval(LOOK_EVERY);
@@ -85,7 +88,7 @@ impl Session<'_> {
             let asked_to_stop = async { drop(stop.wait_for(|stop| *stop).await) };
             let step = tokio::select! {
                 () = asked_to_stop => return Stopped.to_string(),
-                said = heard.recv() => Step::Said(said),
+                waiting = heard.recv() => Step::Said(waiting.map(|(heard, _room)| heard)),
                 ended = self.stores.ended() => Step::Ended(ended),
                 _ = look.tick() => Step::Look,
                 () = until(self.granted_by) => return "the broker did not answer the subscription".to_owned(),
@@ -101,7 +104,7 @@ impl Session<'_> {
             Step::Said(Some(Heard::Message(publish))) => self.take_in(publish).await,
             Step::Said(Some(Heard::Connected)) => self.subscribe().await,
             Step::Said(Some(Heard::Subscribed)) => {
-                info!(broker = %self.settings, "connected to the broker");
+                info!(broker = %self.settings.address, "connected to the broker");
                 self.granted_by = None;
                 self.shared.metrics.broker_connected();
                 Ok(())
@@ -169,8 +172,8 @@ async fn until(limit: Option<Instant>) {
     }
 }
 
-async fn until_ended(heard: &mut mpsc::Receiver<Heard>) {
-    while let Some(said) = heard.recv().await {
+async fn until_ended(heard: &mut mpsc::Receiver<Waiting>) {
+    while let Some((said, _)) = heard.recv().await {
         if matches!(said, Heard::Ended(_)) {
             return;
         }

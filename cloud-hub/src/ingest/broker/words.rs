@@ -1,6 +1,7 @@
 //! Why there is no connection to the broker, for people who have to mend it.
 
-use super::{CONNECT_MAX, Settings};
+use super::CONNECT_MAX;
+use crate::config::HostPort;
 use rumqttc::v5::mqttbytes::Error as PacketError;
 use rumqttc::v5::mqttbytes::v5::ConnectReturnCode;
 use rumqttc::v5::{ConnectionError, StateError, TlsError};
@@ -9,7 +10,7 @@ use std::fmt::{self, Write};
 use std::io;
 
 /// In words. `answered`: the broker had accepted the connection before.
-pub(super) fn in_words(error: &ConnectionError, broker: &Settings, answered: bool) -> String {
+pub(super) fn in_words(error: &ConnectionError, broker: &HostPort, answered: bool) -> String {
     match error {
         // A broker of MQTT 3.1.1 answers in a form that the library waits for the end of, and hangs up.
         error if !answered && is_hang_up(error) => {
