@@ -1,7 +1,7 @@
 //! The cloud hub: merges every store's stock and answers the storefront what can be collected where, as of when.
 //!
 //! Floors, each importing only what stands before it: words (`config`, `health`, `identity`, `telemetry`), what can be
-//! asked (`availability`), how orders find their store (`orders`), what is kept (`storage`), what is decided (`hub`: synchronous, no clock, no network), the
+//! asked (`availability`), how orders find their store (`orders`), what is kept (`storage`), what is decided (`hub`: synchronous, no clock, no network), where it is asked (`desk`), the
 //! doors (`enrol`, `ingest`, `storefront`, side by side), and `runtime`, which puts them together.
 
 pub mod config;
@@ -16,6 +16,8 @@ pub mod orders;
 pub mod storage;
 
 pub mod hub;
+
+pub mod desk;
 
 pub mod enrol;
 pub mod ingest;

@@ -4,11 +4,14 @@
 //! and gets it only after the commit. When the driver is behind, asking waits for room; after `PATIENCE` it is refused, so that
 //! a till hears "send it again" rather than nothing.
 
+use crate::agent::pickup::{PickupError, Request};
 use crate::agent::{Document, ItemEntry, ItemPut, RecordError, Recorded, SyncStatus};
 use crate::health::Storage;
+use crate::store::orders::OrderRow;
 use std::time::Duration;
 use sync_protocol::UnixMillis;
 use sync_protocol::frame::Stream;
+use sync_protocol::order::lines::ORDER_LINES_MAX;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -20,6 +23,7 @@ pub const FLIGHTS_MAX: usize = 64;
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub type RecordAnswers = Vec<Result<Recorded, RecordError>>;
+pub type PickupAnswer = Result<Box<OrderRow>, PickupError>;
 pub type ItemAnswers = Vec<Result<ItemPut, RecordError>>;
 
 /// One thing for the core to deal with.
@@ -32,6 +36,11 @@ pub enum Work {
     PutItems {
         items: Vec<ItemEntry>,
         reply: oneshot::Sender<ItemAnswers>,
+    },
+    /// Something is to be done with a pickup order.
+    Pickup {
+        request: Request,
+        reply: oneshot::Sender<PickupAnswer>,
     },
     /// A link to the hub is open; what is to be sent on it goes into `outgoing`, until `LinkDown`.
     LinkUp {
@@ -50,6 +59,8 @@ impl Work {
         match self {
             Work::Record { documents, .. } => documents.iter().map(|d| d.lines.len()).sum(),
             Work::PutItems { items, .. } => items.len(),
+            // An order's lines, at most, and what comes back.
+            Work::Pickup { .. } => ORDER_LINES_MAX,
             Work::LinkUp { .. } | Work::LinkDown { .. } | Work::Frame(_) => 0,
         }
     }
@@ -139,6 +150,13 @@ impl Inbox {
     pub async fn put_items(&self, items: Vec<ItemEntry>) -> Result<ItemAnswers, NoAnswer> {
         let (reply, answer) = oneshot::channel();
         self.put(Work::PutItems { items, reply }).await?;
+        answered(answer).await
+    }
+
+    /// How the order is once it has been done, and is on disk.
+    pub async fn pickup(&self, request: Request) -> Result<PickupAnswer, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Work::Pickup { request, reply }).await?;
         answered(answer).await
     }
 

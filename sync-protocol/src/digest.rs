@@ -193,7 +193,7 @@ fn hash_numbers<const N: usize>(numbers: [u64; N]) -> u128 {
 mod tests {
     use super::*;
     use crate::ids::Epoch;
-    use crate::order::{Act, Cancel, HubOrder, Line, StoreOrder};
+    use crate::order::{Act, Cancel, HubOrder, Line, Proof, StoreOrder};
     use crate::quantity::Quantity;
     use crate::stock::{HubHalf, StoreHalf};
     use crate::time::UnixMillis;
@@ -259,12 +259,14 @@ mod tests {
             closed: false,
         };
         let mut store = StoreOrder::received(Epoch(3), &lines, UnixMillis(1_793_480_603_000));
-        store.act(&Act::HandOver, None, "Asha", UnixMillis(1_793_490_000_000)).unwrap();
+        store
+            .act(&Act::HandOver { proof: Proof::Code }, None, "Asha", UnixMillis(1_793_490_000_000))
+            .unwrap();
         let hub = HubOrderRecord { order, half: hub }.hash();
         let store = StoreOrderRecord { order, half: store }.hash();
         assert_eq!([format!("{hub:032x}"), format!("{store:032x}")], GOLDEN_ORDERS);
     }
 
-    const GOLDEN_ORDERS: [&str; 2] = ["7a9025f1fee300b91bf246ed3ada778c", "93eb99bd5c287edb54f4d08689c7685d"];
+    const GOLDEN_ORDERS: [&str; 2] = ["7a9025f1fee300b91bf246ed3ada778c", "fe1bbaa39e7a4374d69b9342ffff971b"];
     const GOLDEN: &str = "f63b4b9edb00b17a2ed1452dcb918782";
 }

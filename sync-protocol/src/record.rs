@@ -25,9 +25,11 @@ pub enum Kind {
     Waste = 6,
     TransferOut = 7,
     TransferIn = 8,
+    /// Handed over to the shopper of a pickup order; with a negative quantity, taken back.
+    Pickup = 9,
 }
 
-numbered!(Kind { Sale, Return, Receipt, Adjustment, Count, Waste, TransferOut, TransferIn });
+numbered!(Kind { Sale, Return, Receipt, Adjustment, Count, Waste, TransferOut, TransferIn, Pickup });
 
 impl Kind {
     #[must_use]
@@ -41,6 +43,7 @@ impl Kind {
             Kind::Waste => "waste",
             Kind::TransferOut => "transfer_out",
             Kind::TransferIn => "transfer_in",
+            Kind::Pickup => "pickup",
         }
     }
 
@@ -49,7 +52,7 @@ impl Kind {
     pub fn effect(self, quantity: Quantity) -> Option<Quantity> {
         let thousandths = quantity.thousandths();
         let effect = match self {
-            Kind::Sale | Kind::Waste | Kind::TransferOut => -thousandths,
+            Kind::Sale | Kind::Waste | Kind::TransferOut | Kind::Pickup => -thousandths,
             Kind::Return | Kind::Receipt | Kind::Adjustment | Kind::TransferIn => thousandths,
             Kind::Count => return None,
         };

@@ -2,7 +2,7 @@
 
 use super::ledger::Joined;
 use super::{Hub, LinkId, Output};
-use crate::storage::Quarantined;
+use crate::storage::{Quarantined, StoredOrder};
 use sync_protocol::frame::{
     self, Ack, Body, Buckets, Direction, Frame, Heartbeat, Hello, HistoryBatch, Marks, Offer, Pulse, Refusal,
     Refused, Resend, StateBatch, Stream, VERSION_MAX, Welcome,
@@ -171,6 +171,7 @@ impl Hub {
             wants_offer: !ledger.facts.trusted,
             clock: now.wall,
         };
+        ledger.expect_offer();
         // After a restore the store's copy can't be trusted to be where its mark says: send it everything.
         let down_mark = if hub_restored { Seq(0) } else { hello.down_mark };
         self.dismiss_all_but(store, Some((epoch, boot)));
@@ -247,12 +248,16 @@ impl Hub {
         for stock in &batch.stock {
             returned |= ledger.join(stock) == Joined::AndReturned;
         }
+        let news: Vec<StoredOrder> =
+            batch.orders.iter().filter_map(|record| ledger.join_store_order(record).cloned()).collect();
         self.counters.cells_merged += batch.stock.len() as u64;
         ledger.state_taken(batch.base, batch.upto, batch.head, batch.position);
+        returned |= ledger.settle();
         if ledger.is_complete() {
             ledger.facts.as_of = now.wall;
         }
         let mark = ledger.facts.state_mark;
+        self.note_orders(store, &news);
         self.quarantine_all(store, &batch.unreadable, now.wall);
         if returned {
             self.down_changed(store, false, now);
@@ -350,6 +355,7 @@ impl Hub {
             ledger.complete(beat.state_head, beat.history_head);
             ledger.facts.as_of = now.wall;
         }
+        let settled = ledger.settle();
         let pulse = Pulse {
             state_mark: ledger.facts.state_mark,
             history_mark: ledger.facts.history_mark,
@@ -370,6 +376,9 @@ impl Hub {
             sums: ledger.down.sums().to_vec(),
         });
         let trusted = ledger.facts.trusted;
+        if settled {
+            self.down_changed(store, false, now);
+        }
         if let Some(link) = self.links.get_mut(&link) {
             link.keep_up(epoch, boot, beat.down_mark.min(pulse.down_head), now.ticks);
         }
@@ -407,7 +416,7 @@ impl Hub {
         self.answer(link, epoch, boot, Body::Buckets(buckets));
     }
 
-    /// A store's copy of the hub's halves, after the hub was restored. With the last part the store is trusted again.
+    /// A store's copy of the hub's halves, after the hub was restored. With all its parts the store is trusted again.
     fn offer(&mut self, store: &StoreId, offer: &Offer, now: Now) {
         let Some(ledger) = self.stores.get_mut(store) else { return };
         for stock in &offer.halves {
@@ -417,10 +426,12 @@ impl Hub {
             });
             debug_assert!(joined.is_ok(), "joining refuses nothing");
         }
-        if offer.last && offer.unreadable.is_empty() {
+        offer.orders.iter().for_each(|record| ledger.join_hub_order(record));
+        if offer.unreadable.is_empty() && ledger.take_part(offer.part, offer.last) && !ledger.facts.trusted {
             ledger.trust();
             tracing::info!(%store, "the store has been heard since the restore");
         }
+        offer.orders.iter().for_each(|record| self.note_forgotten(store, record.order, now));
         self.quarantine_all(store, &offer.unreadable, now.wall);
         self.down_changed(store, false, now);
     }

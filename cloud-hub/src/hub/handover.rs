@@ -5,7 +5,10 @@ use crate::storage::{Storage, StorageError};
 use std::collections::HashSet;
 use sync_protocol::frame::{Handover, measure};
 use sync_protocol::limits::RECORDS_MAX;
-use sync_protocol::record::{HistoryDocument, HubStock, ItemRecord, KnownDocument, StoreStock, document_key};
+use sync_protocol::record::{
+    HistoryDocument, HubOrderRecord, HubStock, ItemRecord, KnownDocument, StoreOrderRecord, StoreStock,
+    document_key,
+};
 use sync_protocol::stock::HubHalf;
 
 /// All parts, in order; at least one, the last marked as such.
@@ -22,6 +25,9 @@ pub(super) fn parts(
         cutter.cell(StoreStock { item, half: stored.cell.store }, half);
     }
     store.cursors().for_each(|cursor| cutter.room(measure::cursor(&cursor)).cursors.push(cursor));
+    for order in store.orders() {
+        cutter.order(order.hub_record(), order.store_record());
+    }
     let cut = store.facts.cut;
     // After a restore of the hub a store tells its history once more, in a later epoch. The first telling says whether the figures
     // hold a document.
@@ -89,6 +95,14 @@ impl Cutter {
         let part = self.room(measure::store_stock(&stock) + half.as_ref().map_or(0, measure::hub_stock));
         part.stock.push(stock);
         part.halves.extend(half);
+    }
+
+    fn order(&mut self, hub: Option<HubOrderRecord>, store: Option<StoreOrderRecord>) {
+        let bytes =
+            hub.as_ref().map_or(0, measure::hub_order) + store.as_ref().map_or(0, measure::store_order);
+        let part = self.room(bytes);
+        part.hub_orders.extend(hub);
+        part.store_orders.extend(store);
     }
 
     fn known(&mut self, key: [u8; 16], document: &HistoryDocument) {

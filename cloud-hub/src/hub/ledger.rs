@@ -1,16 +1,20 @@
 //! One store as the hub remembers it: cells, marks, digests, and what of it has changed since the last commit.
 
+mod book;
+
 use crate::availability::{Figures, StoreInfo, Update};
 use crate::storage::{
     AtCut, HistoryChunk, Quarantined, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor,
     StoredStore,
 };
+use book::Book;
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::digest::{Digest, Digested};
 use sync_protocol::frame::DownBatch;
 use sync_protocol::limits::{DIGEST_BUCKETS, RECORDS_MAX};
 use sync_protocol::link::greeting::Memory;
 use sync_protocol::link::hub::HubRecords;
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
 use sync_protocol::stock::{Cell, HubHalf, StoreHalf};
 use sync_protocol::{Epoch, ItemNo, Position, Quantity, Seq, SourceId, UnixMillis};
@@ -18,6 +22,8 @@ use sync_protocol::{Epoch, ItemNo, Position, Quantity, Seq, SourceId, UnixMillis
 /// Most halves in one down batch.
 const HALVES_MAX: usize = 8_000;
 const _: () = assert!(HALVES_MAX <= RECORDS_MAX);
+/// Most orders in one down batch: with all the lines they may have, they fit a frame beside the halves.
+const ORDERS_MAX: usize = 20;
 
 /// A store in memory.
 #[derive(Debug)]
@@ -27,13 +33,16 @@ pub(super) struct StoreLedger {
     pub(super) facts: StoreFacts,
     /// The agent the hub goes by has said hello since this start of the hub.
     pub(super) is_greeted: bool,
+    /// Parts of the offer under way that have come, and the number of the last one.
+    offered: (BTreeSet<u32>, Option<u32>),
     /// Cell of item `n` at `n − 1`.
     cells: Vec<Option<StoredCell>>,
     at_cut: BTreeMap<ItemNo, AtCut>,
     cursors: BTreeMap<SourceId, StoredCursor>,
     pub(super) up: Digest,
     pub(super) down: Digest,
-    down_pending: BTreeMap<Seq, ItemNo>,
+    down_pending: BTreeMap<Seq, Down>,
+    book: Book,
     /// Whether item `n` has a record, at `n − 1`.
     named: Vec<bool>,
     /// Cells whose store half is of an earlier epoch: the store has not told them in its own yet.
@@ -55,6 +64,14 @@ struct Changed {
     cut_made: bool,
     history: Vec<HistoryChunk>,
     quarantine: Vec<Quarantined>,
+    orders: BTreeSet<OrderId>,
+}
+
+/// A record of the hub's that goes down to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Down {
+    Stock(ItemNo),
+    Order(OrderId),
 }
 
 impl StoreLedger {
@@ -69,12 +86,14 @@ impl StoreLedger {
             info,
             facts: stored.facts,
             is_greeted: false,
+            offered: Default::default(),
             cells: Vec::new(),
             at_cut: stored.at_cut,
             cursors: stored.cursors,
             up: Digest::default(),
             down: Digest::default(),
             down_pending: BTreeMap::new(),
+            book: Book::default(),
             named: Vec::new(),
             untold: BTreeSet::new(),
             complete_at: None,
@@ -94,10 +113,11 @@ impl StoreLedger {
             ledger.up.add(&StoreStock { item, half: stored.cell.store });
             ledger.down.add(&HubStock { item, half: stored.cell.hub });
             if stored.down_seq > Seq(0) {
-                ledger.down_pending.insert(stored.down_seq, item);
+                ledger.down_pending.insert(stored.down_seq, Down::Stock(item));
             }
             *ledger.place(item) = Some(stored);
         }
+        ledger.take_stored(stored.orders);
         ledger
     }
 
@@ -205,7 +225,7 @@ impl StoreLedger {
         self.down_pending.remove(&stored.down_seq);
         stored.down_seq = down_head;
         let after = stored.cell.hub;
-        self.down_pending.insert(down_head, item);
+        self.down_pending.insert(down_head, Down::Stock(item));
         self.down.remove(&HubStock { item, half: *before });
         self.down.add(&HubStock { item, half: after });
         self.touch(item);
@@ -230,10 +250,26 @@ impl StoreLedger {
         Ok(())
     }
 
+    /// A store has been asked for its copy of the hub's halves; what came of an earlier one does not count.
+    pub(super) fn expect_offer(&mut self) {
+        self.offered = Default::default();
+    }
+
+    /// A part of an offer has come; true when that makes it whole. Parts may be lost, or overtake each other.
+    pub(super) fn take_part(&mut self, part: u32, last: bool) -> bool {
+        let (parts, end) = &mut self.offered;
+        parts.insert(part);
+        if last {
+            *end = Some(part);
+        }
+        end.is_some_and(|end| (0..=end).all(|part| parts.contains(&part)))
+    }
+
     /// The store has told all it knows of the hub's halves: what it recalled meanwhile is given back now.
     pub(super) fn trust(&mut self) {
         self.facts.trusted = true;
         self.changed.facts = true;
+        self.hold_forgotten();
         let recalling: Vec<(ItemNo, HubHalf)> = self
             .cells()
             .filter(|(_, stored)| stored.cell.store.recalled > stored.cell.hub.returned)
@@ -470,6 +506,7 @@ impl StoreLedger {
         for (item, half) in wanted {
             self.hub_half_moved(item, &half);
         }
+        self.restamp_orders(buckets);
     }
 
     // The end of a step.
@@ -509,6 +546,7 @@ impl StoreLedger {
                 .collect(),
             history: changed.history,
             quarantine: changed.quarantine,
+            orders: self.book.of(&changed.orders),
         };
         (!is_empty(&changes)).then_some((changes, updates))
     }
@@ -536,15 +574,19 @@ impl HubRecords for StoreLedger {
     fn down_batch(&mut self, base: Seq) -> DownBatch {
         let mut batch = DownBatch { base, upto: base, ..DownBatch::default() };
         let mut is_all = true;
-        for (seq, item) in self.down_pending.range(base.next()..) {
-            if batch.halves.len() >= HALVES_MAX {
+        for (seq, record) in self.down_pending.range(base.next()..) {
+            if batch.halves.len() >= HALVES_MAX || batch.orders.len() >= ORDERS_MAX {
                 is_all = false;
                 break;
             }
             batch.upto = *seq;
-            batch
-                .halves
-                .extend(self.cell(*item).map(|stored| HubStock { item: *item, half: stored.cell.hub }));
+            match record {
+                Down::Stock(item) => {
+                    let half = self.cell(*item).map(|stored| HubStock { item: *item, half: stored.cell.hub });
+                    batch.halves.extend(half);
+                }
+                Down::Order(order) => batch.orders.extend(self.book.hub_record(*order)),
+            }
         }
         if is_all {
             batch.upto = self.facts.down_head;
@@ -601,6 +643,7 @@ fn is_empty(changes: &StoreChanges) -> bool {
         && changes.at_cut.is_empty()
         && changes.history.is_empty()
         && changes.quarantine.is_empty()
+        && changes.orders.is_empty()
 }
 
 fn index(item: ItemNo) -> usize {

@@ -10,14 +10,17 @@
 mod frames;
 mod handover;
 mod ledger;
+pub mod orders;
 
 use crate::availability::{StoreInfo, Update};
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
 use ledger::{StoreLedger, cell_update, item_update};
+use orders::{Listing, NewOrder, OrderError, OrderView, Shop};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sync_protocol::frame::{self, Body, Marks, Refusal, Refused, Stream};
 use sync_protocol::link::Timing;
 use sync_protocol::link::hub::HubLink;
+use sync_protocol::order::{Cancel, OrderId};
 use sync_protocol::record::ItemRecord;
 use sync_protocol::stock::{Cell, EscrowError};
 use sync_protocol::time::Now;
@@ -59,6 +62,25 @@ pub enum Input {
         item: ItemNo,
         quantity: Quantity,
     },
+    /// Place an order, in one atomic step for all its lines.
+    Place {
+        ticket: Ticket,
+        order: Box<NewOrder>,
+    },
+    /// Ask the stores to end an order.
+    Cancel {
+        ticket: Ticket,
+        order: OrderId,
+        why: Cancel,
+    },
+    Order {
+        ticket: Ticket,
+        order: OrderId,
+    },
+    Orders {
+        ticket: Ticket,
+        wanted: Listing,
+    },
     /// Time has passed; also reads the list of stores again.
     Tick,
 }
@@ -69,6 +91,8 @@ pub enum Output {
     Send { link: LinkId, stream: Stream, bytes: Vec<u8> },
     HangUp { link: LinkId, reason: String },
     Answer { ticket: Ticket, answer: Result<(), PromiseError> },
+    Order { ticket: Ticket, answer: Result<Box<OrderView>, OrderError> },
+    Orders { ticket: Ticket, answer: Vec<OrderView> },
 }
 
 /// Why a promise was not made, or not given up.
@@ -120,6 +144,7 @@ pub struct Hub {
     storage: Box<dyn Storage>,
     facts: HubFacts,
     stores: HashMap<StoreId, StoreLedger>,
+    shop: Shop,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
     updates: Vec<Update>,
@@ -147,6 +172,7 @@ impl Hub {
             storage,
             facts,
             stores: HashMap::new(),
+            shop: Shop::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
             updates: Vec::new(),
@@ -159,6 +185,7 @@ impl Hub {
             digest_checked_at: HashMap::new(),
         };
         hub.read_stores()?;
+        hub.read_orders()?;
         if hub.settings.restored {
             hub.start_new_life("the operator says so");
             let changes = hub.take_changes();
@@ -295,6 +322,12 @@ impl Hub {
         Ok(())
     }
 
+    fn read_orders(&mut self) -> Result<(), StorageError> {
+        self.shop = Shop::load(self.storage.shop_orders()?);
+        self.note_holds();
+        Ok(())
+    }
+
     fn load_store(&mut self, key: StoreKey, info: StoreInfo) -> Result<(), StorageError> {
         let (stored, items) = (self.storage.load(key)?, self.storage.items(key)?);
         self.stores.insert(info.id.clone(), StoreLedger::new(key, info, stored, &items));
@@ -336,7 +369,24 @@ impl Hub {
                 let answer = self.release(store, *item, *quantity, now);
                 self.answers.push(Output::Answer { ticket: *ticket, answer });
             }
+            Input::Place { ticket, order } => {
+                let answer = self.place(order, now).map(Box::new);
+                self.answers.push(Output::Order { ticket: *ticket, answer });
+            }
+            Input::Cancel { ticket, order, why } => {
+                let answer = self.cancel(*order, *why, now).map(Box::new);
+                self.answers.push(Output::Order { ticket: *ticket, answer });
+            }
+            Input::Order { ticket, order } => {
+                let answer = self.view(*order).map(Box::new);
+                self.answers.push(Output::Order { ticket: *ticket, answer });
+            }
+            Input::Orders { ticket, wanted } => {
+                let answer = self.list(wanted);
+                self.answers.push(Output::Orders { ticket: *ticket, answer });
+            }
             Input::Tick => {
+                self.expire(now);
                 if let Err(error) = self.read_stores() {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }
@@ -367,7 +417,9 @@ impl Hub {
         now: Now,
     ) -> Result<(), PromiseError> {
         let nothing = EscrowError::NotFree { asked: quantity, free: Quantity::ZERO };
-        self.use_rights(id, item, now, nothing, |cell| cell.promise(quantity))
+        self.use_rights(id, item, now, nothing, |cell| cell.promise(quantity))?;
+        self.hold(id, item, |held| held.saturating_add(quantity.thousandths().unsigned_abs()));
+        Ok(())
     }
 
     fn release(
@@ -378,7 +430,15 @@ impl Hub {
         now: Now,
     ) -> Result<(), PromiseError> {
         let nothing = EscrowError::NotOpen { asked: quantity, open: Quantity::ZERO };
-        self.use_rights(id, item, now, nothing, |cell| cell.release(quantity))
+        self.use_rights(id, item, now, nothing, |cell| cell.release(quantity))?;
+        self.hold(id, item, |held| held.saturating_sub(quantity.thousandths().unsigned_abs()));
+        Ok(())
+    }
+
+    fn hold(&mut self, id: &StoreId, item: ItemNo, change: impl FnOnce(u64) -> u64) {
+        if let Some(store) = self.stores.get_mut(id) {
+            store.hold(item, change);
+        }
     }
 
     /// Raises the hub's half of a cell of a store that can be trusted. `nothing`: the refusal where there is no such cell.
@@ -426,6 +486,7 @@ impl Hub {
             changes.hub = Some(self.facts);
             self.facts_changed = false;
         }
+        changes.shop_orders = self.shop.take_changed();
         changes
     }
 
@@ -455,12 +516,14 @@ impl Hub {
                 Output::Answer { ticket, .. } => {
                     Output::Answer { ticket, answer: Err(PromiseError::Storage) }
                 }
+                Output::Order { ticket, .. } => orders::given_back(ticket),
                 other => other,
             })
             .collect();
         if let Ok(facts) = self.storage.hub(self.settings.fresh_life) {
             self.facts = facts;
         }
+        let orders_changed = !changes.shop_orders.is_empty();
         let touched: Vec<(StoreKey, StoreInfo)> = self
             .stores
             .values()
@@ -477,6 +540,9 @@ impl Hub {
                 tracing::error!(store = %info.id, %error, "cannot read the store again");
                 self.stores.remove(&info.id);
             }
+        }
+        if orders_changed && let Err(error) = self.read_orders() {
+            tracing::error!(%error, "cannot read the orders again");
         }
         outputs
     }

@@ -5,8 +5,10 @@
 //! the availability index.
 
 use crate::availability::Index;
+use crate::desk::{OrderAnswer, Request};
 use crate::health::Health;
-use crate::hub::{Hub, Input, LinkId, Output};
+use crate::hub::orders::OrderView;
+use crate::hub::{Hub, Input, LinkId, Output, Ticket};
 use crate::ingest::{Answer, Arrival, Farewell, Outlet, Room};
 use crate::runtime::clock::Clock;
 use crate::runtime::tally::Tally;
@@ -40,6 +42,7 @@ pub struct Driver {
     pub hub: Hub,
     pub index: Arc<Index>,
     pub arrivals: mpsc::Receiver<Arrival>,
+    pub requests: mpsc::Receiver<Request>,
     pub clock: Clock,
     pub health: Arc<Health>,
     pub metrics: Metrics,
@@ -93,43 +96,66 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 struct Rounds {
     driver: Driver,
     outlets: HashMap<LinkId, Outlet>,
+    waiting: HashMap<Ticket, Waiting>,
+    next_ticket: u64,
     next_tick: Ticks,
 }
 
 impl Rounds {
     fn new(driver: Driver) -> Rounds {
         let next_tick = driver.clock.now().ticks.plus(TICK_EVERY);
-        Rounds { driver, outlets: HashMap::new(), next_tick }
+        Rounds { driver, outlets: HashMap::new(), waiting: HashMap::new(), next_ticket: 0, next_tick }
     }
 
     fn run(mut self, runtime: &Handle) {
         let mut arrived = Vec::with_capacity(ROUND_MAX);
-        while runtime.block_on(self.wait(&mut arrived)) {
-            self.round(&mut arrived);
+        let mut asked = Vec::new();
+        while runtime.block_on(self.wait(&mut arrived, &mut asked)) {
+            self.round(&mut arrived, &mut asked);
         }
         debug!("the last arrival has been taken in");
     }
 
     /// Waits for arrivals or a deadline; `false` when there will be no more arrivals.
-    async fn wait(&mut self, arrived: &mut Vec<Arrival>) -> bool {
+    async fn wait(&mut self, arrived: &mut Vec<Arrival>, asked: &mut Vec<Request>) -> bool {
         let deadline = self.driver.hub.next_deadline().map_or(self.next_tick, |at| at.min(self.next_tick));
         let patience = deadline.since(self.driver.clock.now().ticks).max(PATIENCE_MIN);
-        let arrivals = self.driver.arrivals.recv_many(arrived, ROUND_MAX);
-        tokio::time::timeout(Duration::from_millis(patience), arrivals).await.is_err() || !arrived.is_empty()
+        let Driver { arrivals, requests, .. } = &mut self.driver;
+        let goes_on = tokio::select! {
+            taken = arrivals.recv_many(arrived, ROUND_MAX) => taken > 0,
+            // Whoever serves shoppers may have gone before the links have.
+            taken = requests.recv_many(asked, ROUND_MAX), if !requests.is_closed() || !requests.is_empty() => taken > 0 || !arrivals.is_closed(),
+            () = tokio::time::sleep(Duration::from_millis(patience)) => true,
+        };
+        // One commit for both.
+        while arrived.len() < ROUND_MAX
+            && let Ok(arrival) = arrivals.try_recv()
+        {
+            arrived.push(arrival);
+        }
+        while asked.len() < ROUND_MAX
+            && let Ok(request) = requests.try_recv()
+        {
+            asked.push(request);
+        }
+        goes_on
     }
 
     /// One group: take in, commit, show, answer.
-    fn round(&mut self, arrived: &mut Vec<Arrival>) {
+    fn round(&mut self, arrived: &mut Vec<Arrival>, asked: &mut Vec<Request>) {
         let _span = debug_span!("round", arrivals = arrived.len()).entered();
         let started = self.driver.clock.running();
         let now = self.driver.clock.now();
         let (mut inputs, rooms) = self.inputs(arrived);
+        inputs.extend(asked.drain(..).map(|request| self.asked(request)));
         if now.ticks >= self.next_tick {
             self.next_tick = now.ticks.plus(TICK_EVERY);
             inputs.push(Input::Tick);
             self.count_quarantined();
         }
-        let links_change = inputs.iter().any(|input| !matches!(input, Input::Frame { .. }));
+        let links_change = inputs
+            .iter()
+            .any(|input| matches!(input, Input::LinkUp { .. } | Input::LinkDown { .. } | Input::Tick));
         let failed_before = self.driver.hub.counters().failed_commits;
         let outputs = self.driver.hub.drain(inputs, now);
         if self.driver.hub.counters().failed_commits == failed_before {
@@ -174,6 +200,30 @@ impl Rounds {
         (inputs.collect(), rooms)
     }
 
+    fn asked(&mut self, request: Request) -> Input {
+        self.next_ticket += 1;
+        let ticket = Ticket(self.next_ticket);
+        let (waiting, input) = match request {
+            Request::Place { order, reply } => (Waiting::Order(reply), Input::Place { ticket, order }),
+            Request::Cancel { order, why, reply } => {
+                (Waiting::Order(reply), Input::Cancel { ticket, order, why })
+            }
+            Request::Show { order, reply } => (Waiting::Order(reply), Input::Order { ticket, order }),
+            Request::List { wanted, reply } => (Waiting::Orders(reply), Input::Orders { ticket, wanted }),
+        };
+        self.waiting.insert(ticket, waiting);
+        input
+    }
+
+    /// Whoever asked may have gone; what was done stays done.
+    fn reply(&mut self, ticket: Ticket, output: Output) {
+        match (self.waiting.remove(&ticket), output) {
+            (Some(Waiting::Order(reply)), Output::Order { answer, .. }) => drop(reply.send(answer)),
+            (Some(Waiting::Orders(reply)), Output::Orders { answer, .. }) => drop(reply.send(answer)),
+            (_, output) => warn!(?output, "an answer nobody waits for"),
+        }
+    }
+
     /// Sends what was decided: frames for one link together, farewells last.
     fn answer(&mut self, outputs: Vec<Output>) {
         let mut answers: BTreeMap<LinkId, Answer> = BTreeMap::new();
@@ -182,8 +232,11 @@ impl Rounds {
             match output {
                 Output::Send { link, stream, bytes } => answers.entry(link).or_default().push(stream, bytes),
                 Output::HangUp { link, reason } => farewells.push((link, reason)),
-                // Tickets belong to orders, and nobody places any yet.
-                Output::Answer { ticket, .. } => warn!(?ticket, "an answer nobody waits for"),
+                Output::Order { ticket, .. }
+                | Output::Orders { ticket, .. }
+                | Output::Answer { ticket, .. } => {
+                    self.reply(ticket, output);
+                }
             }
         }
         for (link, answer) in answers {
@@ -197,6 +250,13 @@ impl Rounds {
             }
         }
     }
+}
+
+/// Who waits for an answer.
+#[derive(Debug)]
+enum Waiting {
+    Order(oneshot::Sender<OrderAnswer>),
+    Orders(oneshot::Sender<Vec<OrderView>>),
 }
 
 /// What the driver counts.

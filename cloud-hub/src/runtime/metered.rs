@@ -3,7 +3,7 @@
 use crate::availability::StoreInfo;
 use crate::health::Health;
 use crate::runtime::clock::Clock;
-use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey, StoredStore};
+use crate::storage::{Changes, HubFacts, ShopOrder, Storage, StorageError, StoreKey, StoredStore};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
@@ -81,6 +81,10 @@ impl<S: Storage> Storage for Metered<S> {
         each: &mut dyn FnMut(Epoch, HistoryDocument),
     ) -> Result<(), StorageError> {
         self.storage.history(store, each)
+    }
+
+    fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
+        self.storage.shop_orders()
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {

@@ -6,6 +6,7 @@
 
 use crate::availability::{self, Index};
 use crate::config::{Broker, Config, Freshness, Quic};
+use crate::desk::{Desk, Request};
 use crate::enrol::ca::{Pki, PkiError, Renewal};
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
@@ -127,6 +128,7 @@ impl Running {
         let listener = http_listener(config.storefront.listen)?;
         let http = address_of(&listener, config)?;
         let (inbox, arrivals) = ingest::inbox();
+        let (desk, requests) = Desk::new();
         let metrics = ingest::Metrics::register(&mut registry, &shared.links);
         let quic = shared.listen_quic(config, certificates.clone(), inbox.clone(), metrics.clone())?;
         let mqtt = shared.listen_mqtt(config, certificates, inbox.clone(), metrics.clone())?;
@@ -134,9 +136,9 @@ impl Running {
         let mqtt_address = mqtt.as_ref().map(mqtt::Ingest::address);
         let addresses = Addresses { http, quic: quic.address(), mqtt: mqtt_address };
         let lineage = core.life;
-        let driver = shared.driver(core, arrivals, &mut registry);
+        let driver = shared.driver(core, (arrivals, requests), &mut registry);
         let (stop, stopped) = watch::channel(false);
-        let state = shared.storefront(config, Arc::clone(&keys), lineage, stopped.clone(), registry);
+        let state = shared.storefront(config, desk, Arc::clone(&keys), lineage, stopped.clone(), registry);
         let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
         let mut parts = JoinSet::new();
         parts.spawn(async { ("driver", driving.ended().await.map_err(PartFailed::from)) });
@@ -279,12 +281,18 @@ impl Shared {
         broker::Ingest::new(settings, credentials, inbox, Arc::clone(&self.links), metrics).map(Some)
     }
 
-    fn driver(&self, core: Core, arrivals: mpsc::Receiver<Arrival>, registry: &mut Registry) -> Driver {
+    fn driver(
+        &self,
+        core: Core,
+        (arrivals, requests): (mpsc::Receiver<Arrival>, mpsc::Receiver<Request>),
+        registry: &mut Registry,
+    ) -> Driver {
         self.health.beat(self.clock.wall());
         Driver {
             hub: core.hub,
             index: Arc::clone(&self.index),
             arrivals,
+            requests,
             clock: self.clock,
             health: Arc::clone(&self.health),
             metrics: driver::Metrics::register(registry),
@@ -294,6 +302,7 @@ impl Shared {
     fn storefront(
         &self,
         config: &Config,
+        desk: Desk,
         keys: Arc<KeyRing>,
         lineage: u64,
         closing: watch::Receiver<bool>,
@@ -303,6 +312,7 @@ impl Shared {
         let (health, clock) = (Arc::clone(&self.health), self.clock);
         StorefrontState {
             index: Arc::clone(&self.index),
+            desk,
             settings: storefront_settings(config, lineage),
             keys,
             clock: Arc::new(clock),

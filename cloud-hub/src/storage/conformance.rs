@@ -4,12 +4,13 @@
 //! everything by design, it gives the same one back).
 
 use super::{
-    AtCut, Changes, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Storage, StoreChanges, StoreFacts,
-    StoreKey, StoredCell, StoredCursor,
+    AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, ShopOrder,
+    ShopOrderContent, Storage, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor, StoredOrder,
 };
 use crate::availability::StoreInfo;
 use std::collections::BTreeMap;
 use sync_protocol::frame::{Body, BootMark, Frame, HistoryBatch, encode};
+use sync_protocol::order::{Act, Cancel, HubOrder, Line, OrderId, Proof, StoreOrder};
 use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind};
 use sync_protocol::stock::{Cell, HubHalf, StoreHalf, TOTAL_MAX};
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, SourceId, StoreId, UnixMillis};
@@ -21,7 +22,7 @@ type Reopen<'a> = &'a dyn Fn(Box<dyn Storage>) -> Box<dyn Storage>;
 /// # Panics
 /// With the promise it breaks.
 pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Storage>) -> Box<dyn Storage>) {
-    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 14] = [
+    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 15] = [
         it_starts_empty,
         its_life_is_given_once,
         a_store_is_added_once_and_may_change,
@@ -36,6 +37,7 @@ pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Stora
         history_comes_back_in_order_and_once,
         history_of_a_later_epoch_counts_anew,
         quarantine_keeps_the_newest,
+        orders_are_kept_and_replaced,
     ];
     for promise in promises {
         promise(fresh(), &reopen);
@@ -141,7 +143,7 @@ fn a_commit_happens_whole_or_not_at_all(mut storage: Box<dyn Storage>, reopen: R
     let stores = BTreeMap::from([(first, full_changes()), (second, impossible)]);
     let before = storage.hub(1).unwrap();
     let hub = Some(HubFacts { life: 2, feed: 5 });
-    let failed = storage.commit(&Changes { hub, stores }).unwrap_err();
+    let failed = storage.commit(&Changes { hub, stores, shop_orders: vec![shop_order(9)] }).unwrap_err();
     assert_eq!(failed.to_string(), "committing failed");
     nothing_is_there(&mut storage, &[first, second]);
     assert_eq!(storage.hub(1).unwrap(), before);
@@ -173,7 +175,7 @@ fn stores_do_not_mix(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
         ..StoreChanges::default()
     };
     let stores = BTreeMap::from([(first, full_changes()), (second, other.clone())]);
-    storage.commit(&Changes { hub: None, stores }).unwrap();
+    storage.commit(&Changes { stores, ..Changes::default() }).unwrap();
     let forget = StoreChanges { forget_cursors: true, forget_at_cut: true, ..StoreChanges::default() };
     storage.commit(&of(second, forget)).unwrap();
     let mut storage = reopen(storage);
@@ -274,7 +276,7 @@ fn info(id: &str) -> StoreInfo {
 }
 
 fn of(store: StoreKey, changes: StoreChanges) -> Changes {
-    Changes { hub: None, stores: BTreeMap::from([(store, changes)]) }
+    Changes { stores: BTreeMap::from([(store, changes)]), ..Changes::default() }
 }
 
 fn source(name: &str) -> SourceId {
@@ -300,6 +302,7 @@ fn cell(epoch: Epoch, store: [u64; 5], hub: [u64; 3], feed: u64) -> StoredCell {
         cell: Cell { store, hub: HubHalf { promised, released, returned } },
         down_seq: Seq(feed / 2),
         feed,
+        held: feed / 3,
     }
 }
 
@@ -338,8 +341,67 @@ fn full_changes() -> StoreChanges {
         ],
         at_cut: vec![(ItemNo(1), AtCut { in_: 8_000, out: 0 })],
         history: vec![chunk(3, 50, &[(51, 4), (55, 6)])],
+        orders: vec![
+            order(3, Some(hub_order()), None),
+            order(4, None, Some(store_order())),
+            order(OrderId::MAX, Some(hub_order()), Some(store_order())),
+        ],
         ..StoreChanges::default()
     }
+}
+
+fn order(number: u64, hub: Option<HubOrder>, store: Option<StoreOrder>) -> StoredOrder {
+    let order = OrderId::from_number(number).unwrap();
+    StoredOrder { order, part_of: OrderId::from_number(3).unwrap(), hub, store, down_seq: Seq(number % 7) }
+}
+
+fn hub_order() -> HubOrder {
+    HubOrder {
+        revision: 2,
+        placed_at: UnixMillis(1_793_480_602_000),
+        ready_by: UnixMillis(1_793_487_802_000),
+        hold_until: UnixMillis(1_793_739_802_000),
+        lines: vec![Line { item: ItemNo(1), quantity: Quantity::from_thousandths(1_250) }],
+        display_name: "Zoë K.".to_owned(),
+        phone: "… 123".to_owned(),
+        code_hash: [7; 16],
+        cancel: Some(Cancel::Shopper),
+        closed: false,
+    }
+}
+
+fn store_order() -> StoreOrder {
+    let mut half = StoreOrder::received(EPOCH, &hub_order().lines, UnixMillis(1_793_480_603_000));
+    half.act(&Act::HandOver { proof: Proof::Code }, None, "Asha", UnixMillis(1_793_480_604_000)).unwrap();
+    half
+}
+
+fn shop_order(number: u64) -> ShopOrder {
+    let happening = Happening {
+        at: 1_793_480_602_000,
+        store: "S0001".to_owned(),
+        order: number,
+        status: "placed".to_owned(),
+        by: String::new(),
+    };
+    let content = ShopOrderContent {
+        placed_at: 1_793_480_602_000,
+        key: "shop key-1".to_owned(),
+        fingerprint: "ab".to_owned(),
+        payment_reference: Some("pay \"7\"".to_owned()),
+        parts: vec![("S0001".to_owned(), number)],
+        timeline: vec![happening],
+    };
+    ShopOrder { order: OrderId::from_number(number).unwrap(), content, customer: vec![0, 255] }
+}
+
+fn orders_are_kept_and_replaced(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
+    assert_eq!(storage.shop_orders().unwrap(), []);
+    let changes = |shop_orders| Changes { shop_orders, ..Changes::default() };
+    storage.commit(&changes(vec![shop_order(8), shop_order(OrderId::MAX)])).unwrap();
+    let removed = ShopOrder { customer: Vec::new(), ..shop_order(8) };
+    storage.commit(&changes(vec![removed.clone()])).unwrap();
+    assert_eq!(reopen(storage).shop_orders().unwrap(), [removed, shop_order(OrderId::MAX)]);
 }
 
 /// Documents at these positions, of so many lines each.
@@ -386,6 +448,7 @@ fn holds(storage: &mut Box<dyn Storage>, store: StoreKey, changes: &StoreChanges
     let stored = storage.load(store).unwrap();
     assert_eq!(Some(&stored.facts), changes.facts.as_ref());
     assert_eq!(stored.cells, changes.cells);
+    assert_eq!(stored.orders, changes.orders);
     assert_eq!(stored.at_cut, changes.at_cut.iter().copied().collect());
     assert_eq!(stored.cursors, changes.cursors.iter().cloned().collect());
     assert_eq!(storage.items(store).unwrap(), changes.items);

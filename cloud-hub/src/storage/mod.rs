@@ -8,9 +8,11 @@ pub mod conformance;
 pub mod sqlite;
 
 use crate::availability::StoreInfo;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use sync_protocol::frame::BootMark;
-use sync_protocol::record::{HistoryDocument, ItemRecord};
+use sync_protocol::order::{self, HubOrder, OrderId, Status, StoreOrder};
+use sync_protocol::record::{HistoryDocument, HubOrderRecord, ItemRecord, StoreOrderRecord};
 use sync_protocol::stock::Cell;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, SourceId, UnixMillis};
 
@@ -63,6 +65,83 @@ pub struct StoredCell {
     pub cell: Cell,
     pub down_seq: Seq,
     pub feed: u64,
+    /// Promised without an order, in thousandths: reservations, and what a restored hub has forgotten the orders of.
+    pub held: u64,
+}
+
+/// An order at a store, as the hub has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOrder {
+    pub order: OrderId,
+    /// The shopper's order that this is part of.
+    pub part_of: OrderId,
+    /// `None`: a restored hub has forgotten it.
+    pub hub: Option<HubOrder>,
+    /// `None`: the store has not said anything yet.
+    pub store: Option<StoreOrder>,
+    pub down_seq: Seq,
+}
+
+impl StoredOrder {
+    #[must_use]
+    pub fn hub_record(&self) -> Option<HubOrderRecord> {
+        self.hub.clone().map(|half| HubOrderRecord { order: self.order, half })
+    }
+
+    #[must_use]
+    pub fn store_record(&self) -> Option<StoreOrderRecord> {
+        self.store.clone().map(|half| StoreOrderRecord { order: self.order, half })
+    }
+
+    /// What of each line the hub's promises stand for, in thousandths.
+    #[must_use]
+    pub fn backed(&self) -> Vec<(ItemNo, u64)> {
+        match (&self.store, &self.hub) {
+            (Some(store), _) => store.backed().collect(),
+            (None, Some(hub)) => hub.backed().collect(),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn status(&self) -> Status {
+        order::status(self.hub.as_ref(), self.store.as_ref())
+    }
+}
+
+/// An order as a shopper placed it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShopOrder {
+    pub order: OrderId,
+    pub content: ShopOrderContent,
+    /// Name, telephone and mail, sealed. Empty once removed.
+    pub customer: Vec<u8>,
+}
+
+/// What is not personal of a shopper's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShopOrderContent {
+    pub placed_at: i64,
+    /// The caller's idempotency key with the caller's name before it, and a fingerprint of the body it came with.
+    pub key: String,
+    pub fingerprint: String,
+    pub payment_reference: Option<String>,
+    /// Store and number of each part, in the order they came to be.
+    pub parts: Vec<(String, u64)>,
+    pub timeline: Vec<Happening>,
+}
+
+/// One line of an order's timeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// Milliseconds since 1970, on the clock of whoever did it.
+    pub at: i64,
+    pub store: String,
+    pub order: u64,
+    /// How the order stood then.
+    pub status: String,
+    /// Who at the store; empty for the hub.
+    pub by: String,
 }
 
 /// The physical part of a cell as at the cut, where it has moved on since. In thousandths.
@@ -86,6 +165,8 @@ pub struct StoredStore {
     pub cells: Vec<(ItemNo, StoredCell)>,
     pub at_cut: BTreeMap<ItemNo, AtCut>,
     pub cursors: BTreeMap<SourceId, StoredCursor>,
+    /// By order.
+    pub orders: Vec<StoredOrder>,
 }
 
 /// A history batch, kept as the frame it came in. One that was sent again may overlap the one before; reading skips what
@@ -122,6 +203,7 @@ pub struct StoreChanges {
     pub at_cut: Vec<(ItemNo, AtCut)>,
     pub history: Vec<HistoryChunk>,
     pub quarantine: Vec<Quarantined>,
+    pub orders: Vec<StoredOrder>,
 }
 
 /// One atomic commit.
@@ -129,12 +211,13 @@ pub struct StoreChanges {
 pub struct Changes {
     pub hub: Option<HubFacts>,
     pub stores: BTreeMap<StoreKey, StoreChanges>,
+    pub shop_orders: Vec<ShopOrder>,
 }
 
 impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hub.is_none() && self.stores.is_empty()
+        self.hub.is_none() && self.stores.is_empty() && self.shop_orders.is_empty()
     }
 }
 
@@ -191,6 +274,12 @@ pub trait Storage: Send {
     /// # Errors
     /// Storage did not take it; nothing of it has happened.
     fn commit(&mut self, changes: &Changes) -> Result<(), StorageError>;
+
+    /// Every order as shoppers placed them.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError>;
 
     /// How many records are quarantined, and since when the oldest.
     ///

@@ -33,6 +33,7 @@ pub use keys::{KEY_BYTES_MAX, KEY_BYTES_MIN, KeyRing, KeysError};
 pub use metrics::StorefrontMetrics;
 
 use crate::availability::{Freshness, Index};
+use crate::desk::Desk;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
@@ -51,6 +52,7 @@ use utoipa_axum::routes;
 #[derive(Clone)]
 pub struct StorefrontState {
     pub index: Arc<Index>,
+    pub desk: Desk,
     pub settings: Settings,
     pub keys: Arc<KeyRing>,
     pub clock: Arc<dyn Clock>,

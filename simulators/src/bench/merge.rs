@@ -7,7 +7,7 @@ use crate::clock;
 use anyhow::{Context, Result};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::hub::{Hub, Input, LinkId, Settings};
-use cloud_hub::storage::{Changes, HubFacts, Storage, StorageError, StoreKey, StoredStore};
+use cloud_hub::storage::{Changes, HubFacts, ShopOrder, Storage, StorageError, StoreKey, StoredStore};
 use std::time::Duration;
 use sync_protocol::frame::{self, Body, BootMark, Frame, Hello, StateBatch};
 use sync_protocol::link::Timing;
@@ -179,6 +179,10 @@ impl Storage for Forgetful {
 
     fn commit(&mut self, _: &Changes) -> Result<(), StorageError> {
         Ok(())
+    }
+
+    fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
+        Ok(Vec::new())
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {

@@ -55,6 +55,7 @@ pub fn draw(rng: &mut Rng, origin: &Origin<'_>) -> Document {
         counted: (kind == Kind::Count).then(|| counted(rng, origin)),
         cursor: origin.cursor.clone(),
         lines,
+        order: None,
         trace: None,
     }
 }

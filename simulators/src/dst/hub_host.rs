@@ -10,7 +10,9 @@ use super::world::{Event, World};
 use cloud_hub::availability::{Figures, StoreInfo, Update};
 use cloud_hub::hub::{Counters, Hub, Input, LinkId, Output, Settings};
 use cloud_hub::storage::sqlite::Sqlite;
-use cloud_hub::storage::{Changes, HubFacts, Storage, StorageError, StoreChanges, StoreKey, StoredStore};
+use cloud_hub::storage::{
+    Changes, HubFacts, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredStore,
+};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -164,6 +166,10 @@ impl Storage for Door {
             watched.note(changes);
             Ok(())
         })
+    }
+
+    fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
+        self.with(|watched| watched.sqlite.shop_orders())
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
@@ -393,6 +399,7 @@ impl World {
                 Output::Answer { ticket, answer } => {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
+                Output::Order { .. } | Output::Orders { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -407,6 +414,8 @@ impl World {
         for output in outputs {
             match output {
                 Output::Answer { ticket, answer } => self.shopper_answered(ticket.0, &answer),
+                // Nobody places orders here: shoppers take promises.
+                Output::Order { .. } | Output::Orders { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);

@@ -6,7 +6,9 @@
 //! twice, and what only this disk knows is kept.
 
 use super::Mind;
+use super::adopt_orders::Book;
 use crate::store::ledger::{self, AgentRow, StockRow};
+use crate::store::orders::{self, Doubt};
 use rusqlite::{Connection, Result};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use sync_protocol::frame::{BootMark, Handover};
@@ -50,6 +52,14 @@ pub(super) fn adopt(
 
     let foreign: Vec<&HistoryDocument> = parts.iter().flat_map(|part| &part.documents).collect();
     let own = ledger::move_documents(db, granted, is_known)?;
+    let numbers = renumbered(&own_items, &items);
+    let mut book = Book::handed_over(parts, granted, now);
+    book.take_own(db, mind, &numbers, mind.hub_life != first.hub_life)?;
+    let missing = book.missing_pickups(db, mind, is_known)?;
+    missing.iter().flat_map(|document| &document.lines).for_each(|line| {
+        shift(&mut cells, granted, line.item, line.effect);
+    });
+    book.raise_fulfilled(&mut cells, granted);
     for document in &foreign {
         document.lines.iter().for_each(|line| shift(&mut cells, granted, line.item, line.effect));
     }
@@ -60,6 +70,8 @@ pub(super) fn adopt(
     }
 
     let mut seq = write_inventory(db, &items, cells, granted)?;
+    seq = book.write(db, seq)?;
+    keep_doubts(db, &numbers)?;
     for cursor in parts.iter().flat_map(|part| &part.cursors) {
         let source = mind.inventory.source_row(db, &cursor.source)?;
         seq = seq.next();
@@ -75,6 +87,9 @@ pub(super) fn adopt(
     let mark = BootMark { boot: mind.boot, first_seq: Seq(1), first_position: mind.next_position };
     ledger::add_boot(db, mark)?;
     copy_foreign_documents(db, mind, &foreign, granted)?;
+    for document in &missing {
+        append(db, mind, document, granted)?;
+    }
     let next_item = items.values().map(|record| record.item).max().unwrap_or_default().next();
     ledger::save_agent_row(
         db,
@@ -90,11 +105,17 @@ pub(super) fn adopt(
             hub_life: first.hub_life,
         },
     )?;
+    set_aside(db, parts, now)?;
+    Ok(Some(Adopted { epoch: granted, items: items.len(), from_hub: foreign.len(), own: own.len() }))
+}
+
+/// What of the hand-over could not be read.
+fn set_aside(db: &Connection, parts: &[Handover], now: UnixMillis) -> Result<()> {
     for unreadable in parts.iter().flat_map(|part| &part.unreadable) {
         let reason = format!("hand-over: {}: {}", unreadable.what, unreadable.reason);
         ledger::add_quarantine(db, now, &reason, &unreadable.bytes)?;
     }
-    Ok(Some(Adopted { epoch: granted, items: items.len(), from_hub: foreign.len(), own: own.len() }))
+    Ok(())
 }
 
 /// Replaces items and stock by these; says how far that has taken the new epoch's sequence.
@@ -127,8 +148,7 @@ fn keep_hub_halves(
     cells: &mut HashMap<ItemNo, Cell>,
     granted: Epoch,
 ) -> Result<()> {
-    let numbers: HashMap<ItemNo, ItemNo> =
-        own.iter().filter_map(|(sku, record)| Some((record.item, items.get(sku)?.item))).collect();
+    let numbers = renumbered(own, items);
     ledger::each_stock(db, Epoch(0), |row| {
         let Some(item) = numbers.get(&row.item) else { return };
         let cell = cells.entry(*item).or_insert_with(|| empty(granted));
@@ -137,7 +157,7 @@ fn keep_hub_halves(
     })
 }
 
-fn empty(epoch: Epoch) -> Cell {
+pub(super) fn empty(epoch: Epoch) -> Cell {
     let mut cell = Cell::default();
     cell.store.epoch = epoch;
     cell
@@ -193,17 +213,31 @@ fn merge_items(parts: &[Handover], own: &BTreeMap<Sku, ItemRecord>) -> BTreeMap<
     items
 }
 
+/// From the store's own numbers to those of the new epoch.
+fn renumbered(own: &BTreeMap<Sku, ItemRecord>, items: &BTreeMap<Sku, ItemRecord>) -> HashMap<ItemNo, ItemNo> {
+    own.iter().filter_map(|(sku, record)| Some((record.item, items.get(sku)?.item))).collect()
+}
+
+/// What staff could not find stays in doubt; what was given up, the hub knows from the orders.
+fn keep_doubts(db: &Connection, numbers: &HashMap<ItemNo, ItemNo>) -> Result<()> {
+    let doubts = orders::doubts(db)?;
+    orders::forget_doubts(db)?;
+    for (item, doubt) in doubts {
+        if let Some(item) = numbers.get(&item) {
+            orders::save_doubt(db, *item, Doubt { given_up: 0, ..doubt })?;
+        }
+    }
+    Ok(())
+}
+
 /// The store's own ledger lines follow its items to their new numbers.
 fn renumber(
     db: &Connection,
     own: &BTreeMap<Sku, ItemRecord>,
     items: &BTreeMap<Sku, ItemRecord>,
 ) -> Result<()> {
-    let numbers: Vec<(ItemNo, ItemNo)> = own
-        .iter()
-        .filter_map(|(sku, record)| Some((record.item, items.get(sku)?.item)))
-        .filter(|(old, new)| old != new)
-        .collect();
+    let numbers: Vec<(ItemNo, ItemNo)> =
+        renumbered(own, items).into_iter().filter(|(old, new)| old != new).collect();
     if numbers.is_empty() { Ok(()) } else { ledger::renumber_movements(db, &numbers) }
 }
 
@@ -238,12 +272,19 @@ fn copy_foreign_documents(
         if ledger::find_document(db, source, document.reference.as_str())?.is_some() {
             continue;
         }
-        let copy = HistoryDocument { first_position: mind.next_position, ..(*document).clone() };
-        ledger::add_document(db, source, Epoch(granted.0.saturating_sub(1)), &copy)?;
-        for line in &copy.lines {
-            ledger::add_movement(db, mind.next_position, copy.first_position, line, None)?;
-            mind.next_position = mind.next_position.next();
-        }
+        append(db, mind, document, Epoch(granted.0.saturating_sub(1)))?;
+    }
+    Ok(())
+}
+
+/// Writes a document at the ledger's next positions.
+fn append(db: &Connection, mind: &mut Mind, document: &HistoryDocument, epoch: Epoch) -> Result<()> {
+    let source = mind.inventory.source_row(db, &document.source)?;
+    let copy = HistoryDocument { first_position: mind.next_position, ..document.clone() };
+    ledger::add_document(db, source, epoch, &copy)?;
+    for line in &copy.lines {
+        ledger::add_movement(db, mind.next_position, copy.first_position, line, None)?;
+        mind.next_position = mind.next_position.next();
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What reaches the agent from a source and what it answers: already parsed, not yet judged against the ledger.
 
+use sync_protocol::order::OrderId;
 use sync_protocol::record::Kind;
 use sync_protocol::{Gtin, Position, Quantity, Reference, Sku, SourceId, TraceId, UnixMillis};
 
@@ -37,6 +38,8 @@ pub struct Document {
     /// How far the source has been read with this document; committed with it.
     pub cursor: Option<Vec<u8>>,
     pub lines: Vec<Line>,
+    /// The pickup order that this sale hands over.
+    pub order: Option<OrderId>,
     /// Set when the till's request carried a sampled `traceparent`.
     pub trace: Option<TraceId>,
 }

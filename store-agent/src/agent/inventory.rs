@@ -6,9 +6,11 @@
 //! **Invariant:** `pending` holds exactly the records whose `change_seq` is above the hub's mark, each under its latest one.
 
 use crate::store::ledger::{self, StockRow};
+use crate::store::orders::{self, Doubt, OrderRow};
 use rusqlite::{Connection, Result};
 use std::collections::{BTreeMap, HashMap};
-use sync_protocol::digest::Digest;
+use sync_protocol::digest::{Digest, order_bucket};
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
 use sync_protocol::stock::{
     Cell, HubHalf, ReservePolicy, SalesRate, StoreHalf, target_claim, walk_in_reserve,
@@ -21,12 +23,14 @@ pub(super) enum Key {
     Item(ItemNo),
     Stock(ItemNo),
     Cursor(i64),
+    Order(OrderId),
 }
 
 /// One item in memory.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
     pub(super) cell: Cell,
+    doubt: Doubt,
     rate: SalesRate,
     stock_seq: Seq,
     item_seq: Seq,
@@ -84,7 +88,11 @@ impl Inventory {
         for (row, value, seq) in ledger::cursors(db)? {
             inventory.place_cursor(row, value, seq);
         }
-        inventory.collect_pending(acked);
+        orders::each_order(db, epoch, |row| inventory.place_order(&row))?;
+        for (item, doubt) in orders::doubts(db)? {
+            inventory.slot_mut(item).doubt = doubt;
+        }
+        inventory.collect_pending(db, acked)?;
         Ok(inventory)
     }
 
@@ -118,6 +126,13 @@ impl Inventory {
         if let Some(source) = self.sources.get_mut(&row) {
             self.up.add(&CursorRecord { source: source.name.clone(), value: value.clone() });
             source.cursor = Some((value, seq));
+        }
+    }
+
+    fn place_order(&mut self, row: &OrderRow) {
+        self.up.add(&row.store_record());
+        if let Some(record) = row.hub_record() {
+            self.down.add(&record);
         }
     }
 
@@ -225,6 +240,72 @@ impl Inventory {
         Ok(())
     }
 
+    /// Writes an order over the one there was before. Where the store's half has changed, the hub hears of it.
+    pub(super) fn save_order(
+        &mut self,
+        db: &Connection,
+        before: Option<&OrderRow>,
+        mut order: OrderRow,
+    ) -> Result<()> {
+        if before.is_none_or(|before| before.store != order.store) {
+            order.seq = self.next_seq();
+            self.pending.insert(order.seq, Key::Order(order.order));
+        }
+        if let Some(before) = before {
+            self.up.remove(&before.store_record());
+            if let Some(record) = before.hub_record() {
+                self.down.remove(&record);
+            }
+            if before.seq != order.seq {
+                self.pending.remove(&before.seq);
+            }
+        }
+        self.place_order(&order);
+        orders::save_order(db, &order)
+    }
+
+    /// Joins the hub's half of a cell. What the hub has released need not be held back as given up any more.
+    pub(super) fn join_hub_half(&mut self, db: &Connection, stock: &HubStock) -> Result<()> {
+        let slot = self.touch(stock.item);
+        let before = slot.cell.hub.released;
+        slot.cell.hub.join(&stock.half);
+        // Says nothing but of a hub that was restored to a copy from before this epoch and used other rights then.
+        slot.cell.cover_uses();
+        let released = slot.cell.hub.released.saturating_sub(before);
+        if released == 0 || slot.doubt.given_up == 0 {
+            return Ok(());
+        }
+        slot.doubt.given_up = slot.doubt.given_up.saturating_sub(released);
+        orders::save_doubt(db, stock.item, slot.doubt)
+    }
+
+    /// The store will not hand this over of an order; `is_lost`: nor does anybody know where it is.
+    pub(super) fn give_up(
+        &mut self,
+        db: &Connection,
+        item: ItemNo,
+        quantity: Quantity,
+        is_lost: bool,
+    ) -> Result<()> {
+        let size = quantity.thousandths().unsigned_abs();
+        let slot = self.touch(item);
+        slot.doubt.given_up = slot.doubt.given_up.saturating_add(size);
+        if is_lost {
+            slot.doubt.in_doubt = slot.doubt.in_doubt.saturating_add(size);
+        }
+        orders::save_doubt(db, item, slot.doubt)
+    }
+
+    /// Somebody has counted the item: what is there is known again.
+    pub(super) fn counted(&mut self, db: &Connection, item: ItemNo) -> Result<()> {
+        let slot = self.touch(item);
+        if slot.doubt.in_doubt == 0 {
+            return Ok(());
+        }
+        slot.doubt.in_doubt = 0;
+        orders::save_doubt(db, item, slot.doubt)
+    }
+
     /// The end of a transaction: sets aside or recalls for the web (S1, S2), and writes each touched cell once.
     pub(super) fn flush(&mut self, db: &Connection, policy: &ReservePolicy, now: UnixMillis) -> Result<()> {
         for (item, before) in std::mem::take(&mut self.touched) {
@@ -298,6 +379,13 @@ impl Inventory {
         for (row, value) in cursors {
             self.save_cursor(db, row, &value)?;
         }
+        for order in orders::order_ids(db)?.into_iter().filter(|order| wanted(order_bucket(*order))) {
+            let Some(mut row) = orders::order(db, self.epoch, order)? else { continue };
+            self.pending.remove(&row.seq);
+            row.seq = self.next_seq();
+            self.pending.insert(row.seq, Key::Order(order));
+            orders::save_order(db, &row)?;
+        }
         Ok(())
     }
 
@@ -321,7 +409,7 @@ impl Inventory {
     }
 
     /// Starts over from what the hub says it holds, which may be less than it once confirmed.
-    pub(super) fn collect_pending(&mut self, mark: Seq) {
+    pub(super) fn collect_pending(&mut self, db: &Connection, mark: Seq) -> Result<()> {
         let mut pending = BTreeMap::new();
         for (item, slot) in self.slots() {
             pending.insert(slot.item_seq, Key::Item(item));
@@ -333,6 +421,9 @@ impl Inventory {
             }
         }
         self.pending = pending.split_off(&mark.next());
+        let changed = orders::changed_after(db, mark)?;
+        self.pending.extend(changed.into_iter().map(|(seq, order)| (seq, Key::Order(order))));
+        Ok(())
     }
 
     pub(super) fn pending_records(&self) -> usize {
@@ -374,7 +465,14 @@ fn target(policy: &ReservePolicy, slot: &Slot, now: UnixMillis) -> Quantity {
     if cell.store.in_.is_multiple_of(1000) && cell.store.out.is_multiple_of(1000) {
         reserve = reserve.up_to_whole_units();
     }
-    target_claim(cell.open(), cell.on_hand(), reserve)
+    // What the store has given up is still promised until the hub has released it, and nobody shall be promised it anew.
+    let open = reduced(cell.open(), slot.doubt.given_up).max(Quantity::ZERO);
+    target_claim(open, reduced(cell.on_hand(), slot.doubt.in_doubt), reserve)
+}
+
+fn reduced(quantity: Quantity, thousandths: u64) -> Quantity {
+    let by = i64::try_from(thousandths).unwrap_or(i64::MAX);
+    Quantity::from_thousandths(quantity.thousandths().saturating_sub(by))
 }
 
 fn index(item: ItemNo) -> usize {

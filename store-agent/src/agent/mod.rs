@@ -8,18 +8,23 @@
 //! disk; a document is recorded whole or not at all, and at most once per (source, reference).
 
 mod adopt;
+mod adopt_orders;
 pub mod document;
 mod inventory;
+pub mod pickup;
 mod recording;
 mod records;
 pub mod status;
 
 pub use document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
+pub use pickup::PickupError;
 pub use status::SyncStatus;
 
 use crate::store::OpenError;
 use crate::store::ledger::{self, AgentRow};
+use crate::store::orders::OrderRow;
 use inventory::Inventory;
+use pickup::Halt;
 use recording::Stop;
 use records::Records;
 use rusqlite::{Connection, TransactionBehavior};
@@ -43,10 +48,23 @@ pub struct Ticket(pub u64);
 /// What can happen to the agent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
-    Record { ticket: Ticket, documents: Vec<Document> },
-    PutItems { ticket: Ticket, items: Vec<ItemEntry> },
+    Record {
+        ticket: Ticket,
+        documents: Vec<Document>,
+    },
+    PutItems {
+        ticket: Ticket,
+        items: Vec<ItemEntry>,
+    },
+    /// Something is to be done with a pickup order.
+    Pickup {
+        ticket: Ticket,
+        request: pickup::Request,
+    },
     LinkUp,
-    LinkDown { reason: String },
+    LinkDown {
+        reason: String,
+    },
     Frame(Vec<u8>),
     Tick,
 }
@@ -63,6 +81,7 @@ pub enum Output {
 pub enum Answer {
     Recorded(Vec<Result<Recorded, RecordError>>),
     Items(Vec<Result<ItemPut, RecordError>>),
+    Pickup(Result<Box<OrderRow>, PickupError>),
 }
 
 /// What the agent is told once, at its start.
@@ -337,6 +356,7 @@ fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
         Input::PutItems { ticket, items } => {
             (*ticket, Answer::Items(items.iter().map(|_| Err(storage.clone())).collect()))
         }
+        Input::Pickup { ticket, .. } => (*ticket, Answer::Pickup(Err(storage.clone().into()))),
         _ => return None,
     };
     Some(Output::Answer { ticket, answer })
@@ -359,6 +379,7 @@ impl Work<'_> {
         match input {
             Input::Record { ticket, documents } => self.record(*ticket, documents),
             Input::PutItems { ticket, items } => self.put_items(*ticket, items),
+            Input::Pickup { ticket, request } => self.pickup(*ticket, request),
             Input::LinkUp => {
                 self.link.connected(self.now.ticks);
                 Ok(())
@@ -376,9 +397,19 @@ impl Work<'_> {
     fn record(&mut self, ticket: Ticket, documents: &[Document]) -> rusqlite::Result<()> {
         let mut answers = Vec::with_capacity(documents.len());
         for document in documents {
-            answers.push(answered(recording::record(self.db, self.mind, document, self.now.wall))?);
+            answers.push(answered(recording::report(self.db, self.mind, document, self.now.wall))?);
         }
         self.outputs.push(Output::Answer { ticket, answer: Answer::Recorded(answers) });
+        Ok(())
+    }
+
+    fn pickup(&mut self, ticket: Ticket, request: &pickup::Request) -> rusqlite::Result<()> {
+        let answer = match pickup::work_off(self.db, self.mind, request, self.now.wall) {
+            Ok(row) => Ok(Box::new(row)),
+            Err(Halt::Refused(error)) => Err(error),
+            Err(Halt::Disk(error)) => return Err(error),
+        };
+        self.outputs.push(Output::Answer { ticket, answer: Answer::Pickup(answer) });
         Ok(())
     }
 
@@ -458,7 +489,7 @@ impl Work<'_> {
         self.mind.state_acked = welcome.state_mark;
         self.mind.history_acked = welcome.history_mark;
         self.mind.hub_life = welcome.hub_life;
-        self.mind.inventory.collect_pending(welcome.state_mark);
+        self.mind.inventory.collect_pending(self.db, welcome.state_mark)?;
         self.counters.welcomes += 1;
         self.note_clock(welcome.clock);
         if welcome.down_head < self.mind.down_mark {
@@ -480,15 +511,17 @@ impl Work<'_> {
     fn apply(&mut self, batch: &DownBatch) -> rusqlite::Result<()> {
         for stock in &batch.halves {
             if self.mind.inventory.slot(stock.item).is_some() {
-                let cell = &mut self.mind.inventory.touch(stock.item).cell;
-                cell.hub.join(&stock.half);
-                // Says nothing but of a hub that was restored to a copy from before this epoch and used other rights then.
-                cell.cover_uses();
+                self.mind.inventory.join_hub_half(self.db, stock)?;
             } else {
                 self.quarantine(
                     &format!("hub half of item {}, which this store does not have", stock.item),
                     &[],
                 )?;
+            }
+        }
+        for record in &batch.orders {
+            if let Err(reason) = pickup::take_hub_half(self.db, self.mind, record, self.now.wall)? {
+                self.quarantine(&reason, &record.to_bytes())?;
             }
         }
         for unreadable in &batch.unreadable {

@@ -1,7 +1,7 @@
 //! From a source's document to ledger lines: judged first, then written whole.
 
-use super::Mind;
 use super::document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
+use super::{Mind, pickup};
 use crate::store::ledger;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use std::hash::Hasher;
 use sync_protocol::limits::{
     CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, UNIT_BYTES_MAX,
 };
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind, document_key};
 use sync_protocol::stock::TOTAL_MAX;
 use sync_protocol::{Gtin, ItemNo, Position, Quantity, Sku, UnixMillis};
@@ -28,6 +29,19 @@ impl From<rusqlite::Error> for Stop {
 
 fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Stop {
     Stop::Refused(RecordError::Invalid { field: field.into(), reason: reason.into() })
+}
+
+/// Records what a till or a person reports. One source is the agent's own.
+pub(super) fn report(
+    db: &Connection,
+    mind: &mut Mind,
+    document: &Document,
+    now: UnixMillis,
+) -> Result<Recorded, Stop> {
+    if document.source.as_str() == pickup::SOURCE {
+        return Err(invalid("source", format!("`{}` is the agent's own; choose another", pickup::SOURCE)));
+    }
+    record(db, mind, document, now)
 }
 
 /// Records a document, or answers that it is there already.
@@ -50,6 +64,12 @@ pub(super) fn record(
     let lines = weigh(db, mind, document, &items, &anchors)?;
     for line in &lines {
         apply(mind, document.kind, line, now);
+        if document.kind == Kind::Count {
+            mind.inventory.counted(db, line.item)?;
+        }
+    }
+    if let Some(order) = document.order {
+        hand_over(db, mind, document, order, &lines, now)?;
     }
     let first_position = mind.next_position;
     let written = HistoryDocument {
@@ -134,6 +154,9 @@ fn content_of(document: &Document) -> u32 {
         }
         hasher.write(&[0]);
         hasher.write(&quantity.thousandths().to_le_bytes());
+    }
+    if let Some(order) = document.order {
+        hasher.write(&order.number().to_le_bytes());
     }
     let hash = hasher.finish();
     u32::try_from(hash >> 32).unwrap_or(0)
@@ -312,6 +335,23 @@ fn apply(mind: &mut Mind, kind: Kind, line: &HistoryLine, now: UnixMillis) {
     if kind == Kind::Sale {
         mind.inventory.observe_sale(line.item, line.quantity, now);
     }
+}
+
+/// A sale that names an order hands it over. An order that can't be handed over any more does not keep the till from its sale.
+fn hand_over(
+    db: &Connection,
+    mind: &mut Mind,
+    document: &Document,
+    order: OrderId,
+    lines: &[HistoryLine],
+    now: UnixMillis,
+) -> Result<(), Stop> {
+    let sold: Vec<(ItemNo, Quantity)> = lines.iter().map(|line| (line.item, line.quantity)).collect();
+    let till = document.source.as_str();
+    if let Err(reason) = pickup::rung_up(db, mind, order, &sold, till, now)? {
+        tracing::warn!(source = till, reference = document.reference.as_str(), %order, reason, "a sale names an order that it can't hand over");
+    }
+    Ok(())
 }
 
 /// Appends the document and its lines at the next positions.

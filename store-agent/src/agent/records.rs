@@ -2,7 +2,7 @@
 
 use super::Mind;
 use super::inventory::Key;
-use crate::store::ledger;
+use crate::store::{ledger, orders};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use sync_protocol::frame::{
@@ -10,7 +10,8 @@ use sync_protocol::frame::{
 };
 use sync_protocol::limits::BATCH_BODY_TARGET;
 use sync_protocol::link::store::StoreRecords;
-use sync_protocol::record::{HistoryDocument, HubStock, ItemRecord};
+use sync_protocol::order::OrderId;
+use sync_protocol::record::{HistoryDocument, HubOrderRecord, HubStock, ItemRecord};
 use sync_protocol::{ItemNo, Position, Seq, UnixMillis};
 
 /// Roughly what records take in a batch's body, in bytes, on the large side.
@@ -21,6 +22,8 @@ const ITEM_BYTES: usize = 16;
 /// Most stock halves in a state batch, and hub halves in a part of an offer.
 const STOCK_MAX: usize = 12_000;
 const HALVES_MAX: usize = 8_000;
+/// Most orders in a state batch, and in a part of an offer: each with all lines it may have, they fit a frame.
+const ORDERS_MAX: usize = 100;
 
 /// The memory and the database together, for the time of one call into the link.
 pub(super) struct Records<'a> {
@@ -113,6 +116,19 @@ impl StoreRecords for Records<'_> {
                         true
                     }
                 },
+                Key::Order(order) => match orders::order(self.db, mind.epoch, order) {
+                    Ok(row) => {
+                        let record = row.map(|row| row.store_record());
+                        let at_most = record.as_ref().map_or(0, measure::store_order);
+                        let fits = batch.orders.len() < ORDERS_MAX && fill.takes(at_most, at_most);
+                        batch.orders.extend(record.filter(|_| fits));
+                        fits
+                    }
+                    Err(error) => {
+                        tracing::error!(%order, %error, "cannot read an order that is due to be sent");
+                        true
+                    }
+                },
                 Key::Cursor(source) => {
                     let cursor = mind.inventory.cursor(source);
                     let fits = fill.takes(2 * STOCK_BYTES, cursor.as_ref().map_or(0, measure::cursor));
@@ -178,6 +194,13 @@ impl StoreRecords for Records<'_> {
         let last = halves.len() <= HALVES_MAX;
         halves.truncate(HALVES_MAX);
         (halves, last)
+    }
+
+    fn hub_orders(&mut self, after: Option<OrderId>) -> Result<(Vec<HubOrderRecord>, bool), rusqlite::Error> {
+        let mut records = orders::hub_orders_after(self.db, self.mind.epoch, after, ORDERS_MAX + 1)?;
+        let is_all = records.len() <= ORDERS_MAX;
+        records.truncate(ORDERS_MAX);
+        Ok((records, is_all))
     }
 
     fn heartbeat(&self) -> Heartbeat {

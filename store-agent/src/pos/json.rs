@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Besides: `reason` (an adjustment needs one), `counted_at` or `counted_position` (a count needs one of them), `cursor` (how
-//! far the source was read; given back by `GET /v1/cursors/{source}`). A field nobody knows is refused: a mistyped `reason`
+//! far the source was read; given back by `GET /v1/cursors/{source}`), `order` (the pickup order that a sale hands over). A field nobody knows is refused: a mistyped `reason`
 //! must show when the till is connected, not in the stock a month later. Whether the ledger takes the document is the
 //! core's to say.
 
@@ -15,6 +15,7 @@ use crate::http::{Problem, json};
 use serde::Deserialize;
 use std::fmt::Display;
 use sync_protocol::limits::{CURSOR_BYTES_MAX, LINES_MAX, REASON_BYTES_MAX};
+use sync_protocol::order::OrderId;
 use sync_protocol::record::Kind;
 use sync_protocol::{Position, Quantity, TraceId, UnixMillis};
 
@@ -33,6 +34,7 @@ struct DocumentText {
     counted_position: Option<u64>,
     cursor: Option<String>,
     lines: Option<Vec<LineText>>,
+    order: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +49,10 @@ struct LineText {
 pub fn document(text: &[u8], trace: Option<TraceId>) -> Result<Document, Problem> {
     let text: DocumentText = json::read(text)?;
     let kind = needed("kind", text.kind)?;
+    if kind == Kind::Pickup {
+        let detail = "is written by the agent itself; report a sale with the `order` it hands over";
+        return Err(Problem::invalid("kind", detail));
+    }
     let counted = counted(kind, text.counted_at, text.counted_position)?;
     Ok(Document {
         source: parsed("source", needed("source", text.source)?)?,
@@ -57,8 +63,17 @@ pub fn document(text: &[u8], trace: Option<TraceId>) -> Result<Document, Problem
         counted,
         cursor: cursor(text.cursor)?,
         lines: lines(kind, needed("lines", text.lines)?)?,
+        order: order(kind, text.order)?,
         trace,
     })
+}
+
+fn order(kind: Kind, order: Option<String>) -> Result<Option<OrderId>, Problem> {
+    match order {
+        Some(_) if kind != Kind::Sale => Err(Problem::invalid("order", "only a sale hands an order over")),
+        Some(order) => order.parse().map(Some).map_err(|error| Problem::invalid("order", format!("{error}"))),
+        None => Ok(None),
+    }
 }
 
 fn needed<T>(field: &str, value: Option<T>) -> Result<T, Problem> {

@@ -5,9 +5,9 @@
 //! here waits for a socket: a link whose queue is full is dropped, and the link's state machine sends again.
 
 use super::clock::Clock;
-use crate::agent::{Agent, Answer, Input, ItemPut, Output, RecordError, Recorded, Ticket};
+use crate::agent::{Agent, Answer, Input, ItemPut, Output, PickupError, RecordError, Recorded, Ticket};
 use crate::health::Storage;
-use crate::inbox::{Bulletin, Flight, ItemAnswers, RecordAnswers, Work};
+use crate::inbox::{Bulletin, Flight, ItemAnswers, PickupAnswer, RecordAnswers, Work};
 use crate::telemetry::{Direction, Metrics, Outcome};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ pub struct Driver {
 enum Waiting {
     Record { reply: oneshot::Sender<RecordAnswers>, reported: Vec<Reported> },
     Items { reply: oneshot::Sender<ItemAnswers> },
+    Pickup { reply: oneshot::Sender<PickupAnswer> },
 }
 
 /// What the metrics want to know of a document once its answer is there.
@@ -158,6 +159,9 @@ impl Driver {
             Work::PutItems { items, reply } => {
                 Input::PutItems { ticket: self.ticket(Waiting::Items { reply }), items }
             }
+            Work::Pickup { request, reply } => {
+                Input::Pickup { ticket: self.ticket(Waiting::Pickup { reply }), request }
+            }
             Work::LinkUp { outgoing } => {
                 self.outgoing = Some(outgoing);
                 Input::LinkUp
@@ -209,6 +213,7 @@ impl Driver {
                 }
                 let _ = reply.send(answers);
             }
+            (Some(Waiting::Pickup { reply }), Answer::Pickup(answer)) => drop(reply.send(answer)),
             (waiting, answer) => tracing::error!(?waiting, ?answer, "an answer does not fit what was asked"),
         }
     }
@@ -269,6 +274,13 @@ fn storage_seen(outputs: &[Output]) -> Option<Storage> {
         Output::Answer { answer: Answer::Items(answers), .. } => {
             answers.iter().find_map(|answer| seen(answer, *answer != Ok(ItemPut::Unchanged)))
         }
+        Output::Answer { answer: Answer::Pickup(answer), .. } => match answer {
+            Ok(_) => Some(Storage::Takes),
+            Err(PickupError::Record(RecordError::Storage { reason, .. })) => {
+                Some(Storage::Refuses { reason: reason.clone() })
+            }
+            Err(_) => None,
+        },
         _ => None,
     })
 }
@@ -319,6 +331,7 @@ mod tests {
             counted: None,
             cursor: None,
             lines: vec![Line { item: ItemKey::Sku("4011".parse().unwrap()), quantity: Quantity::ONE }],
+            order: None,
             trace: None,
         }
     }

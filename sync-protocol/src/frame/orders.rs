@@ -5,7 +5,9 @@ use super::read_bool;
 use super::sections::{SetAside, item_no, read_each, write_each};
 use crate::ids::{Epoch, ItemNo};
 use crate::limits::RECORDS_MAX;
-use crate::order::lifecycle::{Progress, REFUSAL_BYTES_MAX, ShortReason, Stage, StoreOrder, WHO_BYTES_MAX};
+use crate::order::lifecycle::{
+    Progress, Proof, REFUSAL_BYTES_MAX, ShortReason, Stage, StoreOrder, WHO_BYTES_MAX,
+};
 use crate::order::lines::{
     Cancel, DISPLAY_NAME_BYTES_MAX, HubOrder, Line, ORDER_LINES_MAX, OrderId, PHONE_BYTES_MAX,
 };
@@ -41,29 +43,47 @@ pub(super) fn read_hub(
     reader: &mut Reader<'_>,
     unreadable: &mut SetAside,
 ) -> Result<Vec<HubOrderRecord>, DecodeError> {
-    read_each(reader, "order", unreadable, |reader| {
-        let order = read_id(reader)?;
-        let revision = reader.u32("revision")?;
-        let placed_at = reader.zigzag("placed at")?;
-        let mut half = HubOrder {
-            revision,
-            placed_at: UnixMillis(placed_at),
-            ready_by: UnixMillis(placed_at.wrapping_add(reader.zigzag("ready by")?)),
-            hold_until: UnixMillis(placed_at.wrapping_add(reader.zigzag("hold until")?)),
-            lines: Vec::new(),
-            display_name: reader.text("display name", DISPLAY_NAME_BYTES_MAX)?.to_owned(),
-            phone: reader.text("phone", PHONE_BYTES_MAX)?.to_owned(),
-            code_hash: reader.array("code hash")?,
-            cancel: read_choice(reader, "cancel", Cancel::from_code)?,
-            closed: read_bool(reader, "closed")?,
-        };
-        while !reader.is_empty() && half.lines.len() <= ORDER_LINES_MAX {
-            let item = item_no(reader.varint("item")?)?;
-            half.lines.push(Line { item, quantity: read_quantity(reader)? });
-        }
-        half.validate().map_err(|error| DecodeError::invalid("order", error))?;
-        Ok(HubOrderRecord { order, half })
-    })
+    read_each(reader, "order", unreadable, read_hub_order)
+}
+
+fn read_hub_order(reader: &mut Reader<'_>) -> Result<HubOrderRecord, DecodeError> {
+    let order = read_id(reader)?;
+    let revision = reader.u32("revision")?;
+    let placed_at = reader.zigzag("placed at")?;
+    let mut half = HubOrder {
+        revision,
+        placed_at: UnixMillis(placed_at),
+        ready_by: UnixMillis(placed_at.wrapping_add(reader.zigzag("ready by")?)),
+        hold_until: UnixMillis(placed_at.wrapping_add(reader.zigzag("hold until")?)),
+        lines: Vec::new(),
+        display_name: reader.text("display name", DISPLAY_NAME_BYTES_MAX)?.to_owned(),
+        phone: reader.text("phone", PHONE_BYTES_MAX)?.to_owned(),
+        code_hash: reader.array("code hash")?,
+        cancel: read_choice(reader, "cancel", Cancel::from_code)?,
+        closed: read_bool(reader, "closed")?,
+    };
+    while !reader.is_empty() && half.lines.len() <= ORDER_LINES_MAX {
+        let item = item_no(reader.varint("item")?)?;
+        half.lines.push(Line { item, quantity: read_quantity(reader)? });
+    }
+    half.validate().map_err(|error| DecodeError::invalid("order", error))?;
+    Ok(HubOrderRecord { order, half })
+}
+
+/// As on the wire, for whoever keeps records.
+impl HubOrderRecord {
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        write_hub_order(&mut out, self);
+        out.bytes
+    }
+
+    /// # Errors
+    /// The bytes are not what [`Self::to_bytes`] gave.
+    pub fn from_bytes(bytes: &[u8]) -> Result<HubOrderRecord, DecodeError> {
+        read_hub_order(&mut Reader::new(bytes))
+    }
 }
 
 pub(super) fn write_store(out: &mut Writer, orders: &[StoreOrderRecord]) {
@@ -80,6 +100,7 @@ pub(crate) fn write_store_order(out: &mut Writer, record: &StoreOrderRecord) {
     out.zigzag(half.since.0);
     out.text(&half.by);
     out.text(&half.reason);
+    out.u8(half.proof.map_or(0, Proof::code));
     out.u8(half.put_back.into());
     for line in &half.progress {
         out.varint(line.item.0.into());
@@ -96,28 +117,47 @@ pub(super) fn read_store(
     epoch: Epoch,
     unreadable: &mut SetAside,
 ) -> Result<Vec<StoreOrderRecord>, DecodeError> {
-    read_each(reader, "order", unreadable, |reader| {
-        let order = read_id(reader)?;
-        let revision = reader.u32("revision")?;
-        let stage = reader.u8("stage")?;
-        let stage = Stage::from_code(stage).ok_or_else(|| DecodeError::invalid("stage", stage))?;
-        let mut half = StoreOrder {
-            epoch,
-            revision,
-            stage,
-            since: UnixMillis(reader.zigzag("since")?),
-            by: reader.text("by", WHO_BYTES_MAX)?.to_owned(),
-            reason: reader.text("reason", REFUSAL_BYTES_MAX)?.to_owned(),
-            put_back: read_bool(reader, "put back")?,
-            progress: Vec::new(),
-        };
-        while !reader.is_empty() && half.progress.len() <= ORDER_LINES_MAX {
-            let item = item_no(reader.varint("item")?)?;
-            half.progress.push(read_progress(reader, item)?);
-        }
-        half.validate().map_err(|error| DecodeError::invalid("order", error))?;
-        Ok(StoreOrderRecord { order, half })
-    })
+    read_each(reader, "order", unreadable, |reader| read_store_order(reader, epoch))
+}
+
+fn read_store_order(reader: &mut Reader<'_>, epoch: Epoch) -> Result<StoreOrderRecord, DecodeError> {
+    let order = read_id(reader)?;
+    let revision = reader.u32("revision")?;
+    let stage = reader.u8("stage")?;
+    let stage = Stage::from_code(stage).ok_or_else(|| DecodeError::invalid("stage", stage))?;
+    let mut half = StoreOrder {
+        epoch,
+        revision,
+        stage,
+        since: UnixMillis(reader.zigzag("since")?),
+        by: reader.text("by", WHO_BYTES_MAX)?.to_owned(),
+        reason: reader.text("reason", REFUSAL_BYTES_MAX)?.to_owned(),
+        proof: read_choice(reader, "proof", Proof::from_code)?,
+        put_back: read_bool(reader, "put back")?,
+        progress: Vec::new(),
+    };
+    while !reader.is_empty() && half.progress.len() <= ORDER_LINES_MAX {
+        let item = item_no(reader.varint("item")?)?;
+        half.progress.push(read_progress(reader, item)?);
+    }
+    half.validate().map_err(|error| DecodeError::invalid("order", error))?;
+    Ok(StoreOrderRecord { order, half })
+}
+
+/// As on the wire, for whoever keeps records. The epoch is kept beside.
+impl StoreOrderRecord {
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Writer::default();
+        write_store_order(&mut out, self);
+        out.bytes
+    }
+
+    /// # Errors
+    /// The bytes are not what [`Self::to_bytes`] gave.
+    pub fn from_bytes(bytes: &[u8], epoch: Epoch) -> Result<StoreOrderRecord, DecodeError> {
+        read_store_order(&mut Reader::new(bytes), epoch)
+    }
 }
 
 fn read_progress(reader: &mut Reader<'_>, item: ItemNo) -> Result<Progress, DecodeError> {

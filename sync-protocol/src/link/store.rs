@@ -10,7 +10,8 @@ use crate::frame::{
     Refused, Resend, StateBatch, Stream, Welcome,
 };
 use crate::ids::{Boot, Epoch, ItemNo, Position, Seq, StoreId};
-use crate::record::HubStock;
+use crate::order::OrderId;
+use crate::record::{HubOrderRecord, HubStock};
 use crate::time::Ticks;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -18,6 +19,8 @@ use std::collections::{BTreeMap, VecDeque};
 const RIDING_LINES_MAX: u64 = 64;
 /// Most records of the batch that they ride along with, so that both fit a frame.
 const RIDING_RECORDS_MAX: usize = 256;
+/// An order with all its lines takes about as much room as so many other records.
+const RECORDS_OF_AN_ORDER: usize = 16;
 /// Most parts of one hand-over.
 const PARTS_MAX: u32 = 4_096;
 
@@ -34,6 +37,8 @@ pub trait StoreRecords {
     fn history_batch(&mut self, base: Position) -> Result<HistoryBatch, Self::Error>;
     /// The agent's copy of the hub's halves for items above `after`, as many as one frame holds; `true` when these are all.
     fn hub_halves(&mut self, after: ItemNo) -> (Vec<HubStock>, bool);
+    /// The agent's copy of the hub's halves of orders above `after`, as many as one frame holds; `true` when these are all.
+    fn hub_orders(&mut self, after: Option<OrderId>) -> Result<(Vec<HubOrderRecord>, bool), Self::Error>;
     fn heartbeat(&self) -> Heartbeat;
 }
 
@@ -99,7 +104,14 @@ enum State {
 #[derive(Debug)]
 struct Offering {
     part: u32,
-    after: ItemNo,
+    next: Offered,
+}
+
+/// What of the hub's halves comes next.
+#[derive(Debug)]
+enum Offered {
+    Stock { after: ItemNo },
+    Orders { after: Option<OrderId> },
 }
 
 /// The agent's end of a link, over whatever transport is there.
@@ -242,7 +254,9 @@ impl StoreLink {
             // The first heartbeat goes out at once, so that the hub knows whether it has everything.
             heartbeat_at: now,
             heard_at: now,
-            offering: welcome.wants_offer.then_some(Offering { part: 0, after: ItemNo(0) }),
+            offering: welcome
+                .wants_offer
+                .then_some(Offering { part: 0, next: Offered::Stock { after: ItemNo(0) } }),
         };
         Ok(StoreEvent::Welcomed(welcome))
     }
@@ -341,7 +355,7 @@ impl StoreLink {
         if !matches!(self.state, State::Streaming { .. }) {
             return Ok(None);
         }
-        let mut body = self.next_offer(records);
+        let mut body = self.next_offer(records)?;
         if body.is_none() {
             body = self.next_state(now, records)?;
         }
@@ -354,14 +368,27 @@ impl StoreLink {
         Ok(body.map(|body| self.frame(body)))
     }
 
-    fn next_offer<R: StoreRecords>(&mut self, records: &mut R) -> Option<Body> {
-        let State::Streaming { offering, .. } = &mut self.state else { return None };
-        let Offering { part, after } = offering.take()?;
-        let (halves, last) = records.hub_halves(after);
-        if !last {
-            *offering = Some(Offering { part: part + 1, after: crate::frame::last_item(&halves) });
-        }
-        Some(Body::Offer(Offer { part, last, halves, ..Offer::default() }))
+    fn next_offer<R: StoreRecords>(&mut self, records: &mut R) -> Result<Option<Body>, R::Error> {
+        let State::Streaming { offering, .. } = &mut self.state else { return Ok(None) };
+        let Some(Offering { part, next }) = offering.take() else { return Ok(None) };
+        let mut offer = Offer { part, ..Offer::default() };
+        let next = match next {
+            Offered::Stock { after } => {
+                let (halves, is_all) = records.hub_halves(after);
+                let after = crate::frame::last_item(&halves);
+                offer.halves = halves;
+                Some(if is_all { Offered::Orders { after: None } } else { Offered::Stock { after } })
+            }
+            Offered::Orders { after } => {
+                let (orders, is_all) = records.hub_orders(after)?;
+                let after = orders.last().map(|record| record.order);
+                offer.orders = orders;
+                (!is_all).then_some(Offered::Orders { after })
+            }
+        };
+        offer.last = next.is_none();
+        *offering = next.map(|next| Offering { part: part + 1, next });
+        Ok(Some(Body::Offer(offer)))
     }
 
     fn next_state<R: StoreRecords>(&mut self, now: Ticks, records: &mut R) -> Result<Option<Body>, R::Error> {
@@ -371,7 +398,10 @@ impl StoreLink {
         let mut batch = records.state_batch(Seq(base));
         debug_assert!(batch.upto.0 > base, "there was something to send above {base}");
         self.state_sender.sent(batch.upto.0, now);
-        if batch.upto == batch.head && batch.stock.len() + batch.items.len() <= RIDING_RECORDS_MAX {
+        if batch.upto == batch.head
+            && batch.stock.len() + batch.items.len() + RECORDS_OF_AN_ORDER * batch.orders.len()
+                <= RIDING_RECORDS_MAX
+        {
             batch.history = self.riding_history(now, records)?;
         }
         self.put_off_heartbeat(now);

@@ -31,6 +31,8 @@ pub struct StoreOrder {
     pub by: String,
     /// Why the store refused it, in words. Empty otherwise.
     pub reason: String,
+    /// What showed that it went to the right person. Set while it is handed over.
+    pub proof: Option<Proof>,
     /// What was picked and will not be handed over is on its shelf again.
     pub put_back: bool,
     /// Invariant: an entry for each line of the order, sorted by item.
@@ -101,9 +103,51 @@ pub enum ShortReason {
     Damaged = 2,
     /// It is somewhere else in the store, out of reach for now: nothing moves.
     WrongShelf = 3,
+    /// The shopper did not want it: nothing moves.
+    NotTaken = 4,
 }
 
-numbered!(ShortReason { NotFound, Damaged, WrongShelf });
+numbered!(ShortReason { NotFound, Damaged, WrongShelf, NotTaken });
+
+impl ShortReason {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            ShortReason::NotFound => "not_found",
+            ShortReason::Damaged => "damaged",
+            ShortReason::WrongShelf => "wrong_shelf",
+            ShortReason::NotTaken => "not_taken",
+        }
+    }
+}
+
+/// What showed that an order went to the right person. The numbers are the ones on the wire and on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Proof {
+    /// The pickup code that the hub has signed.
+    Code = 1,
+    /// The short code, said or typed.
+    ShortCode = 2,
+    /// Somebody of the store knows the person, or has looked at papers.
+    Person = 3,
+    /// The till rang it up. Its document moved the stock.
+    Till = 4,
+}
+
+numbered!(Proof { Code, ShortCode, Person, Till });
+
+impl Proof {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Proof::Code => "code",
+            Proof::ShortCode => "short_code",
+            Proof::Person => "person",
+            Proof::Till => "till",
+        }
+    }
+}
 
 /// Something a person at the store does with an order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,7 +165,9 @@ pub enum Act {
         why: ShortReason,
     },
     Ready,
-    HandOver,
+    HandOver {
+        proof: Proof,
+    },
     /// It was not handed over after all.
     Undo,
     Refuse {
@@ -191,6 +237,7 @@ impl StoreOrder {
             since: now,
             by: String::new(),
             reason: String::new(),
+            proof: None,
             put_back: false,
             progress: lines.iter().map(fresh).collect(),
         }
@@ -255,7 +302,7 @@ impl StoreOrder {
         now: UnixMillis,
     ) -> Result<Vec<Effect>, ActRefused> {
         match act {
-            Act::HandOver => self.hand_over(),
+            Act::HandOver { proof } => self.hand_over(*proof),
             Act::Undo => self.undo(now),
             Act::PutBack => self.put_back(),
             Act::AcknowledgeCancel => match cancel {
@@ -305,7 +352,7 @@ impl StoreOrder {
         Ok(match why {
             ShortReason::Damaged => vec![Effect::Wasted { item, quantity }],
             ShortReason::NotFound => vec![Effect::InDoubt { item, quantity }],
-            ShortReason::WrongShelf => Vec::new(),
+            ShortReason::WrongShelf | ShortReason::NotTaken => Vec::new(),
         })
     }
 
@@ -340,7 +387,7 @@ impl StoreOrder {
     }
 
     /// The shopper is here, and gets everything that is not short: also of an order that nobody has picked before.
-    fn hand_over(&mut self) -> Result<Vec<Effect>, ActRefused> {
+    fn hand_over(&mut self, proof: Proof) -> Result<Vec<Effect>, ActRefused> {
         if !self.stage.is_open() {
             return self.refused("it can't be handed over any more");
         }
@@ -356,6 +403,7 @@ impl StoreOrder {
             return Err(ActRefused::Empty);
         }
         self.stage = Stage::HandedOver;
+        self.proof = Some(proof);
         Ok(effects)
     }
 
@@ -368,6 +416,7 @@ impl StoreOrder {
             return Err(ActRefused::TooLate);
         }
         self.stage = Stage::Ready;
+        self.proof = None;
         let picked = self.progress.iter().filter(|line| line.picked > Quantity::ZERO);
         Ok(picked.map(|line| Effect::TakenBack { item: line.item, quantity: line.picked }).collect())
     }
@@ -401,13 +450,14 @@ impl StoreOrder {
         self.progress.iter().any(|line| line.picked > Quantity::ZERO)
     }
 
-    /// How much of each line the store still means to hand over.
-    pub fn still_due(&self) -> impl Iterator<Item = (ItemNo, Quantity)> {
+    /// What of each line the hub's promises stand for, in thousandths: everything ever handed over, and what the store still
+    /// means to hand over.
+    pub fn backed(&self) -> impl Iterator<Item = (ItemNo, u64)> {
         let open = self.stage.is_open();
-        self.progress
-            .iter()
-            .filter(move |_| open)
-            .map(|line| (line.item, difference(line.ordered, line.short)))
+        self.progress.iter().map(move |line| {
+            let due = difference(line.ordered, line.short).thousandths().unsigned_abs();
+            (line.item, line.fulfilled.saturating_add(if open { due } else { 0 }))
+        })
     }
 }
 

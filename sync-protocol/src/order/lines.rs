@@ -165,6 +165,11 @@ pub enum InvalidOrder {
 }
 
 impl HubOrder {
+    /// What of each line the hub's promises stand for, in thousandths, before the store has said anything.
+    pub fn backed(&self) -> impl Iterator<Item = (ItemNo, u64)> {
+        self.lines.iter().map(|line| (line.item, line.quantity.thousandths().unsigned_abs()))
+    }
+
     /// Takes `other` over when it is newer; true if that changed anything.
     pub fn join(&mut self, other: &HubOrder) -> bool {
         let newer = other.revision > self.revision;

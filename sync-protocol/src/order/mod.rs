@@ -10,5 +10,7 @@
 pub mod lifecycle;
 pub mod lines;
 
-pub use lifecycle::{Act, ActRefused, Effect, Progress, ShortReason, Stage, Status, StoreOrder, status};
+pub use lifecycle::{
+    Act, ActRefused, Effect, Progress, Proof, ShortReason, Stage, Status, StoreOrder, status,
+};
 pub use lines::{Cancel, HubOrder, InvalidOrder, Line, OrderId};

@@ -125,6 +125,31 @@ impl Cell {
         }
         Ok(raise("fulfilled", &mut self.store.fulfilled, size)?)
     }
+
+    /// S3 for an order that the hub has promised: its half or its signature says so. The claim covers it, unless this store runs on
+    /// an older copy of itself; then what was granted catches up with what was promised.
+    ///
+    /// # Errors
+    /// `q` is not above zero; or a total would pass [`TOTAL_MAX`].
+    pub fn hand_over_promised(&mut self, q: Quantity) -> Result<(), EscrowError> {
+        positive(q)?;
+        let lacking = (q.thousandths() - self.claim().thousandths()).max(0).unsigned_abs();
+        let mut caught_up = *self;
+        raise("granted", &mut caught_up.store.granted, lacking)?;
+        caught_up.hand_over(q)?;
+        *self = caught_up;
+        Ok(())
+    }
+
+    /// `q` of an order has come back from its shopper, and is granted anew for the same order. The goods return to the shelf by a
+    /// movement of their own, in the same transaction.
+    ///
+    /// # Errors
+    /// `q` is not above zero; or the total would pass [`TOTAL_MAX`].
+    pub fn take_back(&mut self, q: Quantity) -> Result<(), EscrowError> {
+        let size = positive(q)?;
+        Ok(raise("granted", &mut self.store.granted, size)?)
+    }
 }
 
 /// What the hub does.

@@ -46,6 +46,7 @@ const BUILDINGS: [Building; 4] = [
             &["orders"],
             &["storage"],
             &["hub"],
+            &["desk"],
             &["enrol", "ingest", "storefront"],
             &["runtime"],
             &["main"],

@@ -95,6 +95,10 @@ impl Storage for Faulty {
         self.storage.commit(changes)
     }
 
+    fn shop_orders(&mut self) -> Result<Vec<crate::storage::ShopOrder>, StorageError> {
+        self.storage.shop_orders()
+    }
+
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
         self.storage.quarantined()
     }

@@ -1,8 +1,11 @@
 //! Storage in one SQLite file: the default, for a hub on one machine.
 
+mod orders;
 mod rows;
 
-use super::{Changes, HubFacts, QUARANTINE_MAX, Storage, StorageError, StoreChanges, StoreKey, StoredStore};
+use super::{
+    Changes, HubFacts, QUARANTINE_MAX, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredStore,
+};
 use crate::availability::StoreInfo;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
@@ -10,7 +13,7 @@ use std::time::Duration;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, UnixMillis};
 
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001_start.sql"), include_str!("schema/0002_orders.sql")];
 
 /// The hub's database.
 #[derive(Debug)]
@@ -140,6 +143,7 @@ impl Storage for Sqlite {
             cells: rows::cells(&self.db, store).map_err(&act)?,
             at_cut: rows::at_cut(&self.db, store).map_err(&act)?,
             cursors: rows::cursors(&self.db, store).map_err(&act)?,
+            orders: orders::orders(&self.db, store).map_err(&act)?,
         })
     }
 
@@ -169,7 +173,12 @@ impl Storage for Sqlite {
         for (store, changes) in &changes.stores {
             write_store(&step, *store, changes).map_err(&act)?;
         }
+        orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
         step.commit().map_err(&act)
+    }
+
+    fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
+        orders::shop_orders(&self.db).map_err(failed("reading the orders"))
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
@@ -185,6 +194,7 @@ fn write_store(db: &Connection, store: StoreKey, changes: &StoreChanges) -> rusq
         rows::save_facts(db, store, facts)?;
     }
     rows::save_items(db, store, &changes.items)?;
+    orders::save_orders(db, store, &changes.orders)?;
     rows::save_cells(db, store, &changes.cells)?;
     if changes.forget_cursors {
         db.prepare_cached("DELETE FROM cursor WHERE store = ?1")?.execute([store.0])?;

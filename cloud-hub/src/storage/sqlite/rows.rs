@@ -97,7 +97,7 @@ fn boots_from(bytes: &[u8]) -> Vec<BootMark> {
 }
 
 pub(super) fn cells(db: &Connection, store: StoreKey) -> Result<Vec<(ItemNo, StoredCell)>> {
-    let sql = "SELECT item, total_in, total_out, granted, recalled, fulfilled, promised, released, returned, down_seq, feed, epoch
+    let sql = "SELECT item, total_in, total_out, granted, recalled, fulfilled, promised, released, returned, down_seq, feed, epoch, held
                FROM cell WHERE store = ?1 ORDER BY item";
     let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map([store.0], |row| {
@@ -106,15 +106,18 @@ pub(super) fn cells(db: &Connection, store: StoreKey) -> Result<Vec<(ItemNo, Sto
         let hub = HubHalf { promised: row.get(6)?, released: row.get(7)?, returned: row.get(8)? };
         let epoch = Epoch(row.get(11)?);
         let cell = Cell { store: StoreHalf { epoch, in_, out, granted, recalled, fulfilled }, hub };
-        Ok((ItemNo(row.get(0)?), StoredCell { cell, down_seq: Seq(row.get(9)?), feed: row.get(10)? }))
+        Ok((
+            ItemNo(row.get(0)?),
+            StoredCell { cell, down_seq: Seq(row.get(9)?), feed: row.get(10)?, held: row.get(12)? },
+        ))
     })?;
     rows.collect()
 }
 
 pub(super) fn save_cells(db: &Connection, store: StoreKey, cells: &[(ItemNo, StoredCell)]) -> Result<()> {
     let sql = "INSERT OR REPLACE INTO cell (store, item, total_in, total_out, granted, recalled, fulfilled, promised, released,
-                                            returned, down_seq, feed, epoch)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                                            returned, down_seq, feed, epoch, held)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let mut statement = db.prepare_cached(sql)?;
     for (item, stored) in cells {
         let (half, hub) = (&stored.cell.store, &stored.cell.hub);
@@ -132,6 +135,7 @@ pub(super) fn save_cells(db: &Connection, store: StoreKey, cells: &[(ItemNo, Sto
             stored.down_seq.0,
             stored.feed,
             half.epoch.0,
+            stored.held,
         ])?;
     }
     Ok(())

@@ -79,6 +79,7 @@ impl Shop {
         let (closing, closed) = watch::channel(false);
         let keys = Arc::new(KeyRing::load(&keys_file).unwrap());
         let state = StorefrontState {
+            desk: crate::desk::Desk::new().0,
             index: Arc::clone(&index),
             settings,
             keys: Arc::clone(&keys),

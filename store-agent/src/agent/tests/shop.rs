@@ -44,6 +44,7 @@ pub(super) fn document(kind: Kind, reference: &str, lines: &[(&str, Quantity)]) 
             .iter()
             .map(|(item, quantity)| Line { item: ItemKey::Sku(sku(item)), quantity: *quantity })
             .collect(),
+        order: None,
         trace: None,
     }
 }

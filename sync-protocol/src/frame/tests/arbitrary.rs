@@ -5,7 +5,9 @@ use crate::limits::{
     CURSOR_BYTES_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, REFERENCE_BYTES_MAX,
     SKU_BYTES_MAX, SOURCE_BYTES_MAX, STORE_ID_BYTES_MAX, UNIT_BYTES_MAX,
 };
-use crate::order::lifecycle::{Progress, REFUSAL_BYTES_MAX, ShortReason, Stage, StoreOrder, WHO_BYTES_MAX};
+use crate::order::lifecycle::{
+    Progress, Proof, REFUSAL_BYTES_MAX, ShortReason, Stage, StoreOrder, WHO_BYTES_MAX,
+};
 use crate::order::lines::{Cancel, DISPLAY_NAME_BYTES_MAX, HubOrder, Line, OrderId, PHONE_BYTES_MAX};
 use crate::record::{HistoryLine, Kind};
 use crate::stock::TOTAL_MAX;
@@ -371,10 +373,11 @@ fn store_orders(epoch: Epoch) -> impl Strategy<Value = Vec<StoreOrderRecord>> {
     let progress =
         order_lines().prop_flat_map(|lines| lines.into_iter().map(progress_of).collect::<Vec<_>>());
     let words = (text(WHO_BYTES_MAX), text(REFUSAL_BYTES_MAX));
-    let half = (any::<u32>(), stage, any::<i64>(), words, any::<bool>(), progress).prop_map(
-        move |(revision, stage, since, (by, reason), put_back, progress)| {
+    let end = ((0..6_u8).prop_map(Proof::from_code), any::<bool>());
+    let half = (any::<u32>(), stage, any::<i64>(), words, end, progress).prop_map(
+        move |(revision, stage, since, (by, reason), (proof, put_back), progress)| {
             let since = UnixMillis(since);
-            StoreOrder { epoch, revision, stage, since, by, reason, put_back, progress }
+            StoreOrder { epoch, revision, stage, since, by, reason, proof, put_back, progress }
         },
     );
     vec((any::<u64>(), half), 0..4).prop_map(|orders| {

@@ -5,8 +5,9 @@ use super::hub::{HubLink, HubRecords};
 use super::store::{StoreEvent, StoreLink, StoreRecords};
 use super::*;
 use crate::frame::{BootMark, Offer, last_item};
+use crate::order::OrderId;
 use crate::quantity::Quantity;
-use crate::record::{HistoryDocument, HistoryLine, Kind, StoreStock};
+use crate::record::{HistoryDocument, HistoryLine, HubOrderRecord, Kind, StoreStock};
 use crate::stock::StoreHalf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -244,6 +245,10 @@ impl StoreRecords for Records<'_> {
             self.0.halves.range(after.next()..).map(|(item, half)| HubStock { item: *item, half: *half });
         let halves: Vec<HubStock> = rest.by_ref().take(BATCH).collect();
         (halves, rest.next().is_none())
+    }
+
+    fn hub_orders(&mut self, _: Option<OrderId>) -> Result<(Vec<HubOrderRecord>, bool), Infallible> {
+        Ok((Vec::new(), true))
     }
 
     fn heartbeat(&self) -> Heartbeat {

@@ -1,0 +1,88 @@
+//! The desk where orders are placed, asked for and cancelled: what whoever serves shoppers holds, and the driver the other end.
+//!
+//! An answer comes only after the commit it rests on.
+
+use crate::hub::orders::{Listing, NewOrder, OrderError, OrderView};
+use std::time::Duration;
+use sync_protocol::order::{Cancel, OrderId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// How many requests may wait for the driver.
+const REQUESTS_MAX: usize = 1024;
+/// How long to wait for room, and how long for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub type OrderAnswer = Result<Box<OrderView>, OrderError>;
+
+/// What is asked of the core.
+#[derive(Debug)]
+pub enum Request {
+    Place { order: Box<NewOrder>, reply: oneshot::Sender<OrderAnswer> },
+    Cancel { order: OrderId, why: Cancel, reply: oneshot::Sender<OrderAnswer> },
+    Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
+    List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
+}
+
+/// Why there is no answer. What was asked may still happen: ask again with the same idempotency key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    #[error("the hub has more to do than it can keep up with")]
+    Busy,
+    #[error("the hub did not answer in time")]
+    Late,
+    #[error("the hub is stopping")]
+    Stopping,
+}
+
+/// The way in.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Desk {
+    #[must_use]
+    pub fn new() -> (Desk, mpsc::Receiver<Request>) {
+        let (requests, taken) = mpsc::channel(REQUESTS_MAX);
+        (Desk { requests }, taken)
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn place(&self, order: Box<NewOrder>) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Place { order, reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn cancel(&self, order: OrderId, why: Cancel) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Cancel { order, why, reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn show(&self, order: OrderId) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Show { order, reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn list(&self, wanted: Listing) -> Result<Vec<OrderView>, NoAnswer> {
+        self.ask(|reply| Request::List { wanted, reply }).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        match timeout(PATIENCE, self.requests.send(request(reply))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(NoAnswer::Stopping),
+            Err(_) => return Err(NoAnswer::Busy),
+        }
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(NoAnswer::Stopping),
+            Err(_) => Err(NoAnswer::Late),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Orders at the hub: placed in one atomic step, cancelled by asking, followed by what the stores say.
+
+use super::{Hub, Output, PromiseError, Ticket};
+use crate::storage::{Happening, ShopOrder, ShopOrderContent, StoredOrder};
+use std::collections::{BTreeMap, BTreeSet};
+use sync_protocol::order::{Cancel, HubOrder, OrderId, Status, StoreOrder};
+use sync_protocol::stock::EscrowError;
+use sync_protocol::time::Now;
+use sync_protocol::{ItemNo, Quantity, StoreId, UnixMillis};
+
+/// Most lines kept of an order's timeline.
+const TIMELINE_MAX: usize = 200;
+/// Most orders in one answer to a listing.
+pub const LISTED_MAX: usize = 200;
+
+/// An order to be placed, and where it may go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewOrder {
+    pub order: OrderId,
+    /// The caller and its idempotency key, and a fingerprint of the body it came with.
+    pub key: String,
+    pub fingerprint: String,
+    /// Sealed.
+    pub customer: Vec<u8>,
+    pub payment_reference: Option<String>,
+    /// The best first. The first of which every line is free gets the order.
+    pub choices: Vec<Choice>,
+}
+
+/// One way to do an order: whole at one store, or in parts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    pub parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    pub store: StoreId,
+    pub order: OrderId,
+    pub half: HubOrder,
+}
+
+/// Why an order was not placed, or not found. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    #[error("there is no order {order}")]
+    NoSuchOrder { order: OrderId },
+    #[error("this idempotency key came with another body before; use a key of its own for each order")]
+    KeyReused,
+    #[error("not all of it can be promised at any of the stores that were asked for")]
+    Insufficient,
+    #[error("order {order} is {status}; it can't be cancelled any more")]
+    TooLate { order: OrderId, status: &'static str },
+    #[error("the hub's storage did not take the change; nothing was promised, send it again")]
+    Storage,
+}
+
+/// An order as it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderView {
+    pub shop: ShopOrder,
+    pub parts: Vec<PartView>,
+    /// The same key and body had placed it before.
+    pub is_replayed: bool,
+}
+
+/// What one store has of an order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartView {
+    pub store: StoreId,
+    pub order: OrderId,
+    pub status: Status,
+    pub hub: Option<HubOrder>,
+    pub half: Option<StoreOrder>,
+    /// The store has less on its shelf than it has set aside for the web: this order may fail.
+    pub is_at_risk: bool,
+}
+
+/// Which orders a listing wants, by number.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub after: Option<OrderId>,
+    pub store: Option<StoreId>,
+    pub status: Option<Status>,
+    pub limit: usize,
+}
+
+/// All orders as shoppers placed them.
+#[derive(Debug, Default)]
+pub(super) struct Shop {
+    orders: BTreeMap<OrderId, ShopOrder>,
+    by_key: BTreeMap<String, OrderId>,
+    /// Until when orders are kept for their shoppers.
+    holds: BTreeSet<(UnixMillis, StoreId, OrderId)>,
+    changed: BTreeSet<OrderId>,
+}
+
+impl Shop {
+    pub(super) fn load(orders: Vec<ShopOrder>) -> Shop {
+        let mut shop = Shop::default();
+        orders.into_iter().for_each(|order| shop.put(order));
+        shop
+    }
+
+    fn put(&mut self, order: ShopOrder) {
+        if !order.content.key.is_empty() {
+            self.by_key.insert(order.content.key.clone(), order.order);
+        }
+        self.orders.insert(order.order, order);
+    }
+
+    pub(super) fn take_changed(&mut self) -> Vec<ShopOrder> {
+        let changed = std::mem::take(&mut self.changed);
+        changed.iter().filter_map(|order| self.orders.get(order).cloned()).collect()
+    }
+
+    fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
+        if let Some(found) = self.orders.get_mut(&order) {
+            change(found);
+            self.changed.insert(order);
+        }
+    }
+}
+
+impl Hub {
+    /// After the stores have been read: when orders run out.
+    pub(super) fn note_holds(&mut self) {
+        let holds = self.stores.values().flat_map(|store| {
+            let open = store.orders().filter(|order| !order.status().is_final());
+            open.filter_map(|order| {
+                Some((order.hub.as_ref()?.hold_until, store.info.id.clone(), order.order))
+            })
+        });
+        self.shop.holds = holds.collect();
+    }
+
+    pub(super) fn place(&mut self, new: &NewOrder, now: Now) -> Result<OrderView, OrderError> {
+        if let Some(known) = self.shop.by_key.get(&new.key).copied() {
+            let known = self.view(known)?;
+            let same = known.shop.content.fingerprint == new.fingerprint;
+            return if same {
+                Ok(OrderView { is_replayed: true, ..known })
+            } else {
+                Err(OrderError::KeyReused)
+            };
+        }
+        let choice = new.choices.iter().find(|choice| self.can_promise(choice).is_ok());
+        let choice = choice.ok_or(OrderError::Insufficient)?;
+        let mut content = ShopOrderContent {
+            placed_at: now.wall.0,
+            key: new.key.clone(),
+            fingerprint: new.fingerprint.clone(),
+            payment_reference: new.payment_reference.clone(),
+            ..ShopOrderContent::default()
+        };
+        for part in &choice.parts {
+            let Some(store) = self.stores.get_mut(&part.store) else { continue };
+            let placed = store.place_order(part.order, new.order, part.half.clone());
+            debug_assert!(placed.is_ok(), "asked before");
+            content.parts.push((part.store.to_string(), part.order.number()));
+            content.timeline.push(happening(&part.store, part.order, Status::Placed, now.wall, ""));
+            self.shop.holds.insert((part.half.hold_until, part.store.clone(), part.order));
+            self.down_changed(&part.store, true, now);
+        }
+        self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
+        self.shop.changed.insert(new.order);
+        self.view(new.order)
+    }
+
+    fn can_promise(&self, choice: &Choice) -> Result<(), PromiseError> {
+        let mut stores = BTreeSet::new();
+        for part in &choice.parts {
+            let id = &part.store;
+            let store =
+                self.stores.get(id).ok_or_else(|| PromiseError::UnknownStore { store: id.clone() })?;
+            if !store.facts.trusted || !stores.insert(id) {
+                return Err(PromiseError::NotTrusted { store: id.clone() });
+            }
+            let lines: Vec<(ItemNo, Quantity)> =
+                part.half.lines.iter().map(|line| (line.item, line.quantity)).collect();
+            if lines.is_empty() {
+                let nothing = Quantity::ZERO;
+                return Err(EscrowError::NotPositive { asked: nothing }.into());
+            }
+            store.can_promise(&lines)?;
+        }
+        if stores.is_empty() { Err(PromiseError::Storage) } else { Ok(()) }
+    }
+
+    /// Asks the stores to end an order. Until one has acknowledged it, a handover beats it.
+    pub(super) fn cancel(&mut self, order: OrderId, why: Cancel, now: Now) -> Result<OrderView, OrderError> {
+        let view = self.view(order)?;
+        let open: Vec<&PartView> = view.parts.iter().filter(|part| !part.status.is_final()).collect();
+        if open.is_empty() {
+            let status = view.parts.first().map_or(Status::Cancelled, |part| part.status);
+            return match status {
+                Status::Cancelled | Status::Expired => Ok(view),
+                _ => Err(OrderError::TooLate { order, status: status.name() }),
+            };
+        }
+        for part in open {
+            self.ask_to_cancel(&part.store, part.order, why, now);
+        }
+        self.view(order)
+    }
+
+    fn ask_to_cancel(&mut self, id: &StoreId, order: OrderId, why: Cancel, now: Now) {
+        let Some(store) = self.stores.get_mut(id) else { return };
+        let asked =
+            store.order(order).and_then(|order| order.hub.as_ref()).is_some_and(|hub| hub.cancel.is_some());
+        if asked || !store.change_order(order, |hub| hub.cancel = Some(why)) {
+            return;
+        }
+        let stored = store.order(order).cloned();
+        self.down_changed(id, true, now);
+        if let Some(stored) = stored {
+            self.happened(id, &stored, now.wall, "");
+        }
+    }
+
+    /// Orders that nobody has come for in time are to be ended.
+    pub(super) fn expire(&mut self, now: Now) {
+        while let Some((until, store, order)) =
+            self.shop.holds.first().cloned().filter(|(until, ..)| *until < now.wall)
+        {
+            self.shop.holds.remove(&(until, store.clone(), order));
+            let is_open = self.stores.get(&store).is_some_and(|store| {
+                store.facts.trusted && store.order(order).is_some_and(|order| !order.status().is_final())
+            });
+            if is_open {
+                self.ask_to_cancel(&store, order, Cancel::Expired, now);
+            }
+        }
+    }
+
+    /// A store has said something new of these orders.
+    pub(super) fn note_orders(&mut self, store: &StoreId, news: &[StoredOrder]) {
+        for order in news {
+            let (at, by) =
+                order.store.as_ref().map_or((UnixMillis(0), ""), |half| (half.since, half.by.as_str()));
+            self.happened(store, order, at, by);
+        }
+    }
+
+    /// A restored hub has been told of an order it had forgotten: it is an order again, of an unknown customer.
+    pub(super) fn note_forgotten(&mut self, store: &StoreId, order: OrderId, now: Now) {
+        let Some(stored) = self.stores.get(store).and_then(|store| store.order(order)).cloned() else {
+            return;
+        };
+        if let Some(hub) = &stored.hub {
+            self.shop.holds.insert((hub.hold_until, store.clone(), order));
+        }
+        if self.shop.orders.contains_key(&stored.part_of) {
+            return;
+        }
+        let content = ShopOrderContent {
+            placed_at: stored.hub.as_ref().map_or(0, |hub| hub.placed_at.0),
+            parts: vec![(store.to_string(), order.number())],
+            ..ShopOrderContent::default()
+        };
+        self.shop.put(ShopOrder { order, content, customer: Vec::new() });
+        self.happened(store, &stored, now.wall, "");
+    }
+
+    fn happened(&mut self, store: &StoreId, order: &StoredOrder, at: UnixMillis, by: &str) {
+        let line = happening(store, order.order, order.status(), at, by);
+        self.shop.change(order.part_of, |shop| {
+            let timeline = &mut shop.content.timeline;
+            let last = timeline.iter().rev().find(|earlier| earlier.order == line.order);
+            if last.is_none_or(|last| last.status != line.status) && timeline.len() < TIMELINE_MAX {
+                timeline.push(line);
+            }
+        });
+    }
+
+    pub(super) fn view(&self, order: OrderId) -> Result<OrderView, OrderError> {
+        let shop = self.shop.orders.get(&order).ok_or(OrderError::NoSuchOrder { order })?;
+        let parts = shop.content.parts.iter().filter_map(|(store, number)| {
+            let store = self.stores.get(&store.parse::<StoreId>().ok()?)?;
+            let stored = store.order(OrderId::from_number(*number).ok()?)?;
+            let is_short = |(item, _): &(ItemNo, u64)| {
+                store.cell(*item).is_some_and(|stored| stored.cell.shortfall() > Quantity::ZERO)
+            };
+            let status = stored.status();
+            Some(PartView {
+                store: store.info.id.clone(),
+                order: stored.order,
+                status,
+                hub: stored.hub.clone(),
+                half: stored.store.clone(),
+                is_at_risk: !status.is_final() && stored.backed().iter().any(is_short),
+            })
+        });
+        Ok(OrderView { shop: shop.clone(), parts: parts.collect(), is_replayed: false })
+    }
+
+    pub(super) fn list(&self, wanted: &Listing) -> Vec<OrderView> {
+        let fits = |view: &OrderView| {
+            view.parts.iter().any(|part| {
+                wanted.store.as_ref().is_none_or(|store| *store == part.store)
+                    && wanted.status.is_none_or(|status| status == part.status)
+            })
+        };
+        let after = wanted.after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let orders = self.shop.orders.range((after, std::ops::Bound::Unbounded));
+        let views = orders.filter_map(|(order, _)| self.view(*order).ok()).filter(fits);
+        views.take(wanted.limit.min(LISTED_MAX)).collect()
+    }
+}
+
+fn happening(store: &StoreId, order: OrderId, status: Status, at: UnixMillis, by: &str) -> Happening {
+    Happening {
+        at: at.0,
+        store: store.to_string(),
+        order: order.number(),
+        status: status.name().to_owned(),
+        by: by.to_owned(),
+    }
+}
+
+/// What an answer becomes when the commit it rests on has failed.
+pub(super) fn given_back(ticket: Ticket) -> Output {
+    Output::Order { ticket, answer: Err(OrderError::Storage) }
+}

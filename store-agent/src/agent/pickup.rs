@@ -1,0 +1,317 @@
+//! Pickup orders at the store: taking what the hub wants, doing what staff do, and what that moves.
+//!
+//! Everything here works without the hub. What an act does to stock is booked in the same transaction: goods move by a
+//! document of the ledger under [`SOURCE`], rights by the cell. An order's half is numbered before the cells it moves, so that
+//! the hub never sees the cells without the reason.
+
+use super::Mind;
+use super::document::{Document, ItemKey, Line, RecordError};
+use super::recording::{self, Stop};
+use crate::store::ledger;
+use crate::store::orders::{self, OrderRow};
+use rusqlite::Connection;
+use sync_protocol::order::{self, Act, ActRefused, Effect, OrderId, Proof, ShortReason, Stage, StoreOrder};
+use sync_protocol::pickup_code::{CodeRefused, PickupCode};
+use sync_protocol::record::{HubOrderRecord, Kind};
+use sync_protocol::stock::EscrowError;
+use sync_protocol::{ItemNo, Quantity, Reference, Seq, SourceId, UnixMillis};
+
+/// The source of the documents that acts on orders write. No till may use it.
+pub const SOURCE: &str = "pickup";
+/// How far the store's clock may be ahead before a good pickup code counts as expired: a day, as codes live for days.
+pub const CLOCK_TOLERANCE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// What somebody at the store wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub by: String,
+    pub wish: Wish,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    Act {
+        order: OrderId,
+        act: Act,
+    },
+    /// Hand over on a code whose signature has been checked; the order need not have reached this store.
+    Code(PickupCode),
+}
+
+/// Why it was not done. For the person who tried; nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PickupError {
+    #[error("this store has no order {order}; check the number, or scan the customer's pickup code")]
+    NoSuchOrder { order: OrderId },
+    #[error(transparent)]
+    Refused(#[from] ActRefused),
+    #[error(transparent)]
+    Code(#[from] CodeRefused),
+    #[error("the pickup code names item number {item}, which this store does not have; ask head office")]
+    UnknownItem { item: ItemNo },
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Either the request is at fault, or the disk.
+pub(super) enum Halt {
+    Refused(PickupError),
+    Disk(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Halt {
+    fn from(error: rusqlite::Error) -> Self {
+        Halt::Disk(error)
+    }
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Refused(error) => Halt::Refused(error.into()),
+            Stop::Disk(error) => Halt::Disk(error),
+        }
+    }
+}
+
+fn refused(error: impl Into<PickupError>) -> Halt {
+    Halt::Refused(error.into())
+}
+
+/// Takes the hub's half of an order. The inner error is why it can't be.
+pub(super) fn take_hub_half(
+    db: &Connection,
+    mind: &mut Mind,
+    record: &HubOrderRecord,
+    now: UnixMillis,
+) -> rusqlite::Result<Result<(), String>> {
+    let lines = &record.half.lines;
+    if let Some(line) = lines.iter().find(|line| mind.inventory.slot(line.item).is_none()) {
+        return Ok(Err(format!(
+            "order {} names item {}, which this store does not have",
+            record.order, line.item
+        )));
+    }
+    let before = orders::order(db, mind.epoch, record.order)?;
+    let mut row = before.clone().unwrap_or_else(|| OrderRow {
+        order: record.order,
+        hub: None,
+        store: StoreOrder::received(mind.epoch, lines, now),
+        seq: Seq(0),
+    });
+    let known = row.store.progress.iter().map(|line| (line.item, line.ordered));
+    if !known.eq(lines.iter().map(|line| (line.item, line.quantity))) {
+        return Ok(Err(format!("order {} has other lines than before", record.order)));
+    }
+    match &mut row.hub {
+        Some(hub) => drop(hub.join(&record.half)),
+        None => row.hub = Some(record.half.clone()),
+    }
+    let is_cancelled = row.hub.as_ref().is_some_and(|hub| hub.cancel.is_some());
+    if is_cancelled && row.store.stage == Stage::Received {
+        // Nobody has begun, so nobody has to put anything back. An order that has just come can't refuse it.
+        let ended = row.store.act(&Act::AcknowledgeCancel, row.hub.as_ref(), "", now);
+        debug_assert!(ended.is_ok(), "{ended:?}");
+    }
+    if before.as_ref() != Some(&row) {
+        mind.inventory.save_order(db, before.as_ref(), row)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Does what somebody wants done, and says how the order is then.
+pub(super) fn work_off(
+    db: &Connection,
+    mind: &mut Mind,
+    request: &Request,
+    now: UnixMillis,
+) -> Result<OrderRow, Halt> {
+    match &request.wish {
+        Wish::Act { order, act } => {
+            let row = orders::order(db, mind.epoch, *order)?;
+            let row = row.ok_or_else(|| refused(PickupError::NoSuchOrder { order: *order }))?;
+            does(db, mind, Some(&row), row.clone(), act, &request.by, now)
+        }
+        Wish::Code(code) => hand_over_on_code(db, mind, code, &request.by, now),
+    }
+}
+
+fn hand_over_on_code(
+    db: &Connection,
+    mind: &mut Mind,
+    code: &PickupCode,
+    by: &str,
+    now: UnixMillis,
+) -> Result<OrderRow, Halt> {
+    code.check(&mind.store, now, CLOCK_TOLERANCE_MS).map_err(refused)?;
+    let before = orders::order(db, mind.epoch, code.order)?;
+    if before.as_ref().is_some_and(|row| row.store.stage == Stage::HandedOver) {
+        return Err(refused(CodeRefused::Used));
+    }
+    if let Some(line) = code.lines.iter().find(|line| mind.inventory.slot(line.item).is_none()) {
+        return Err(refused(PickupError::UnknownItem { item: line.item }));
+    }
+    let row = before.clone().unwrap_or_else(|| OrderRow {
+        order: code.order,
+        hub: None,
+        store: StoreOrder::received(mind.epoch, &code.lines, now),
+        seq: Seq(0),
+    });
+    does(db, mind, before.as_ref(), row, &Act::HandOver { proof: Proof::Code }, by, now)
+}
+
+fn does(
+    db: &Connection,
+    mind: &mut Mind,
+    before: Option<&OrderRow>,
+    mut row: OrderRow,
+    act: &Act,
+    by: &str,
+    now: UnixMillis,
+) -> Result<OrderRow, Halt> {
+    let effects = row.store.act(act, row.hub.as_ref(), by, now).map_err(refused)?;
+    move_goods(db, mind, &row, &effects, now)?;
+    mind.inventory.save_order(db, before, row.clone())?;
+    for effect in &effects {
+        move_rights(db, mind, *effect, act)?;
+    }
+    Ok(orders::order(db, mind.epoch, row.order)?.unwrap_or(row))
+}
+
+/// A till has rung up a sale that names an order: the sale's document moves the goods, this closes the order. What of the order
+/// was not rung up, the shopper did not take. An order that is not open any more stays as it is.
+pub(super) fn rung_up(
+    db: &Connection,
+    mind: &mut Mind,
+    order: OrderId,
+    sold: &[(ItemNo, Quantity)],
+    by: &str,
+    now: UnixMillis,
+) -> rusqlite::Result<Result<(), String>> {
+    let Some(before) = orders::order(db, mind.epoch, order)? else {
+        return Ok(Err(format!("this store has no order {order}")));
+    };
+    if !before.store.stage.is_open() {
+        return Ok(Err(format!("order {order} is {}", before.store.stage.name())));
+    }
+    let mut row = before.clone();
+    if row.store.stage == Stage::Ready {
+        // Picked in full; what is left in the bag goes back to its shelf.
+        row.store.stage = Stage::Accepted;
+    }
+    let taken = |item| -> i64 {
+        sold.iter().filter(|(sold, _)| *sold == item).map(|(_, quantity)| quantity.thousandths()).sum()
+    };
+    let mut handed_over = Vec::new();
+    for line in &mut row.store.progress {
+        let due = line.ordered.thousandths() - line.short.thousandths();
+        let taken = taken(line.item).clamp(0, due);
+        if taken < due {
+            line.why = Some(ShortReason::NotTaken);
+        }
+        line.picked = Quantity::from_thousandths(taken);
+        line.short = Quantity::from_thousandths(line.ordered.thousandths() - taken);
+        if taken > 0 {
+            handed_over.push((line.item, line.picked));
+        }
+    }
+    let act = Act::HandOver { proof: Proof::Till };
+    // A till does not ask whether head office has cancelled meanwhile: the shopper has it.
+    if let Err(error) = row.store.act(&act, row.hub.as_ref(), by, now) {
+        return Ok(Err(error.to_string()));
+    }
+    mind.inventory.save_order(db, Some(&before), row)?;
+    for (item, quantity) in handed_over {
+        let effect = Effect::HandedOver { item, quantity };
+        if let Err(halt) = move_rights(db, mind, effect, &act) {
+            return match halt {
+                Halt::Refused(error) => Ok(Err(error.to_string())),
+                Halt::Disk(error) => Err(error),
+            };
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Writes what leaves or returns as a document of the ledger.
+fn move_goods(
+    db: &Connection,
+    mind: &mut Mind,
+    row: &OrderRow,
+    effects: &[Effect],
+    now: UnixMillis,
+) -> Result<(), Halt> {
+    for kind in [Kind::Pickup, Kind::Waste] {
+        let mut lines = Vec::new();
+        for (item, quantity) in effects.iter().filter_map(|effect| goods(*effect, kind)) {
+            lines.push(Line { item: ItemKey::Sku(ledger::item(db, item)?.sku), quantity });
+        }
+        if lines.is_empty() {
+            continue;
+        }
+        let document = Document {
+            source: source(),
+            reference: reference(row.order, row.store.revision, kind),
+            kind,
+            reason: (kind == Kind::Waste)
+                .then(|| format!("damaged, found when order {} was picked", row.order)),
+            occurred_at: now,
+            counted: None,
+            cursor: None,
+            lines,
+            order: None,
+            trace: None,
+        };
+        match recording::record(db, mind, &document, now) {
+            // An earlier incarnation of this agent wrote it, and its figures hold it.
+            Ok(_) | Err(Stop::Refused(RecordError::Conflict { .. })) => {}
+            Err(stop) => return Err(stop.into()),
+        }
+    }
+    Ok(())
+}
+
+fn goods(effect: Effect, kind: Kind) -> Option<(ItemNo, Quantity)> {
+    match (effect, kind) {
+        (Effect::HandedOver { item, quantity }, Kind::Pickup)
+        | (Effect::Wasted { item, quantity }, Kind::Waste) => Some((item, quantity)),
+        (Effect::TakenBack { item, quantity }, Kind::Pickup) => {
+            Some((item, Quantity::from_thousandths(-quantity.thousandths())))
+        }
+        _ => None,
+    }
+}
+
+fn move_rights(db: &Connection, mind: &mut Mind, effect: Effect, act: &Act) -> Result<(), Halt> {
+    let bound = |error: EscrowError| {
+        let (field, reason) = ("quantity".to_owned(), error.to_string());
+        refused(RecordError::Invalid { field, reason })
+    };
+    match effect {
+        Effect::HandedOver { item, quantity } => {
+            mind.inventory.touch(item).cell.hand_over_promised(quantity).map_err(bound)
+        }
+        Effect::TakenBack { item, quantity } => {
+            mind.inventory.touch(item).cell.take_back(quantity).map_err(bound)
+        }
+        Effect::Wasted { item, quantity } | Effect::InDoubt { item, quantity } => {
+            let is_lost = matches!(act, Act::Short { why: ShortReason::NotFound, .. });
+            Ok(mind.inventory.give_up(db, item, quantity, is_lost)?)
+        }
+    }
+}
+
+pub(super) fn source() -> SourceId {
+    SOURCE.parse().expect("a short word is a source's name")
+}
+
+/// The same for the same act, whichever incarnation writes it.
+pub(super) fn reference(order: OrderId, revision: u32, kind: Kind) -> Reference {
+    format!("{order}.{revision}.{}", kind.name()).parse().expect("short, and of plain letters")
+}
+
+/// How an order stands, in the one table's words.
+#[must_use]
+pub fn status(row: &OrderRow) -> order::Status {
+    order::status(row.hub.as_ref(), Some(&row.store))
+}
