@@ -9,6 +9,8 @@
 
 pub mod lifecycle;
 pub mod lines;
+pub mod short_code;
 
 pub use lifecycle::{Act, ActRefused, Effect, Progress, ShortReason, Stage, Status, StoreOrder, status};
 pub use lines::{Cancel, HubOrder, InvalidOrder, Line, OrderId};
+pub use short_code::ShortCode;
