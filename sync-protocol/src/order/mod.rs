@@ -9,8 +9,10 @@
 
 pub mod lifecycle;
 pub mod lines;
+pub mod short_code;
 
 pub use lifecycle::{
     Act, ActRefused, Effect, Progress, Proof, ShortReason, Stage, Status, StoreOrder, status,
 };
 pub use lines::{Cancel, HubOrder, InvalidOrder, Line, OrderId};
+pub use short_code::ShortCode;
