@@ -10,6 +10,7 @@ use cloud_hub::availability::StoreInfo;
 use cloud_hub::config::Config;
 use cloud_hub::enrol::ca::{BROKER_DAYS, Pki, STORE_DAYS, ServerName};
 use cloud_hub::enrol::key;
+use cloud_hub::orders::codes::PickupKey;
 use cloud_hub::runtime::clock::Clock;
 use cloud_hub::runtime::supervisor::Running;
 use cloud_hub::storage::Storage;
@@ -210,8 +211,13 @@ impl Issue {
             bail!("the hub knows no store `{}`; add it first with `cloud-hub store add`", self.id);
         }
         pki.issue(&self.id, STORE_DAYS, Clock::start().wall())?.write_to(&self.out)?;
+        let key = PickupKey::open_or_create(&config.pki_folder())?.public();
+        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        let file = self.out.join("pickup.pub");
+        std::fs::write(&file, format!("{key}\n"))
+            .with_context(|| format!("can't write {}", file.display()))?;
         say(&format!(
-            "ca.pem, store.pem and store.key for store {} written to {}",
+            "ca.pem, store.pem, store.key and pickup.pub for store {} written to {}",
             self.id,
             self.out.display()
         ))

@@ -18,6 +18,7 @@ mod over_quic {
     mod disks;
     mod kills;
     mod metrics;
+    mod orders;
     mod restores;
     mod sales;
     mod web_shop;
@@ -34,6 +35,7 @@ mod over_mqtt {
     mod disks;
     mod kills;
     mod metrics;
+    mod orders;
     mod restores;
     mod sales;
     mod web_shop;
@@ -50,6 +52,7 @@ mod over_broker {
     mod disks;
     mod kills;
     mod metrics;
+    mod orders;
     mod restores;
     mod sales;
     mod web_shop;

@@ -1,12 +1,11 @@
 //! Orders at the hub: placed in one atomic step, cancelled by asking, followed by what the stores say.
 
-use super::{Hub, Output, PromiseError, Ticket};
-use crate::storage::{Happening, ShopOrder, ShopOrderContent, StoredOrder};
+use super::{Hub, Output, Ticket};
+use crate::storage::{Happening, ShopOrder, ShopOrderContent, ShopPart, StorageError, StoredOrder};
 use std::collections::{BTreeMap, BTreeSet};
-use sync_protocol::order::{Cancel, HubOrder, OrderId, Status, StoreOrder};
-use sync_protocol::stock::EscrowError;
+use sync_protocol::order::{Cancel, HubOrder, Line, OrderId, Status, StoreOrder};
 use sync_protocol::time::Now;
-use sync_protocol::{ItemNo, Quantity, StoreId, UnixMillis};
+use sync_protocol::{ItemNo, Quantity, Sku, StoreId, UnixMillis};
 
 /// Most lines kept of an order's timeline.
 const TIMELINE_MAX: usize = 200;
@@ -37,7 +36,18 @@ pub struct Choice {
 pub struct Part {
     pub store: StoreId,
     pub order: OrderId,
+    /// No sku twice.
+    pub lines: Vec<(Sku, Quantity)>,
+    /// Everything but the lines, which the store's own numbers make.
     pub half: HubOrder,
+}
+
+/// A part whose items the store has.
+struct Resolved {
+    store: StoreId,
+    order: OrderId,
+    half: HubOrder,
+    items: Vec<(u32, String)>,
 }
 
 /// Why an order was not placed, or not found. Nothing has changed.
@@ -74,6 +84,8 @@ pub struct PartView {
     pub half: Option<StoreOrder>,
     /// The store has less on its shelf than it has set aside for the web: this order may fail.
     pub is_at_risk: bool,
+    /// What the lines' item numbers mean.
+    pub items: Vec<(u32, String)>,
 }
 
 /// Which orders a listing wants, by number.
@@ -144,8 +156,14 @@ impl Hub {
                 Err(OrderError::KeyReused)
             };
         }
-        let choice = new.choices.iter().find(|choice| self.can_promise(choice).is_ok());
-        let choice = choice.ok_or(OrderError::Insufficient)?;
+        let mut parts = None;
+        for choice in &new.choices {
+            parts = self.promisable(choice).map_err(|_| OrderError::Storage)?;
+            if parts.is_some() {
+                break;
+            }
+        }
+        let parts = parts.ok_or(OrderError::Insufficient)?;
         let mut content = ShopOrderContent {
             placed_at: now.wall.0,
             key: new.key.clone(),
@@ -153,38 +171,46 @@ impl Hub {
             payment_reference: new.payment_reference.clone(),
             ..ShopOrderContent::default()
         };
-        for part in &choice.parts {
-            let Some(store) = self.stores.get_mut(&part.store) else { continue };
-            let placed = store.place_order(part.order, new.order, part.half.clone());
+        for Resolved { store: id, order, half, items } in parts {
+            let Some(store) = self.stores.get_mut(&id) else { continue };
+            let hold_until = half.hold_until;
+            let placed = store.place_order(order, new.order, half);
             debug_assert!(placed.is_ok(), "asked before");
-            content.parts.push((part.store.to_string(), part.order.number()));
-            content.timeline.push(happening(&part.store, part.order, Status::Placed, now.wall, ""));
-            self.shop.holds.insert((part.half.hold_until, part.store.clone(), part.order));
-            self.down_changed(&part.store, true, now);
+            content.parts.push(ShopPart { store: id.to_string(), order: order.number(), items });
+            content.timeline.push(happening(&id, order, Status::Placed, now.wall, ""));
+            self.down_changed(&id, true, now);
+            self.shop.holds.insert((hold_until, id, order));
         }
         self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
         self.shop.changed.insert(new.order);
         self.view(new.order)
     }
 
-    fn can_promise(&self, choice: &Choice) -> Result<(), PromiseError> {
-        let mut stores = BTreeSet::new();
+    /// The choice with the stores' own item numbers; `None` where not every line of it is free.
+    fn promisable(&mut self, choice: &Choice) -> Result<Option<Vec<Resolved>>, StorageError> {
+        let mut parts: Vec<Resolved> = Vec::with_capacity(choice.parts.len());
         for part in &choice.parts {
-            let id = &part.store;
-            let store =
-                self.stores.get(id).ok_or_else(|| PromiseError::UnknownStore { store: id.clone() })?;
-            if !store.facts.trusted || !stores.insert(id) {
-                return Err(PromiseError::NotTrusted { store: id.clone() });
+            let Some(store) = self.stores.get(&part.store).filter(|store| store.facts.trusted) else {
+                return Ok(None);
+            };
+            let (mut lines, mut items) = (Vec::new(), Vec::new());
+            for (sku, quantity) in &part.lines {
+                let Some(item) = self.storage.item_of_sku(store.key, sku)? else { return Ok(None) };
+                lines.push(Line { item, quantity: *quantity });
+                items.push((item.0, sku.to_string()));
             }
-            let lines: Vec<(ItemNo, Quantity)> =
-                part.half.lines.iter().map(|line| (line.item, line.quantity)).collect();
-            if lines.is_empty() {
-                let nothing = Quantity::ZERO;
-                return Err(EscrowError::NotPositive { asked: nothing }.into());
+            lines.sort_unstable_by_key(|line| line.item);
+            let half = HubOrder { lines, ..part.half.clone() };
+            let is_new = store.order(part.order).is_none();
+            if !is_new || half.validate().is_err() || store.can_promise(&half.lines).is_err() {
+                return Ok(None);
             }
-            store.can_promise(&lines)?;
+            if parts.iter().any(|earlier| earlier.store == part.store) {
+                return Ok(None);
+            }
+            parts.push(Resolved { store: part.store.clone(), order: part.order, half, items });
         }
-        if stores.is_empty() { Err(PromiseError::Storage) } else { Ok(()) }
+        Ok((!parts.is_empty()).then_some(parts))
     }
 
     /// Asks the stores to end an order. Until one has acknowledged it, a handover beats it.
@@ -253,13 +279,25 @@ impl Hub {
         if self.shop.orders.contains_key(&stored.part_of) {
             return;
         }
+        let items = self.names_of(store, &stored);
         let content = ShopOrderContent {
             placed_at: stored.hub.as_ref().map_or(0, |hub| hub.placed_at.0),
-            parts: vec![(store.to_string(), order.number())],
+            parts: vec![ShopPart { store: store.to_string(), order: order.number(), items }],
             ..ShopOrderContent::default()
         };
         self.shop.put(ShopOrder { order, content, customer: Vec::new() });
         self.happened(store, &stored, now.wall, "");
+    }
+
+    /// What the item numbers of an order mean, as far as that can be read.
+    fn names_of(&mut self, store: &StoreId, order: &StoredOrder) -> Vec<(u32, String)> {
+        let Some(key) = self.stores.get(store).map(|store| store.key) else { return Vec::new() };
+        let lines = order.hub.iter().flat_map(|hub| &hub.lines);
+        let named = lines.filter_map(|line| {
+            let record = self.storage.item(key, line.item).ok()??;
+            Some((line.item.0, record.sku.to_string()))
+        });
+        named.collect()
     }
 
     fn happened(&mut self, store: &StoreId, order: &StoredOrder, at: UnixMillis, by: &str) {
@@ -275,9 +313,9 @@ impl Hub {
 
     pub(super) fn view(&self, order: OrderId) -> Result<OrderView, OrderError> {
         let shop = self.shop.orders.get(&order).ok_or(OrderError::NoSuchOrder { order })?;
-        let parts = shop.content.parts.iter().filter_map(|(store, number)| {
-            let store = self.stores.get(&store.parse::<StoreId>().ok()?)?;
-            let stored = store.order(OrderId::from_number(*number).ok()?)?;
+        let parts = shop.content.parts.iter().filter_map(|part| {
+            let store = self.stores.get(&part.store.parse::<StoreId>().ok()?)?;
+            let stored = store.order(OrderId::from_number(part.order).ok()?)?;
             let is_short = |(item, _): &(ItemNo, u64)| {
                 store.cell(*item).is_some_and(|stored| stored.cell.shortfall() > Quantity::ZERO)
             };
@@ -289,6 +327,7 @@ impl Hub {
                 hub: stored.hub.clone(),
                 half: stored.store.clone(),
                 is_at_risk: !status.is_final() && stored.backed().iter().any(is_short),
+                items: part.items.clone(),
             })
         });
         Ok(OrderView { shop: shop.clone(), parts: parts.collect(), is_replayed: false })

@@ -8,6 +8,8 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use sync_protocol::order::{OrderId, ShortCode, short_code};
 use sync_protocol::pickup_code::{PickupCode, SIGNATURE_BYTES};
 
+/// What the signature begins with that a short code is taken from.
+const SHORT_CODE_CONTEXT: &[u8] = b"shopsmart short code\0";
 /// Bytes of the key that stores check pickup codes with.
 pub const PUBLIC_KEY_BYTES: usize = 32;
 
@@ -37,6 +39,16 @@ impl PickupKey {
         public
     }
 
+    /// The short code of an order: always the same one, and nobody without the key can work it out. It is taken from a signature, which
+    /// Ed25519 makes the same way each time.
+    #[must_use]
+    pub fn short_code(&self, order: OrderId) -> ShortCode {
+        let signature = self.pair.sign(&[SHORT_CODE_CONTEXT, &order.number().to_be_bytes()].concat());
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&signature.as_ref()[..8]);
+        ShortCode::from_random(u64::from_be_bytes(bytes))
+    }
+
     /// The text of a code with its signature. The same code always gets the same one.
     #[must_use]
     pub fn sign(&self, code: &PickupCode) -> String {
@@ -44,14 +56,6 @@ impl PickupKey {
         signature.copy_from_slice(self.pair.sign(&code.message()).as_ref());
         code.text(&signature)
     }
-}
-
-/// A new short code.
-///
-/// # Errors
-/// When there are no random numbers.
-pub fn random_short_code() -> Result<ShortCode, NoRandomNumbers> {
-    Ok(ShortCode::from_random(getrandom::u64()?))
 }
 
 /// What the order's hub half says of its short code.
@@ -147,9 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn short_codes_differ() {
-        let one = random_short_code().unwrap();
-        assert!((0..8).any(|_| random_short_code().unwrap() != one));
+    fn an_order_has_one_short_code_and_another_order_another() {
+        let (key, order) = (key(), OrderId::from_random(7));
+        assert_eq!(key.short_code(order), key.short_code(order));
+        let codes: std::collections::HashSet<String> =
+            (0..200).map(|number| key.short_code(OrderId::from_random(number)).to_string()).collect();
+        assert_eq!(codes.len(), 200);
     }
 
     #[test]

@@ -114,10 +114,10 @@ pub struct PlacementBody {
     #[schema(value_type = PickupBody)]
     pickup: Option<Object<PickupBody>>,
     /// What may be done when the store can't have it ready. Default `never`.
-    #[schema(value_type = Option<Reroute>, inline, nullable = false)]
+    #[schema(value_type = Option<Reroute>, nullable = false)]
     reroute: Option<Text>,
     /// Whether several stores may have a part of it each. Default `never`.
-    #[schema(value_type = Option<Split>, inline, nullable = false)]
+    #[schema(value_type = Option<Split>, nullable = false)]
     split: Option<Text>,
     /// What the payment service calls the payment: up to 128 visible ASCII characters. Card numbers are refused.
     #[schema(value_type = Option<String>, max_length = 128, nullable = false)]

@@ -9,7 +9,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
-use sync_protocol::{Epoch, ItemNo, UnixMillis};
+use sync_protocol::{Epoch, ItemNo, Sku, UnixMillis};
 
 /// Seconds; a commit takes 0.1 ms on a good disk and 20 ms on a poor one.
 const COMMIT_BUCKETS: [f64; 12] =
@@ -73,6 +73,10 @@ impl<S: Storage> Storage for Metered<S> {
 
     fn item(&mut self, store: StoreKey, item: ItemNo) -> Result<Option<ItemRecord>, StorageError> {
         self.storage.item(store, item)
+    }
+
+    fn item_of_sku(&mut self, store: StoreKey, sku: &Sku) -> Result<Option<ItemNo>, StorageError> {
+        self.storage.item_of_sku(store, sku)
     }
 
     fn history(

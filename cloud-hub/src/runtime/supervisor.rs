@@ -8,16 +8,19 @@ use crate::availability::{self, Index};
 use crate::config::{Broker, Config, Freshness, Quic};
 use crate::desk::{Desk, Request};
 use crate::enrol::ca::{Pki, PkiError, Renewal};
+use crate::enrol::order_keys::OrderKeyError;
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
 use crate::ingest::{self, Arrival, Certificates, Inbox, Links, broker, mqtt, quic};
+use crate::orders::codes::PickupKey;
+use crate::orders::vault::Vault;
 use crate::runtime::broker::credentials;
 use crate::runtime::clock::Clock;
 use crate::runtime::driver::{self, Driver, Panicked};
 use crate::runtime::metered::Metered;
 use crate::storage::sqlite::Sqlite;
 use crate::storage::{Storage, StorageError};
-use crate::storefront::{self, KeyRing, KeysError, StorefrontMetrics, StorefrontState};
+use crate::storefront::{self, KeyRing, KeysError, OrderKeys, StorefrontMetrics, StorefrontState};
 use crate::telemetry;
 use axum::Router;
 use axum::serve::ListenerExt;
@@ -78,6 +81,8 @@ pub enum StartError {
     Locked { path: PathBuf },
     #[error(transparent)]
     Pki(#[from] PkiError),
+    #[error(transparent)]
+    OrderKeys(#[from] OrderKeyError),
     #[error("can't open the hub's storage")]
     Storage(#[from] StorageError),
     #[error("can't let the web shop in")]
@@ -138,7 +143,16 @@ impl Running {
         let lineage = core.life;
         let driver = shared.driver(core, (arrivals, requests), &mut registry);
         let (stop, stopped) = watch::channel(false);
-        let state = shared.storefront(config, desk, Arc::clone(&keys), lineage, stopped.clone(), registry);
+        let order_keys = Arc::new(order_keys(&config.pki_folder())?);
+        let state = shared.storefront(
+            config,
+            desk,
+            order_keys,
+            Arc::clone(&keys),
+            lineage,
+            stopped.clone(),
+            registry,
+        );
         let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
         let mut parts = JoinSet::new();
         parts.spawn(async { ("driver", driving.ended().await.map_err(PartFailed::from)) });
@@ -303,6 +317,7 @@ impl Shared {
         &self,
         config: &Config,
         desk: Desk,
+        order_keys: Arc<OrderKeys>,
         keys: Arc<KeyRing>,
         lineage: u64,
         closing: watch::Receiver<bool>,
@@ -313,6 +328,7 @@ impl Shared {
         StorefrontState {
             index: Arc::clone(&self.index),
             desk,
+            order_keys,
             settings: storefront_settings(config, lineage),
             keys,
             clock: Arc::new(clock),
@@ -322,6 +338,13 @@ impl Shared {
             closing,
         }
     }
+}
+
+fn order_keys(pki_folder: &Path) -> Result<OrderKeys, OrderKeyError> {
+    Ok(OrderKeys {
+        pickup: PickupKey::open_or_create(pki_folder)?,
+        vault: Vault::open_or_create(pki_folder)?,
+    })
 }
 
 fn storefront_settings(config: &Config, lineage: u64) -> storefront::Settings {

@@ -5,7 +5,8 @@
 
 use super::{
     AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, ShopOrder,
-    ShopOrderContent, Storage, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor, StoredOrder,
+    ShopOrderContent, ShopPart, Storage, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor,
+    StoredOrder,
 };
 use crate::availability::StoreInfo;
 use std::collections::BTreeMap;
@@ -389,7 +390,11 @@ fn shop_order(number: u64) -> ShopOrder {
         key: "shop key-1".to_owned(),
         fingerprint: "ab".to_owned(),
         payment_reference: Some("pay \"7\"".to_owned()),
-        parts: vec![("S0001".to_owned(), number)],
+        parts: vec![ShopPart {
+            store: "S0001".to_owned(),
+            order: number,
+            items: vec![(7, "4011".to_owned())],
+        }],
         timeline: vec![happening],
     };
     ShopOrder { order: OrderId::from_number(number).unwrap(), content, customer: vec![0, 255] }
@@ -454,6 +459,7 @@ fn holds(storage: &mut Box<dyn Storage>, store: StoreKey, changes: &StoreChanges
     assert_eq!(storage.items(store).unwrap(), changes.items);
     for item in &changes.items {
         assert_eq!(storage.item(store, item.item).unwrap().as_ref(), Some(item));
+        assert_eq!(storage.item_of_sku(store, &item.sku).unwrap(), Some(item.item));
     }
     let positions = history(storage, store);
     let kept = if changes.history.is_empty() { 0 } else { positions.len() };

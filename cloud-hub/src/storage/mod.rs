@@ -14,7 +14,7 @@ use sync_protocol::frame::BootMark;
 use sync_protocol::order::{self, HubOrder, OrderId, Status, StoreOrder};
 use sync_protocol::record::{HistoryDocument, HubOrderRecord, ItemRecord, StoreOrderRecord};
 use sync_protocol::stock::Cell;
-use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, SourceId, UnixMillis};
+use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, Sku, SourceId, UnixMillis};
 
 /// Storage's own short name for a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,9 +126,18 @@ pub struct ShopOrderContent {
     pub key: String,
     pub fingerprint: String,
     pub payment_reference: Option<String>,
-    /// Store and number of each part, in the order they came to be.
-    pub parts: Vec<(String, u64)>,
+    /// In the order they came to be.
+    pub parts: Vec<ShopPart>,
     pub timeline: Vec<Happening>,
+}
+
+/// A part of a shopper's order: what one store does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShopPart {
+    pub store: String,
+    pub order: u64,
+    /// The store's item numbers, and what they mean.
+    pub items: Vec<(u32, String)>,
 }
 
 /// One line of an order's timeline.
@@ -258,6 +267,12 @@ pub trait Storage: Send {
     /// # Errors
     /// Storage can't be read.
     fn item(&mut self, store: StoreKey, item: ItemNo) -> Result<Option<ItemRecord>, StorageError>;
+
+    /// The item of a store with this sku.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn item_of_sku(&mut self, store: StoreKey, sku: &Sku) -> Result<Option<ItemNo>, StorageError>;
 
     /// Every document of one store's history, epoch by epoch, in order.
     ///

@@ -14,11 +14,12 @@ use std::sync::Arc;
 const API_KEY: &str = "x-api-key";
 
 /// Lets a request through to its handler, or answers in its place.
-pub(super) async fn gate(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+pub(super) async fn gate(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
     let started = site.running();
     let route = Route::of(request.uri().path());
     let mut response = match admitted(&site, route, request.headers()) {
-        Admission::Granted(allowance) => {
+        Admission::Granted(caller, allowance) => {
+            request.extensions_mut().insert(caller);
             let mut response = answered_in_time(&site, request, next).await;
             if let Some(allowance) = allowance {
                 allowance.write(response.headers_mut());
@@ -52,14 +53,18 @@ async fn answered_in_time(site: &Site, request: Request, next: Next) -> Response
     }
 }
 
+/// The name of the key that a request came with; empty where none is needed.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(pub(super) Arc<str>);
+
 enum Admission {
-    Granted(Option<Allowance>),
+    Granted(Caller, Option<Allowance>),
     Refused(Problem, Option<Allowance>),
 }
 
 fn admitted(site: &Site, route: Route, headers: &HeaderMap) -> Admission {
     if route.is_open() {
-        return Admission::Granted(None);
+        return Admission::Granted(Caller("".into()), None);
     }
     let Some(presented) = presented(headers) else {
         let detail = "send the API key as `Authorization: Bearer …` or `X-Api-Key: …`";
@@ -69,12 +74,13 @@ fn admitted(site: &Site, route: Route, headers: &HeaderMap) -> Admission {
         return Admission::Refused(Problem::new(Kind::Unauthorized, "this API key is not known here"), None);
     };
     let per_second = site.settings().requests_per_second;
+    let caller = Caller(key.name.to_string().into());
     if per_second == 0 {
-        return Admission::Granted(None);
+        return Admission::Granted(caller, None);
     }
     let allowance = key.bucket.take(per_second, site.running());
     if allowance.granted {
-        return Admission::Granted(Some(allowance));
+        return Admission::Granted(caller, Some(allowance));
     }
     tracing::debug!(key = &*key.name, "rate limited");
     let detail = format!("this key may make {per_second} requests a second");

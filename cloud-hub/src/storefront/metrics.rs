@@ -22,6 +22,8 @@ pub(super) enum Route {
     Store,
     Changes,
     Snapshot,
+    Orders,
+    Order,
     OpenApi,
     Health,
     Metrics,
@@ -29,13 +31,15 @@ pub(super) enum Route {
 }
 
 impl Route {
-    const ALL: [Route; 10] = [
+    const ALL: [Route; 12] = [
         Route::Availability,
         Route::Basket,
         Route::Stores,
         Route::Store,
         Route::Changes,
         Route::Snapshot,
+        Route::Orders,
+        Route::Order,
         Route::OpenApi,
         Route::Health,
         Route::Metrics,
@@ -49,10 +53,12 @@ impl Route {
             "/v1/stores" => Route::Stores,
             "/v1/changes" => Route::Changes,
             "/v1/snapshot" => Route::Snapshot,
+            "/v1/orders" => Route::Orders,
             "/openapi.json" => Route::OpenApi,
             "/healthz" => Route::Health,
             "/metrics" => Route::Metrics,
             path if path.starts_with("/v1/stores/") => Route::Store,
+            path if path.starts_with("/v1/orders/") => Route::Order,
             _ => Route::Other,
         }
     }
@@ -65,6 +71,8 @@ impl Route {
             Route::Store => "store",
             Route::Changes => "changes",
             Route::Snapshot => "snapshot",
+            Route::Orders => "orders",
+            Route::Order => "order",
             Route::OpenApi => "openapi",
             Route::Health => "healthz",
             Route::Metrics => "metrics",

@@ -18,6 +18,7 @@ mod keys;
 mod limit;
 mod metrics;
 mod openapi;
+mod orders;
 mod problem;
 mod query;
 mod reply;
@@ -31,6 +32,7 @@ mod tests;
 
 pub use keys::{KEY_BYTES_MAX, KEY_BYTES_MIN, KeyRing, KeysError};
 pub use metrics::StorefrontMetrics;
+pub use orders::OrderKeys;
 
 use crate::availability::{Freshness, Index};
 use crate::desk::Desk;
@@ -53,6 +55,7 @@ use utoipa_axum::routes;
 pub struct StorefrontState {
     pub index: Arc<Index>,
     pub desk: Desk,
+    pub order_keys: Arc<OrderKeys>,
     pub settings: Settings,
     pub keys: Arc<KeyRing>,
     pub clock: Arc<dyn Clock>,
@@ -80,6 +83,9 @@ pub struct Settings {
     /// Stands in every cursor of the change feed. A hub that draws a new number whenever it was restored from a backup
     /// makes the cursors it gave out before be refused instead of misread.
     pub lineage: u64,
+    /// How long a store gets to have an order ready, and how long it keeps it.
+    pub order_ready: Duration,
+    pub order_hold: Duration,
 }
 
 impl Default for Settings {
@@ -93,6 +99,8 @@ impl Default for Settings {
             // A body of 128 KiB takes this long at 35 kbit/s.
             request_time_max: Duration::from_secs(30),
             lineage: 0,
+            order_ready: Duration::from_secs(2 * 3600),
+            order_hold: Duration::from_secs(72 * 3600),
         }
     }
 }
@@ -131,6 +139,9 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(stores::get_store))
         .routes(routes!(changes::list_changes))
         .routes(routes!(snapshot::get_snapshot))
+        .routes(routes!(orders::place_order, orders::list_orders))
+        .routes(routes!(orders::get_order))
+        .routes(routes!(orders::cancel_order))
         .routes(routes!(openapi::get_openapi))
         .routes(routes!(openapi::get_health))
         .routes(routes!(openapi::get_metrics))

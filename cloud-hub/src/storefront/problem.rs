@@ -35,6 +35,10 @@ pub(super) enum Kind {
     RateLimited,
     NoSuchPath,
     UnknownStore,
+    NoSuchOrder,
+    Insufficient,
+    KeyReused,
+    TooLate,
     MethodNotAllowed,
     CursorTooOld,
     TooManyStreams,
@@ -44,7 +48,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 14] = [
+    pub(super) const ALL: [Kind; 18] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -54,6 +58,10 @@ impl Kind {
         Kind::RateLimited,
         Kind::NoSuchPath,
         Kind::UnknownStore,
+        Kind::NoSuchOrder,
+        Kind::Insufficient,
+        Kind::KeyReused,
+        Kind::TooLate,
         Kind::MethodNotAllowed,
         Kind::CursorTooOld,
         Kind::TooManyStreams,
@@ -76,6 +84,14 @@ impl Kind {
             Kind::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
             Kind::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
             Kind::UnknownStore => (StatusCode::NOT_FOUND, "unknown-store", "There is no such store"),
+            Kind::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
+            Kind::Insufficient => {
+                (StatusCode::CONFLICT, "insufficient-availability", "Not enough is available")
+            }
+            Kind::KeyReused => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key came with another body")
+            }
+            Kind::TooLate => (StatusCode::CONFLICT, "too-late", "The order has come to its end"),
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take that method")
             }
@@ -101,7 +117,7 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `unknown-store`, `no-such-order`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.

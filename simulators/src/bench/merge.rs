@@ -14,7 +14,7 @@ use sync_protocol::link::Timing;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::stock::Cell;
 use sync_protocol::time::Now;
-use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, StoreId, Ticks, UnixMillis};
+use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, Sku, StoreId, Ticks, UnixMillis};
 
 const STORES: usize = 20;
 const ITEMS: usize = 30_000;
@@ -166,6 +166,10 @@ impl Storage for Forgetful {
     }
 
     fn item(&mut self, _: StoreKey, _: ItemNo) -> Result<Option<ItemRecord>, StorageError> {
+        Ok(None)
+    }
+
+    fn item_of_sku(&mut self, _: StoreKey, _: &Sku) -> Result<Option<ItemNo>, StorageError> {
         Ok(None)
     }
 

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sync_protocol::frame::{self, Body};
 use sync_protocol::record::{HistoryDocument, ItemRecord, document_key};
 use sync_protocol::time::Now;
-use sync_protocol::{Epoch, ItemNo, StoreId, Ticks, UnixMillis};
+use sync_protocol::{Epoch, ItemNo, Sku, StoreId, Ticks, UnixMillis};
 
 /// What a commit said about one store.
 pub struct Committed {
@@ -144,6 +144,10 @@ impl Storage for Door {
 
     fn item(&mut self, store: StoreKey, item: ItemNo) -> Result<Option<ItemRecord>, StorageError> {
         self.with(|watched| watched.sqlite.item(store, item))
+    }
+
+    fn item_of_sku(&mut self, store: StoreKey, sku: &Sku) -> Result<Option<ItemNo>, StorageError> {
+        self.with(|watched| watched.sqlite.item_of_sku(store, sku))
     }
 
     fn history(

@@ -501,6 +501,20 @@ pub enum Status {
 }
 
 impl Status {
+    pub const ALL: [Status; 11] = [
+        Status::Placed,
+        Status::Sent,
+        Status::Accepted,
+        Status::Picking,
+        Status::Ready,
+        Status::Cancelling,
+        Status::Collected,
+        Status::Refused,
+        Status::Cancelled,
+        Status::Expired,
+        Status::Rerouted,
+    ];
+
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

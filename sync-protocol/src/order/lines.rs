@@ -151,6 +151,19 @@ pub enum Cancel {
 
 numbered!(Cancel { Shopper, HeadOffice, Expired, Rerouted, Unpaid });
 
+impl Cancel {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Cancel::Shopper => "shopper",
+            Cancel::HeadOffice => "head_office",
+            Cancel::Expired => "expired",
+            Cancel::Rerouted => "rerouted",
+            Cancel::Unpaid => "unpaid",
+        }
+    }
+}
+
 /// A hub half that no honest hub writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOrder {

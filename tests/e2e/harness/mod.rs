@@ -22,7 +22,7 @@ mod wait;
 pub use certificates::{Identity, expired, of_another_authority};
 pub use day::{opened, opened_store, settle, under_load, under_long_load};
 pub use disk::{Ground, SmallDisk};
-pub use http::Reply;
+pub use http::{Client, Reply};
 pub use hub::Hub;
 pub use quic::RawLink;
 pub use rounds::rounds;

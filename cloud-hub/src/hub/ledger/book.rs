@@ -10,7 +10,7 @@ use super::{Down, StoreLedger};
 use crate::storage::StoredOrder;
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::digest::order_bucket;
-use sync_protocol::order::{HubOrder, OrderId, StoreOrder};
+use sync_protocol::order::{HubOrder, Line, OrderId, StoreOrder};
 use sync_protocol::record::{HubOrderRecord, StoreOrderRecord};
 use sync_protocol::stock::{Cell, EscrowError};
 use sync_protocol::{ItemNo, Quantity, Seq};
@@ -81,8 +81,8 @@ impl StoreLedger {
     // What the hub does.
 
     /// Why an order can't be promised here; `Ok` where all its lines are free.
-    pub(in crate::hub) fn can_promise(&self, lines: &[(ItemNo, Quantity)]) -> Result<(), EscrowError> {
-        for (item, asked) in lines {
+    pub(in crate::hub) fn can_promise(&self, lines: &[Line]) -> Result<(), EscrowError> {
+        for Line { item, quantity: asked } in lines {
             let free = self.cell(*item).map_or(Quantity::ZERO, |stored| stored.cell.free());
             if *asked > free {
                 return Err(EscrowError::NotFree { asked: *asked, free });
@@ -98,10 +98,8 @@ impl StoreLedger {
         part_of: OrderId,
         half: HubOrder,
     ) -> Result<(), EscrowError> {
-        let lines: Vec<(ItemNo, Quantity)> =
-            half.lines.iter().map(|line| (line.item, line.quantity)).collect();
-        self.can_promise(&lines)?;
-        for (item, quantity) in lines {
+        self.can_promise(&half.lines)?;
+        for Line { item, quantity } in half.lines.clone() {
             self.raise_hub_half(item, |cell| cell.promise(quantity))?;
         }
         self.put_order(StoredOrder { order, part_of, hub: Some(half), store: None, down_seq: Seq(0) }, true);

@@ -82,6 +82,14 @@ impl Storage for Faulty {
         self.storage.item(store, item)
     }
 
+    fn item_of_sku(
+        &mut self,
+        store: StoreKey,
+        sku: &sync_protocol::Sku,
+    ) -> Result<Option<ItemNo>, StorageError> {
+        self.storage.item_of_sku(store, sku)
+    }
+
     fn history(
         &mut self,
         store: StoreKey,

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use std::path::Path;
 use std::time::Duration;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
-use sync_protocol::{Epoch, ItemNo, UnixMillis};
+use sync_protocol::{Epoch, ItemNo, Sku, UnixMillis};
 
 const MIGRATIONS: &[&str] = &[include_str!("schema/0001_start.sql"), include_str!("schema/0002_orders.sql")];
 
@@ -153,6 +153,10 @@ impl Storage for Sqlite {
 
     fn item(&mut self, store: StoreKey, item: ItemNo) -> Result<Option<ItemRecord>, StorageError> {
         rows::item(&self.db, store, item).optional().map_err(failed("reading an item"))
+    }
+
+    fn item_of_sku(&mut self, store: StoreKey, sku: &Sku) -> Result<Option<ItemNo>, StorageError> {
+        rows::item_of_sku(&self.db, store, sku).optional().map_err(failed("finding an item"))
     }
 
     fn history(

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use sync_protocol::frame::{self, Body, BootMark};
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::stock::{Cell, HubHalf, StoreHalf};
-use sync_protocol::{Boot, Epoch, Gtin, ItemNo, Position, Seq, SourceId, UnixMillis};
+use sync_protocol::{Boot, Epoch, Gtin, ItemNo, Position, Seq, Sku, SourceId, UnixMillis};
 
 fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
@@ -203,6 +203,11 @@ pub(super) fn items(db: &Connection, store: StoreKey) -> Result<Vec<ItemRecord>>
 pub(super) fn item(db: &Connection, store: StoreKey, item: ItemNo) -> Result<ItemRecord> {
     let mut statement = db.prepare_cached(&format!("{ITEM_COLUMNS} WHERE store = ?1 AND item = ?2"))?;
     statement.query_row(params![store.0, item.0], item_of)
+}
+
+pub(super) fn item_of_sku(db: &Connection, store: StoreKey, sku: &Sku) -> Result<ItemNo> {
+    let mut statement = db.prepare_cached("SELECT item FROM item WHERE store = ?1 AND sku = ?2")?;
+    statement.query_row(params![store.0, sku.as_str()], |row| row.get(0).map(ItemNo))
 }
 
 fn item_of(row: &Row<'_>) -> Result<ItemRecord> {

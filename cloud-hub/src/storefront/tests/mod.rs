@@ -80,6 +80,7 @@ impl Shop {
         let keys = Arc::new(KeyRing::load(&keys_file).unwrap());
         let state = StorefrontState {
             desk: crate::desk::Desk::new().0,
+            order_keys: Arc::new(crate::storefront::tests::order_keys(folder.path())),
             index: Arc::clone(&index),
             settings,
             keys: Arc::clone(&keys),
@@ -247,4 +248,18 @@ impl Reply {
         let answer = self.json();
         answer["items"][0]["stores"].as_array().unwrap().iter().map(|store| store[field].clone()).collect()
     }
+}
+
+fn order_keys(folder: &std::path::Path) -> crate::storefront::OrderKeys {
+    use crate::orders::{codes::PickupKey, vault::Vault};
+    // The keys go where an authority is.
+    let pki = folder.join("pki");
+    crate::enrol::ca::Pki::create(
+        &pki,
+        &crate::enrol::ca::ServerName::local(),
+        UnixMillis(1_790_000_000_000),
+    )
+    .unwrap();
+    let (pickup, vault) = (PickupKey::open_or_create(&pki).unwrap(), Vault::open_or_create(&pki).unwrap());
+    crate::storefront::OrderKeys { pickup, vault }
 }

@@ -1,0 +1,274 @@
+//! Pickup orders from the web shop to the handover, with lines cut, hubs killed and codes that are not what they seem.
+
+use crate::harness::{Hub, Store, eventually};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::thread;
+
+#[test]
+fn an_order_is_handed_over_with_the_line_down() {
+    let scene = super::scene("orders-offline");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    store.receive("apples", "10");
+    hub.shows("S0001", "apples", "10");
+
+    let order = placed(&hub, "one", &wish("S0001", &[("apples", 3)]));
+    let number = text(&order, "order");
+    hub.shows("S0001", "apples", "7");
+    let seen = listed(&store, &number);
+    assert_eq!((&seen["status"], &seen["display_name"]), (&json!("sent"), &json!("Asha K.")));
+    act(&store, &number, "accept", &json!({ "by": "Noor" }), 200);
+    act(&store, &number, "pick", &json!({ "by": "Noor", "sku": "apples", "quantity": 3 }), 200);
+    act(&store, &number, "ready", &json!({ "by": "Noor" }), 200);
+    stands(&hub, &number, "ready");
+
+    store.line.cut();
+    let part = &order["parts"][0];
+    let wrong = json!({ "by": "Noor", "short_code": "0000-0000" });
+    act(&store, &number, "hand-over", &wrong, 403);
+    let code = json!({ "by": "Noor", "short_code": part["short_code"] });
+    act(&store, &number, "hand-over", &code, 200);
+    store.has("apples", "7");
+    act(&store, &number, "hand-over", &code, 409);
+    store.sell("apples", "2");
+    assert_eq!(status(&hub, &number), "ready", "the hub can't know yet");
+
+    store.line.mend();
+    stands(&hub, &number, "collected");
+    hub.shows("S0001", "apples", "5");
+    let view = shown(&hub, &number);
+    let timeline: Vec<&str> = view["timeline"]
+        .as_array()
+        .expect("a timeline")
+        .iter()
+        .filter_map(|line| line["status"].as_str())
+        .collect();
+    assert_eq!((timeline.first(), timeline.last()), (Some(&"placed"), Some(&"collected")), "{view}");
+}
+
+#[test]
+fn a_store_that_never_heard_of_an_order_hands_it_over_on_its_signed_code_once() {
+    let scene = super::scene("orders-code");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    let other = Store::open(&scene, &hub, "S0002");
+    for store in [&store, &other] {
+        store.receive("apples", "10");
+        hub.shows(store.id(), "apples", "10");
+    }
+    store.line.cut();
+    let order = placed(&hub, "one", &wish("S0001", &[("apples", 4)]));
+    let number = text(&order, "order");
+    let code = text(&order["parts"][0], "pickup_code");
+
+    let forged = flipped(&code);
+    pick_up(&store, &forged, 403);
+    let elsewhere = pick_up(&other, &code, 409);
+    assert!(elsewhere["detail"].as_str().is_some_and(|detail| detail.contains("S0001")), "{elsewhere}");
+    pick_up(&store, &code, 200);
+    store.has("apples", "6");
+    pick_up(&store, &code, 409);
+    store.has("apples", "6");
+
+    store.line.mend();
+    stands(&hub, &number, "collected");
+    hub.shows("S0001", "apples", "6");
+    hub.shows("S0002", "apples", "10");
+}
+
+#[test]
+fn shoppers_who_race_for_the_last_units_get_no_more_than_there_are() {
+    const SHOPPERS: usize = 1_000;
+    const UNITS: usize = 10;
+    const AT_ONCE: usize = 25;
+    let scene = super::scene("orders-race");
+    let mut hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    store.receive("apples", &UNITS.to_string());
+    hub.shows("S0001", "apples", &UNITS.to_string());
+    // Only what stands at the hub counts while it is killed and started again.
+    let client = hub.client();
+    let racing: Vec<_> = (0..AT_ONCE)
+        .map(|thread| {
+            let client = client.clone();
+            thread::spawn(move || {
+                let keys = (0..SHOPPERS).filter(|shopper| shopper % AT_ONCE == thread);
+                let tried = keys.map(|shopper| {
+                    let key = format!("shopper-{shopper}");
+                    (key.clone(), try_to_place(&client, &key, &wish("S0001", &[("apples", 1)])))
+                });
+                tried.collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let killer = thread::spawn(move || {
+        hub.kill();
+        hub.start();
+        hub
+    });
+    let tried: Vec<_> = racing.into_iter().flat_map(|racing| racing.join().expect("a shopper")).collect();
+    let hub = killer.join().expect("the hub is back");
+    // Who got no answer asks again with the same key, as a shop does.
+    let mut orders = BTreeSet::new();
+    for (key, first) in tried {
+        let again = eventually("the hub to answer a shopper", || {
+            match try_to_place(&hub.client(), &key, &wish("S0001", &[("apples", 1)])) {
+                Some((status @ (201 | 409), body)) => Ok((status, body)),
+                other => Err(other),
+            }
+        });
+        if let Some((201, body)) = &first {
+            assert_eq!(
+                (again.0, &again.1["order"]),
+                (201, &body["order"]),
+                "what was promised stays promised"
+            );
+        }
+        if again.0 == 201 {
+            orders.insert(text(&again.1, "order"));
+        }
+    }
+    assert_eq!(orders.len(), UNITS);
+    hub.shows("S0001", "apples", "0");
+    for order in &orders {
+        listed(&store, order);
+    }
+}
+
+#[test]
+fn a_cancel_is_a_request_that_an_offline_handover_beats() {
+    let scene = super::scene("orders-cancel");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    store.receive("apples", "10");
+    hub.shows("S0001", "apples", "10");
+    let order = placed(&hub, "one", &wish("S0001", &[("apples", 4)]));
+    let number = text(&order, "order");
+    listed(&store, &number);
+    store.line.cut();
+    let cancel = |number: &str| hub.client().post(&format!("/v1/orders/{number}/cancel"), &json!({}));
+    assert_eq!(
+        cancel(&number).expect("the hub answers").expect(200).json()["parts"][0]["status"],
+        "cancelling"
+    );
+    act(&store, &number, "hand-over", &json!({ "by": "Noor", "person": true }), 200);
+    store.line.mend();
+    stands(&hub, &number, "collected");
+    cancel(&number).expect("the hub answers").expect(409);
+    hub.shows("S0001", "apples", "6");
+
+    // Nobody has begun with this one: the store lets go by itself.
+    let order = placed(&hub, "two", &wish("S0001", &[("apples", 5)]));
+    let number = text(&order, "order");
+    hub.shows("S0001", "apples", "1");
+    listed(&store, &number);
+    cancel(&number).expect("the hub answers").expect(200);
+    stands(&hub, &number, "cancelled");
+    hub.shows("S0001", "apples", "6");
+}
+
+#[test]
+fn what_is_not_there_is_not_promised_and_a_key_is_for_one_order() {
+    let scene = super::scene("orders-refused");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    let other = Store::open(&scene, &hub, "S0002");
+    store.receive("apples", "2");
+    store.receive("bread", "5");
+    other.receive("apples", "9");
+    other.receive("bread", "9");
+    hub.shows("S0001", "bread", "5");
+    hub.shows("S0002", "bread", "9");
+    let both = wish("S0001", &[("bread", 1), ("apples", 3)]);
+    let (status, refused) = try_to_place(&hub.client(), "one", &both).expect("the hub answers");
+    assert_eq!((status, &refused["type"]), (409, &json!("urn:shopsmart:problem:insufficient-availability")));
+    assert_eq!(refused["lines"], json!([{ "sku": "apples", "asked": 3, "available": 2 }]));
+    assert_eq!(refused["alternatives"][0]["store"], "S0002", "{refused}");
+    hub.shows("S0001", "bread", "5");
+
+    let wanted = wish("S0001", &[("apples", 2)]);
+    let order = placed(&hub, "two", &wanted);
+    assert_eq!(placed(&hub, "two", &wanted)["order"], order["order"]);
+    let (status, _) =
+        try_to_place(&hub.client(), "two", &wish("S0001", &[("bread", 1)])).expect("the hub answers");
+    assert_eq!(status, 422);
+    hub.shows("S0001", "apples", "0");
+    hub.shows("S0001", "bread", "5");
+}
+
+fn wish(store: &str, lines: &[(&str, u32)]) -> Value {
+    let lines: Vec<Value> =
+        lines.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect();
+    json!({
+        "customer": { "name": "Asha Kulkarni", "phone": "+91 98200 12345" },
+        "lines": lines,
+        "pickup": { "store": store },
+    })
+}
+
+/// `None` where the hub did not answer.
+fn try_to_place(client: &crate::harness::Client, key: &str, wish: &Value) -> Option<(u16, Value)> {
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+    let reply = client.send("POST", "/v1/orders", &wish.to_string(), &headers).ok()?;
+    Some((reply.status, reply.json()))
+}
+
+#[track_caller]
+fn placed(hub: &Hub, key: &str, wish: &Value) -> Value {
+    let (status, body) = try_to_place(&hub.client(), key, wish).expect("the hub answers");
+    assert_eq!(status, 201, "{body}");
+    body
+}
+
+fn shown(hub: &Hub, order: &str) -> Value {
+    hub.client().get(&format!("/v1/orders/{order}")).expect("the hub answers").expect(200).json()
+}
+
+fn status(hub: &Hub, order: &str) -> String {
+    text(&shown(hub, order)["parts"][0], "status")
+}
+
+#[track_caller]
+fn stands(hub: &Hub, order: &str, wanted: &str) {
+    eventually(&format!("order {order} to be {wanted}"), || {
+        let found = status(hub, order);
+        if found == wanted { Ok(()) } else { Err(found) }
+    });
+}
+
+/// The order on the store's list, as soon as it is there.
+#[track_caller]
+fn listed(store: &Store, order: &str) -> Value {
+    eventually(&format!("order {order} on the list of {}", store.id()), || {
+        let reply = store.client().get("/v1/orders").map_err(|error| error.to_string())?;
+        let list = reply.json();
+        let orders = list["orders"].as_array().cloned().unwrap_or_default();
+        orders.into_iter().find(|entry| entry["order"] == order).ok_or_else(|| list.to_string())
+    })
+}
+
+#[track_caller]
+fn act(store: &Store, order: &str, act: &str, body: &Value, wanted: u16) -> Value {
+    let path = format!("/v1/orders/{order}/{act}");
+    store.client().post(&path, body).expect("the agent answers").expect(wanted).json()
+}
+
+#[track_caller]
+fn pick_up(store: &Store, code: &str, wanted: u16) -> Value {
+    let body = json!({ "by": "Noor", "code": code });
+    store.client().post("/v1/pickups", &body).expect("the agent answers").expect(wanted).json()
+}
+
+/// One digit of the signed part is another.
+fn flipped(code: &str) -> String {
+    let mut digits: Vec<char> = code.chars().collect();
+    let at = digits.len() / 2;
+    digits[at] = if digits[at] == '7' { '8' } else { '7' };
+    digits.into_iter().collect()
+}
+
+#[track_caller]
+fn text(value: &Value, field: &str) -> String {
+    value[field].as_str().unwrap_or_else(|| panic!("no `{field}` in {value}")).to_owned()
+}
