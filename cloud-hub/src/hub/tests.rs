@@ -18,4 +18,5 @@ mod epochs;
 mod failures;
 mod headquarters;
 mod merging;
+mod orders;
 mod promises;
