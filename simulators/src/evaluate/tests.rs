@@ -191,8 +191,8 @@ fn a_larger_reserve_fails_less_and_refuses_more() {
     }
 }
 
-/// Where no message is lost and one hub decides, the escrow's rights and a fixed buffer come to the same; what escrow adds is
-/// that it stays so when messages are lost, hubs are restored and several of them decide.
+/// Where no message is lost, the escrow's rights and a fixed buffer come to the same; what escrow adds is that its sums hold when
+/// messages are lost, doubled or late.
 #[test]
 fn a_fixed_reserve_decides_as_a_buffer_of_the_same_size() {
     for units in [0, 1, 2, 4] {
