@@ -29,6 +29,9 @@ enum Task {
     /// Build for release and run the benchmarks.
     #[command(disable_help_flag = true)]
     Bench(Passed),
+    /// Build for release and compare availability policies over a season of till sales.
+    #[command(disable_help_flag = true)]
+    Evaluate(Passed),
     /// Formatting, clippy and the tidy checks.
     Check,
     /// Build the binaries, then run every test; arguments go to `cargo test`.
@@ -61,6 +64,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Demo(passed) => commands::run_release("demo", &passed.args),
         Task::Sim(passed) => commands::sim(&passed.args),
         Task::Bench(passed) => commands::run_release("bench", &passed.args),
+        Task::Evaluate(passed) => commands::run_release("evaluate", &passed.args),
         Task::Check => commands::check(),
         Task::Test(passed) => commands::test(&passed.args),
         Task::Tidy => tidy::run(),

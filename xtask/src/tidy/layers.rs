@@ -58,7 +58,7 @@ const BUILDINGS: [Building; 4] = [
             &["rng", "clock", "http", "latency"],
             &["scenario"],
             &["pos", "fleet"],
-            &["plain", "dst", "demo"],
+            &["plain", "dst", "demo", "evaluate"],
             &["bench"],
             &["bin"],
         ],
