@@ -3,6 +3,8 @@
 //! `File` mirrors the text; `Config` is what the rest of the agent sees: every value parsed, every path absolute, every bound
 //! held. `agent.example.toml` documents each key with its default and the reason for it, and a test reads it with this code.
 
+pub mod pickup_key;
+
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
@@ -48,6 +50,8 @@ pub struct HubConfig {
     pub ca_file: PathBuf,
     pub certificate_file: PathBuf,
     pub key_file: PathBuf,
+    /// The hub's public key for pickup codes. `None`: signed codes can't be checked here.
+    pub pickup_key_file: Option<PathBuf>,
     pub disable_gso: bool,
     pub mtu_max: u16,
 }
@@ -176,6 +180,7 @@ struct HubTable {
     ca_file: PathBuf,
     certificate_file: PathBuf,
     key_file: PathBuf,
+    pickup_key_file: Option<PathBuf>,
     #[serde(default)]
     disable_gso: bool,
     max_mtu: Option<Spanned<u16>>,
@@ -298,6 +303,7 @@ impl Checker<'_> {
             ca_file: self.folder.join(table.ca_file),
             certificate_file: self.folder.join(table.certificate_file),
             key_file: self.folder.join(table.key_file),
+            pickup_key_file: table.pickup_key_file.map(|file| self.folder.join(file)),
             disable_gso: table.disable_gso,
             mtu_max: *mtu.get_ref(),
         })
@@ -487,6 +493,7 @@ mod tests {
         assert_eq!((hub.disable_gso, hub.mtu_max), (false, MTU_MAX));
         assert_eq!((hub.transport, hub.proxy), (TransportMode::Auto, None));
         assert_eq!(hub.mqtt_address.to_string(), "hub.example:8883");
+        assert_eq!(hub.pickup_key_file, None);
     }
 
     fn hub(keys: &str) -> String {
@@ -533,6 +540,13 @@ mod tests {
     #[test]
     fn relative_paths_are_relative_to_the_file() {
         assert_eq!(read(SMALLEST).data_dir, Path::new("/etc/shopsmart/data"));
+    }
+
+    #[test]
+    fn the_key_for_pickup_codes_lies_beside_the_file_too() {
+        let config = read(&hub("address = \"hub:7443\"\npickup_key_file = \"pickup.pub\""));
+        let file = config.hub.unwrap().pickup_key_file.unwrap();
+        assert_eq!(file, Path::new("/etc/shopsmart/pickup.pub"));
     }
 
     #[test]

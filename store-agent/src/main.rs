@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use store_agent::config::Config;
+use store_agent::config::pickup_key::PickupKey;
 use store_agent::http::tokens::Tokens;
 use store_agent::runtime::supervisor::Running;
 use store_agent::telemetry;
@@ -79,6 +80,9 @@ fn check_config(given: &Given) -> anyhow::Result<()> {
     Tokens::load(&config.http.tokens_file)?;
     if let Some(hub) = &config.hub {
         choice::check(hub)?;
+        if let Some(file) = &hub.pickup_key_file {
+            PickupKey::load(file)?;
+        }
     }
     say(&format!(
         "{} can be used: store {}, tills at {}",

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use sync_protocol::order::{self, Act, ActRefused, Effect, OrderId, Proof, ShortReason, Stage, StoreOrder};
 use sync_protocol::pickup_code::{CodeRefused, PickupCode};
 use sync_protocol::record::{HubOrderRecord, Kind};
-use sync_protocol::stock::EscrowError;
+use sync_protocol::stock::{Cell, EscrowError};
 use sync_protocol::{ItemNo, Quantity, Reference, Seq, SourceId, UnixMillis};
 
 /// The source of the documents that acts on orders write. No till may use it.
@@ -33,6 +33,8 @@ pub enum Wish {
     Act {
         order: OrderId,
         act: Act,
+        /// The store's half must still be this one: two tablets may show one order.
+        revision: Option<u32>,
     },
     /// Hand over on a code whose signature has been checked; the order need not have reached this store.
     Code(PickupCode),
@@ -43,6 +45,8 @@ pub enum Wish {
 pub enum PickupError {
     #[error("this store has no order {order}; check the number, or scan the customer's pickup code")]
     NoSuchOrder { order: OrderId },
+    #[error("order {order} has moved on: it is {status} now, at revision {revision}; look at it again first")]
+    MovedOn { order: OrderId, status: &'static str, revision: u32 },
     #[error(transparent)]
     Refused(#[from] ActRefused),
     #[error(transparent)]
@@ -127,9 +131,14 @@ pub(super) fn work_off(
     now: UnixMillis,
 ) -> Result<OrderRow, Halt> {
     match &request.wish {
-        Wish::Act { order, act } => {
+        Wish::Act { order, act, revision } => {
             let row = orders::order(db, mind.epoch, *order)?;
             let row = row.ok_or_else(|| refused(PickupError::NoSuchOrder { order: *order }))?;
+            let found = row.store.revision;
+            if revision.is_some_and(|seen| seen != found) {
+                let (order, status) = (*order, status(&row).name());
+                return Err(refused(PickupError::MovedOn { order, status, revision: found }));
+            }
             does(db, mind, Some(&row), row.clone(), act, &request.by, now)
         }
         Wish::Code(code) => hand_over_on_code(db, mind, code, &request.by, now),
@@ -169,8 +178,13 @@ fn does(
     by: &str,
     now: UnixMillis,
 ) -> Result<OrderRow, Halt> {
+    // What the till rang up, the till's own return brings back.
+    let moves_goods = row.store.proof != Some(Proof::Till);
     let effects = row.store.act(act, row.hub.as_ref(), by, now).map_err(refused)?;
-    move_goods(db, mind, &row, &effects, now)?;
+    bear(mind, &effects).map_err(refused)?;
+    if moves_goods {
+        move_goods(db, mind, &row, &effects, now)?;
+    }
     mind.inventory.save_order(db, before, row.clone())?;
     for effect in &effects {
         move_rights(db, mind, *effect, act)?;
@@ -191,6 +205,9 @@ pub(super) fn rung_up(
     let Some(before) = orders::order(db, mind.epoch, order)? else {
         return Ok(Err(format!("this store has no order {order}")));
     };
+    if before.store.stage == Stage::HandedOver && before.store.proof != Some(Proof::Till) {
+        return rung_up_afterwards(db, mind, &before, sold, now);
+    }
     if !before.store.stage.is_open() {
         return Ok(Err(format!("order {order} is {}", before.store.stage.name())));
     }
@@ -199,13 +216,10 @@ pub(super) fn rung_up(
         // Picked in full; what is left in the bag goes back to its shelf.
         row.store.stage = Stage::Accepted;
     }
-    let taken = |item| -> i64 {
-        sold.iter().filter(|(sold, _)| *sold == item).map(|(_, quantity)| quantity.thousandths()).sum()
-    };
     let mut handed_over = Vec::new();
     for line in &mut row.store.progress {
         let due = line.ordered.thousandths() - line.short.thousandths();
-        let taken = taken(line.item).clamp(0, due);
+        let taken = rung(sold, line.item).clamp(0, due);
         if taken < due {
             line.why = Some(ShortReason::NotTaken);
         }
@@ -220,17 +234,61 @@ pub(super) fn rung_up(
     if let Err(error) = row.store.act(&act, row.hub.as_ref(), by, now) {
         return Ok(Err(error.to_string()));
     }
+    let effects: Vec<Effect> =
+        handed_over.into_iter().map(|(item, quantity)| Effect::HandedOver { item, quantity }).collect();
+    if let Err(error) = bear(mind, &effects) {
+        return Ok(Err(error.to_string()));
+    }
     mind.inventory.save_order(db, Some(&before), row)?;
-    for (item, quantity) in handed_over {
-        let effect = Effect::HandedOver { item, quantity };
+    for effect in effects {
         if let Err(halt) = move_rights(db, mind, effect, &act) {
-            return match halt {
-                Halt::Refused(error) => Ok(Err(error.to_string())),
-                Halt::Disk(error) => Err(error),
-            };
+            return told(halt);
         }
     }
     Ok(Ok(()))
+}
+
+/// The order was handed over at the counter before the till rang it up. The goods have left once: what the sale repeats of the
+/// handover is taken back from the handover's document, and from now on the till's sale stands for it.
+fn rung_up_afterwards(
+    db: &Connection,
+    mind: &mut Mind,
+    before: &OrderRow,
+    sold: &[(ItemNo, Quantity)],
+    now: UnixMillis,
+) -> rusqlite::Result<Result<(), String>> {
+    let mut row = before.clone();
+    row.store.revision += 1;
+    row.store.proof = Some(Proof::Till);
+    let mut effects = Vec::new();
+    for line in &row.store.progress {
+        let repeated = rung(sold, line.item).clamp(0, line.picked.thousandths());
+        if repeated > 0 {
+            let quantity = Quantity::from_thousandths(repeated);
+            effects.push(Effect::TakenBack { item: line.item, quantity });
+        }
+    }
+    if effects.is_empty() {
+        return Ok(Err(format!("order {} is handed over already, without any of this", row.order)));
+    }
+    if let Err(halt) = move_goods(db, mind, &row, &effects, now) {
+        return told(halt);
+    }
+    mind.inventory.save_order(db, Some(before), row)?;
+    Ok(Ok(()))
+}
+
+/// How much of an item a sale has rung up, in thousandths; less than none where it was a return.
+fn rung(sold: &[(ItemNo, Quantity)], item: ItemNo) -> i64 {
+    let lines = sold.iter().filter(|(sold, _)| *sold == item);
+    lines.fold(0, |sum, (_, quantity)| sum.saturating_add(quantity.thousandths()))
+}
+
+fn told(halt: Halt) -> rusqlite::Result<Result<(), String>> {
+    match halt {
+        Halt::Refused(error) => Ok(Err(error.to_string())),
+        Halt::Disk(error) => Err(error),
+    }
 }
 
 /// Writes what leaves or returns as a document of the ledger.
@@ -282,23 +340,41 @@ fn goods(effect: Effect, kind: Kind) -> Option<(ItemNo, Quantity)> {
     }
 }
 
-fn move_rights(db: &Connection, mind: &mut Mind, effect: Effect, act: &Act) -> Result<(), Halt> {
-    let bound = |error: EscrowError| {
-        let (field, reason) = ("quantity".to_owned(), error.to_string());
-        refused(RecordError::Invalid { field, reason })
-    };
-    match effect {
-        Effect::HandedOver { item, quantity } => {
-            mind.inventory.touch(item).cell.hand_over_promised(quantity).map_err(bound)
-        }
-        Effect::TakenBack { item, quantity } => {
-            mind.inventory.touch(item).cell.take_back(quantity).map_err(bound)
-        }
-        Effect::Wasted { item, quantity } | Effect::InDoubt { item, quantity } => {
-            let is_lost = matches!(act, Act::Short { why: ShortReason::NotFound, .. });
-            Ok(mind.inventory.give_up(db, item, quantity, is_lost)?)
-        }
+/// Whether the cells can bear what an act does to rights. Asked before anything is written: a refusal changes nothing.
+fn bear(mind: &Mind, effects: &[Effect]) -> Result<(), RecordError> {
+    for (item, change) in effects.iter().filter_map(rights) {
+        let mut cell = mind.inventory.slot(item).map(|slot| slot.cell).unwrap_or_default();
+        change(&mut cell).map_err(bound)?;
     }
+    Ok(())
+}
+
+fn move_rights(db: &Connection, mind: &mut Mind, effect: Effect, act: &Act) -> Result<(), Halt> {
+    if let Some((item, change)) = rights(&effect) {
+        return change(&mut mind.inventory.touch(item).cell).map_err(|error| refused(bound(error)));
+    }
+    if let Effect::Wasted { item, quantity } | Effect::InDoubt { item, quantity } = effect {
+        let is_lost = matches!(act, Act::Short { why: ShortReason::NotFound, .. });
+        mind.inventory.give_up(db, item, quantity, is_lost)?;
+    }
+    Ok(())
+}
+
+/// What an effect does to the cell of its item, beside moving goods.
+fn rights(effect: &Effect) -> Option<(ItemNo, impl Fn(&mut Cell) -> Result<(), EscrowError>)> {
+    let (item, quantity, is_back) = match *effect {
+        Effect::HandedOver { item, quantity } => (item, quantity, false),
+        Effect::TakenBack { item, quantity } => (item, quantity, true),
+        Effect::Wasted { .. } | Effect::InDoubt { .. } => return None,
+    };
+    let change = move |cell: &mut Cell| {
+        if is_back { cell.take_back(quantity) } else { cell.hand_over_promised(quantity) }
+    };
+    Some((item, change))
+}
+
+fn bound(error: EscrowError) -> RecordError {
+    RecordError::Invalid { field: "quantity".to_owned(), reason: error.to_string() }
 }
 
 pub(super) fn source() -> SourceId {

@@ -11,6 +11,8 @@ mod conversation;
 mod counting;
 mod disk;
 mod items;
+mod pickups;
+mod pickups_adopted;
 mod recording;
 mod reserves;
 mod shop;

@@ -1,4 +1,4 @@
-//! The store's side of the local API: items, stock, the ledger, the state of the sync, health and metrics.
+//! The store's side of the local API: items, stock, the ledger, pickup orders, the state of the sync, health and metrics.
 //!
 //! Reads come from the database as committed, never through the core, so that looking never slows selling. What tills report
 //! enters beside this, in `pos::http`.
@@ -6,17 +6,20 @@
 mod explain;
 mod items;
 mod movements;
+pub mod orders;
 mod query;
 mod status;
 mod stock;
 
+use self::orders::Attempts;
+use crate::config::pickup_key::PickupKey;
 use crate::http::Clocks;
 use crate::http::body::BodyLimits;
 use crate::inbox::{Bulletin, Crossing, Inbox};
 use crate::store::reader::Reader;
 use crate::telemetry::Metrics;
 use axum::Router;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use std::sync::Arc;
 use sync_protocol::StoreId;
 use sync_protocol::stock::ReservePolicy;
@@ -35,6 +38,9 @@ pub struct StoreDesk {
     pub crossing: watch::Receiver<Crossing>,
     pub metrics: Arc<Metrics>,
     pub clocks: Clocks,
+    /// The hub's, for signed pickup codes.
+    pub pickup_key: Option<PickupKey>,
+    pub attempts: Arc<Attempts>,
 }
 
 pub fn routes(desk: StoreDesk) -> Router {
@@ -43,6 +49,10 @@ pub fn routes(desk: StoreDesk) -> Router {
         .route("/v1/items/{sku}", get(items::show))
         .route("/v1/stock", get(stock::list))
         .route("/v1/movements", get(movements::list))
+        .route("/v1/orders", get(orders::list))
+        .route("/v1/orders/{order}", get(orders::show))
+        .route("/v1/orders/{order}/{act}", post(orders::act))
+        .route("/v1/pickups", post(orders::pick_up))
         .route("/v1/sync", get(status::sync))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))

@@ -117,13 +117,17 @@ fn without_port(host: &str) -> &str {
 
 /// Route names are a fixed set, so that metrics stay few whatever is asked for.
 fn route_name(path: &str) -> &'static str {
-    const ROUTES: [&str; 10] = [
+    const ROUTES: [&str; 14] = [
         "/v1/movements",
         "/v1/movements:batch",
         "/v1/items",
         "/v1/items/{sku}",
         "/v1/stock",
         "/v1/cursors/{source}",
+        "/v1/orders",
+        "/v1/orders/{order}",
+        "/v1/orders/{order}/{act}",
+        "/v1/pickups",
         "/v1/sync",
         "/healthz",
         "/metrics",

@@ -85,7 +85,8 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The agent failed at this", detail)
     }
 
-    fn new(
+    #[must_use]
+    pub fn new(
         status: StatusCode,
         code: &'static str,
         title: &'static str,

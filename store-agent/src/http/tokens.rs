@@ -9,8 +9,8 @@
 //!
 //! A token reports movements for the source it is named after and for no other; a name that ends in `*` stands for every
 //! source that starts like it. `items` allows changing items, and the name `*` alone allows everything. Every token may
-//! read. The file must not be readable by everyone; it is read again when it changes. A changed file that cannot be used
-//! leaves the tokens of before in force, and says so in the log.
+//! read, and work on pickup orders. The file must not be readable by everyone; it is read again when it changes. A changed
+//! file that cannot be used leaves the tokens of before in force, and says so in the log.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Besides: `reason` (an adjustment needs one), `counted_at` or `counted_position` (a count needs one of them), `cursor` (how
-//! far the source was read; given back by `GET /v1/cursors/{source}`), `order` (the pickup order that a sale hands over). A field nobody knows is refused: a mistyped `reason`
-//! must show when the till is connected, not in the stock a month later. Whether the ledger takes the document is the
+//! far the source was read; given back by `GET /v1/cursors/{source}`), `order` (the pickup order that a sale hands over). A
+//! field nobody knows is refused: a mistyped `reason` must show when the till is connected, not in the stock a month later.
+//! Whether the ledger takes the document is the
 //! core's to say.
 
 use crate::agent::{Counted, Document, ItemKey, Line};

@@ -9,6 +9,7 @@ use super::driver::Driver;
 use crate::agent::{Agent, Settings};
 use crate::api::{self, StoreDesk};
 use crate::config::Config;
+use crate::config::pickup_key::PickupKey;
 use crate::http::body::BodyLimits;
 use crate::http::guard::{Guard, guarded};
 use crate::http::listener::{self, Patience};
@@ -62,6 +63,7 @@ impl Running {
     pub async fn start_with(config: Config, patience: Patience) -> anyhow::Result<Running> {
         let lock = lock(&config)?;
         let tokens = Arc::new(Tokens::load(&config.http.tokens_file)?);
+        let pickup_key = pickup_key(&config)?;
         let metrics = Arc::new(Metrics::new(config.store.as_str()));
         let agent = open(&config)?;
         let reader = Arc::new(Reader::open(&config.database())?);
@@ -75,6 +77,7 @@ impl Running {
         let (stop, stopping) = watch::channel(false);
         let (crossing, crossed) = watch::channel(Crossing::default());
         let store = desk(&config, &inbox, &reader, &metrics, &bulletin, crossed, patience);
+        let store = StoreDesk { pickup_key, ..store };
         let router = router(&config, store, &tokens);
         let mut tasks = JoinSet::new();
         let span = tracing::Span::current();
@@ -208,7 +211,14 @@ fn desk(
         crossing,
         metrics: Arc::clone(metrics),
         clocks: clock::clocks(),
+        pickup_key: None,
+        attempts: Arc::default(),
     }
+}
+
+fn pickup_key(config: &Config) -> anyhow::Result<Option<PickupKey>> {
+    let file = config.hub.as_ref().and_then(|hub| hub.pickup_key_file.as_ref());
+    Ok(file.map(|file| PickupKey::load(file)).transpose()?)
 }
 
 fn router(config: &Config, store: StoreDesk, tokens: &Arc<Tokens>) -> axum::Router {

@@ -3,15 +3,20 @@
 //! Each question is one short read transaction, so its parts fit each other, on a connection that cannot write. What it shows
 //! is committed: a till that has its answer finds its movement here.
 
+use super::orders::{self, OrderRow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use sync_protocol::order::OrderId;
 use sync_protocol::record::Kind;
 use sync_protocol::stock::{Cell, HubHalf, SalesRate, StoreHalf};
 use sync_protocol::{Epoch, Gtin, ItemNo, Position, Quantity, Seq, Sku, SourceId, UnixMillis};
 
 const STOCK: &str = include_str!("queries/stock.sql");
 const ITEM: &str = include_str!("queries/item.sql");
+const ITEM_OF_ORDER: &str = include_str!("queries/item_of_order.sql");
 const MOVEMENTS: &str = include_str!("queries/movements.sql");
 const MOVEMENTS_OF_ITEM: &str = include_str!("queries/movements_of_item.sql");
 
@@ -45,6 +50,14 @@ pub struct ItemView {
 pub struct ItemAt {
     pub view: ItemView,
     pub position: Position,
+}
+
+/// A pickup order beside the items of its lines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderView {
+    pub row: OrderRow,
+    /// One for each line of the store's half, in its order. `None`: the store has no such item any more.
+    pub items: Vec<Option<ItemView>>,
 }
 
 /// One ledger line with the document it came in.
@@ -118,6 +131,34 @@ impl Reader {
         })
     }
 
+    /// Orders on which somebody has something to do, the most urgent first.
+    pub fn active_orders(&self, limit: u32) -> rusqlite::Result<Vec<OrderView>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.ask(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            // The epoch plays no part in what is shown.
+            let rows = orders::active_orders(&snapshot, Epoch::default(), limit)?;
+            with_items(&snapshot, rows)
+        })
+    }
+
+    /// An order, also one that has ended. `None`: this store has never heard of it.
+    pub fn order(&self, order: OrderId) -> rusqlite::Result<Option<OrderView>> {
+        self.ask(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let row = orders::order(&snapshot, Epoch::default(), order)?;
+            Ok(with_items(&snapshot, row.into_iter().collect())?.pop())
+        })
+    }
+
+    /// The order as the core has answered it, beside its items.
+    pub fn items_of(&self, row: OrderRow) -> rusqlite::Result<Option<OrderView>> {
+        self.ask(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            Ok(with_items(&snapshot, vec![row])?.pop())
+        })
+    }
+
     /// How far a source has been read.
     pub fn cursor(&self, source: &SourceId) -> rusqlite::Result<Option<Vec<u8>>> {
         self.ask(|db| {
@@ -148,6 +189,29 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // Half a MiB of pages each: readers are many questions about little, and the store server is small.
     db.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -512;")?;
     Ok(db)
+}
+
+fn with_items(db: &Connection, rows: Vec<OrderRow>) -> rusqlite::Result<Vec<OrderView>> {
+    let mut known: HashMap<ItemNo, Option<ItemView>> = HashMap::new();
+    let mut views = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut items = Vec::with_capacity(row.store.progress.len());
+        for line in &row.store.progress {
+            let view = match known.entry(line.item) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(item_of_order(db, line.item)?),
+            };
+            items.push(view.clone());
+        }
+        views.push(OrderView { row, items });
+    }
+    Ok(views)
+}
+
+fn item_of_order(db: &Connection, item: ItemNo) -> rusqlite::Result<Option<ItemView>> {
+    let view = db.prepare_cached(ITEM_OF_ORDER)?.query_row([item.0], item_view).optional()?;
+    let Some(view) = view else { return Ok(None) };
+    Ok(Some(ItemView { gtins: gtins(db, item)?, ..view }))
 }
 
 fn gtins(db: &Connection, item: ItemNo) -> rusqlite::Result<Vec<Gtin>> {

@@ -7,6 +7,7 @@ mod bounds;
 mod client;
 mod doors;
 mod movements;
+mod orders;
 mod process;
 mod shop;
 mod views;

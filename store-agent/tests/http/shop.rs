@@ -50,8 +50,14 @@ impl Shop {
     }
 
     pub fn open_with(config: &str, patience: Patience) -> Shop {
+        Shop::prepared(config, patience, |_| {})
+    }
+
+    /// `prepare` puts further files into the folder before the agent starts.
+    pub fn prepared(config: &str, patience: Patience, prepare: impl FnOnce(&Path)) -> Shop {
         let folder = tempfile::tempdir().unwrap();
         furnish(folder.path(), config);
+        prepare(folder.path());
         let runtime = Runtime::new().unwrap();
         let mut shop = Shop { folder, runtime, running: None, patience };
         shop.start();

@@ -59,6 +59,7 @@ impl Authority {
             ca_file: self.folder.path().join("ca.pem"),
             certificate_file: self.folder.path().join("store.pem"),
             key_file: self.folder.path().join("store.key"),
+            pickup_key_file: None,
             disable_gso: false,
             mtu_max: 1452,
         }

@@ -5,16 +5,17 @@ use super::*;
 use sync_protocol::frame::{Body, Frame, Handover, Marks, Refusal, Refused, StateBatch};
 use sync_protocol::limits::FRAME_BYTES_MAX;
 use sync_protocol::record::{
-    CursorRecord, HistoryDocument, HistoryLine, HubStock, ItemRecord, KnownDocument, StoreStock,
+    CursorRecord, HistoryDocument, HistoryLine, HubOrderRecord, HubStock, ItemRecord, KnownDocument,
+    StoreStock,
 };
 use sync_protocol::record::{Unreadable, document_key};
 use sync_protocol::stock::{HubHalf, StoreHalf};
 
 /// What a hub would remember, as far as tests need it.
 pub(super) struct Hub {
-    epoch: Epoch,
-    boot: Boot,
-    down_head: Seq,
+    pub(super) epoch: Epoch,
+    pub(super) boot: Boot,
+    pub(super) down_head: Seq,
 }
 
 impl Hub {
@@ -94,6 +95,14 @@ impl Hub {
         self.sends_down(shop, item, HubHalf { promised: hub.promised + 1_000 * pieces, ..hub });
     }
 
+    /// Sends the hub's half of an order.
+    pub(super) fn sends_order(&mut self, shop: &mut Shop, record: HubOrderRecord) -> Vec<Frame> {
+        let base = self.down_head;
+        self.down_head = base.next();
+        let orders = vec![record];
+        self.says(shop, Body::Down(DownBatch { base, upto: self.down_head, orders, ..DownBatch::default() }))
+    }
+
     /// Gives back everything that was recalled.
     pub(super) fn honours_recalls(&mut self, shop: &mut Shop) {
         let mut cell = shop.cell("milk");
@@ -102,7 +111,7 @@ impl Hub {
     }
 }
 
-fn connect(shop: &mut Shop) -> Vec<Frame> {
+pub(super) fn connect(shop: &mut Shop) -> Vec<Frame> {
     frames(&shop.agent.drain(vec![Input::LinkUp], shop.now))
 }
 
@@ -119,7 +128,7 @@ fn frames(outputs: &[Output]) -> Vec<Frame> {
     sent.collect()
 }
 
-fn hello_of(said: &[Frame]) -> Frame {
+pub(super) fn hello_of(said: &[Frame]) -> Frame {
     assert_eq!(kinds(said), ["hello"]);
     said[0].clone()
 }
@@ -128,7 +137,7 @@ fn kinds(said: &[Frame]) -> Vec<&'static str> {
     said.iter().map(|frame| frame.body.kind()).collect()
 }
 
-fn state_of(said: &[Frame]) -> StateBatch {
+pub(super) fn state_of(said: &[Frame]) -> StateBatch {
     let states = said.iter().filter_map(|frame| match &frame.body {
         Body::State(batch) => Some(batch.clone()),
         _ => None,
@@ -143,11 +152,11 @@ fn hang_up_of(outputs: &[Output]) -> Option<&str> {
     })
 }
 
-fn empty_handover(granted: Epoch) -> Handover {
+pub(super) fn empty_handover(granted: Epoch) -> Handover {
     Handover { granted, last: true, hub_life: 5, next_position: Position(1), ..Handover::default() }
 }
 
-fn item(n: u32, text: &str) -> ItemRecord {
+pub(super) fn item(n: u32, text: &str) -> ItemRecord {
     ItemRecord {
         item: ItemNo(n),
         sku: sku(text),
@@ -158,7 +167,7 @@ fn item(n: u32, text: &str) -> ItemRecord {
     }
 }
 
-fn stock(n: u32, epoch: u32, units_in: u64, units_out: u64) -> StoreStock {
+pub(super) fn stock(n: u32, epoch: u32, units_in: u64, units_out: u64) -> StoreStock {
     let (in_, out) = (1_000 * units_in, 1_000 * units_out);
     StoreStock { item: ItemNo(n), half: StoreHalf { epoch: Epoch(epoch), in_, out, ..StoreHalf::default() } }
 }
