@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** `pending` holds exactly the records whose `change_seq` is above the hub's mark, each under its latest one.
 
+use super::document::Counted;
 use crate::store::ledger::{self, StockRow};
 use crate::store::orders::{self, Doubt, OrderRow};
 use rusqlite::{Connection, Result};
@@ -15,7 +16,7 @@ use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
 use sync_protocol::stock::{
     Cell, HubHalf, ReservePolicy, SalesRate, StoreHalf, target_claim, walk_in_reserve,
 };
-use sync_protocol::{Epoch, Gtin, ItemNo, Quantity, Seq, Sku, SourceId, UnixMillis};
+use sync_protocol::{Epoch, Gtin, ItemNo, Position, Quantity, Seq, Sku, SourceId, UnixMillis};
 
 /// What a pending record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,27 +280,32 @@ impl Inventory {
         orders::save_doubt(db, stock.item, slot.doubt)
     }
 
-    /// The store will not hand this over of an order; `is_lost`: nor does anybody know where it is.
+    /// The store will not hand this over of an order; `lost`: nor does anybody know where it is, from that moment and position on.
     pub(super) fn give_up(
         &mut self,
         db: &Connection,
         item: ItemNo,
         quantity: Quantity,
-        is_lost: bool,
+        lost: Option<(UnixMillis, Position)>,
     ) -> Result<()> {
         let size = quantity.thousandths().unsigned_abs();
         let slot = self.touch(item);
         slot.doubt.given_up = slot.doubt.given_up.saturating_add(size);
-        if is_lost {
-            slot.doubt.in_doubt = slot.doubt.in_doubt.saturating_add(size);
+        if let Some((since, position)) = lost {
+            let in_doubt = slot.doubt.in_doubt.saturating_add(size);
+            slot.doubt = Doubt { in_doubt, since, position, ..slot.doubt };
         }
         orders::save_doubt(db, item, slot.doubt)
     }
 
-    /// Somebody has counted the item: what is there is known again.
-    pub(super) fn counted(&mut self, db: &Connection, item: ItemNo) -> Result<()> {
+    /// Somebody has counted the item: what is there is known again. A count from before it was missed does not say so.
+    pub(super) fn counted(&mut self, db: &Connection, item: ItemNo, counted: Counted) -> Result<()> {
         let slot = self.touch(item);
-        if slot.doubt.in_doubt == 0 {
+        let is_later = match counted {
+            Counted::At(at) => at >= slot.doubt.since,
+            Counted::Position(position) => position >= slot.doubt.position,
+        };
+        if slot.doubt.in_doubt == 0 || !is_later {
             return Ok(());
         }
         slot.doubt.in_doubt = 0;

@@ -14,7 +14,7 @@ use sync_protocol::order::{self, Act, ActRefused, Effect, OrderId, Proof, ShortR
 use sync_protocol::pickup_code::{CodeRefused, PickupCode};
 use sync_protocol::record::{HubOrderRecord, Kind};
 use sync_protocol::stock::{Cell, EscrowError};
-use sync_protocol::{ItemNo, Quantity, Reference, Seq, SourceId, UnixMillis};
+use sync_protocol::{ItemNo, Position, Quantity, Reference, Seq, SourceId, UnixMillis};
 
 /// The source of the documents that acts on orders write. No till may use it.
 pub const SOURCE: &str = "pickup";
@@ -187,7 +187,7 @@ fn does(
     }
     mind.inventory.save_order(db, before, row.clone())?;
     for effect in &effects {
-        move_rights(db, mind, *effect, act)?;
+        move_rights(db, mind, *effect, act, now)?;
     }
     Ok(orders::order(db, mind.epoch, row.order)?.unwrap_or(row))
 }
@@ -241,7 +241,7 @@ pub(super) fn rung_up(
     }
     mind.inventory.save_order(db, Some(&before), row)?;
     for effect in effects {
-        if let Err(halt) = move_rights(db, mind, effect, &act) {
+        if let Err(halt) = move_rights(db, mind, effect, &act, now) {
             return told(halt);
         }
     }
@@ -349,13 +349,20 @@ fn bear(mind: &Mind, effects: &[Effect]) -> Result<(), RecordError> {
     Ok(())
 }
 
-fn move_rights(db: &Connection, mind: &mut Mind, effect: Effect, act: &Act) -> Result<(), Halt> {
+fn move_rights(
+    db: &Connection,
+    mind: &mut Mind,
+    effect: Effect,
+    act: &Act,
+    now: UnixMillis,
+) -> Result<(), Halt> {
     if let Some((item, change)) = rights(&effect) {
         return change(&mut mind.inventory.touch(item).cell).map_err(|error| refused(bound(error)));
     }
     if let Effect::Wasted { item, quantity } | Effect::InDoubt { item, quantity } = effect {
         let is_lost = matches!(act, Act::Short { why: ShortReason::NotFound, .. });
-        mind.inventory.give_up(db, item, quantity, is_lost)?;
+        let position = Position(mind.next_position.0.saturating_sub(1));
+        mind.inventory.give_up(db, item, quantity, is_lost.then_some((now, position)))?;
     }
     Ok(())
 }

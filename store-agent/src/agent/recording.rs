@@ -64,8 +64,8 @@ pub(super) fn record(
     let lines = weigh(db, mind, document, &items, &anchors)?;
     for line in &lines {
         apply(mind, document.kind, line, now);
-        if document.kind == Kind::Count {
-            mind.inventory.counted(db, line.item)?;
+        if let Some(counted) = document.counted {
+            mind.inventory.counted(db, line.item, counted)?;
         }
     }
     if let Some(order) = document.order {

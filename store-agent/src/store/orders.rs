@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, params, types::Type};
 use sync_protocol::order::{HubOrder, OrderId, Stage, StoreOrder};
 use sync_protocol::record::{HubOrderRecord, StoreOrderRecord};
-use sync_protocol::{Epoch, ItemNo, Seq};
+use sync_protocol::{Epoch, ItemNo, Position, Seq, UnixMillis};
 
 /// An order as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,9 @@ impl OrderRow {
 pub struct Doubt {
     /// Not found by staff, until somebody counts.
     pub in_doubt: u64,
+    /// When staff last did not find it, and where the ledger stood then: only a count made later says where it is.
+    pub since: UnixMillis,
+    pub position: Position,
     /// Will not be handed over, until the hub has released it.
     pub given_up: u64,
 }
@@ -143,10 +146,12 @@ pub fn forget_orders(db: &Connection) -> Result<()> {
 /// # Errors
 /// SQLite's.
 pub fn doubts(db: &Connection) -> Result<Vec<(ItemNo, Doubt)>> {
-    let mut statement = db.prepare("SELECT item, in_doubt, given_up FROM doubt")?;
+    let mut statement = db.prepare("SELECT item, in_doubt, given_up, since, position FROM doubt")?;
     let rows = statement.query_map([], |row| {
         let thousandths = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-        Ok((ItemNo(row.get(0)?), Doubt { in_doubt: thousandths(1)?, given_up: thousandths(2)? }))
+        let (since, position) = (UnixMillis(row.get(3)?), Position(row.get::<_, i64>(4)?.cast_unsigned()));
+        let doubt = Doubt { in_doubt: thousandths(1)?, given_up: thousandths(2)?, since, position };
+        Ok((ItemNo(row.get(0)?), doubt))
     })?;
     rows.collect()
 }
@@ -154,11 +159,13 @@ pub fn doubts(db: &Connection) -> Result<Vec<(ItemNo, Doubt)>> {
 /// # Errors
 /// SQLite's.
 pub fn save_doubt(db: &Connection, item: ItemNo, doubt: Doubt) -> Result<()> {
-    if doubt == Doubt::default() {
+    if (doubt.in_doubt, doubt.given_up) == (0, 0) {
         return db.prepare_cached("DELETE FROM doubt WHERE item = ?1")?.execute([item.0]).map(drop);
     }
-    let sql = "INSERT OR REPLACE INTO doubt (item, in_doubt, given_up) VALUES (?1, ?2, ?3)";
-    let values = params![item.0, doubt.in_doubt.cast_signed(), doubt.given_up.cast_signed()];
+    let sql = "INSERT OR REPLACE INTO doubt (item, in_doubt, given_up, since, position)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let (in_doubt, given_up) = (doubt.in_doubt.cast_signed(), doubt.given_up.cast_signed());
+    let values = params![item.0, in_doubt, given_up, doubt.since.0, doubt.position.0.cast_signed()];
     db.prepare_cached(sql)?.execute(values).map(drop)
 }
 

@@ -198,6 +198,28 @@ fn a_count_below_the_books_ends_the_doubt_too() {
     shop.holds_together();
 }
 
+/// A sheet filled in before staff looked for it was typed in afterwards, and what nobody could find was offered again.
+#[test]
+fn a_count_from_before_the_search_does_not_say_where_it_is() {
+    let (mut shop, mut hub) = ordered();
+    let early = [Counted::At(shop.now.wall), Counted::Position(Position(1))];
+    shop.pass(60_000);
+    does(&mut shop, short(MILK, 2, ShortReason::NotFound)).unwrap();
+    hub.honours_recalls(&mut shop);
+    let aside = |shop: &Shop| {
+        let milk = shop.cell("milk").store;
+        milk.granted - milk.recalled
+    };
+    for counted in early {
+        shop.count("milk", 10, counted);
+        assert_eq!(aside(&shop), 8_000, "{counted:?}");
+    }
+    let now = Counted::At(shop.now.wall);
+    shop.count("milk", 10, now);
+    assert_eq!(aside(&shop), 10_000);
+    shop.holds_together();
+}
+
 #[test]
 fn what_is_damaged_goes_out_as_waste_and_is_never_offered_again() {
     let (mut shop, mut hub) = ordered();

@@ -12,9 +12,12 @@ CREATE INDEX pickup_order_active ON pickup_order (ready_by) WHERE is_active = 1;
 CREATE INDEX pickup_order_change ON pickup_order (change_seq);
 
 -- What staff could not find of an item, until somebody counts it; and what the store has said it will not hand over, until the hub
--- has released it. In thousandths. Neither is offered to the web.
+-- has released it. In thousandths. Neither is offered to the web. `since` and `position` say when they last could not find it, and where
+-- the ledger stood then.
 CREATE TABLE doubt (
     item     INTEGER PRIMARY KEY,
     in_doubt INTEGER NOT NULL,
-    given_up INTEGER NOT NULL
+    given_up INTEGER NOT NULL,
+    since    INTEGER NOT NULL,
+    position INTEGER NOT NULL
 ) STRICT;
