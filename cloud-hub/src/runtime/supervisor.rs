@@ -143,16 +143,8 @@ impl Running {
         let lineage = core.life;
         let driver = shared.driver(core, (arrivals, requests), &mut registry);
         let (stop, stopped) = watch::channel(false);
-        let order_keys = Arc::new(order_keys(&config.pki_folder())?);
-        let state = shared.storefront(
-            config,
-            desk,
-            order_keys,
-            Arc::clone(&keys),
-            lineage,
-            stopped.clone(),
-            registry,
-        );
+        let orders = (desk, order_keys(&config.pki_folder())?);
+        let state = shared.storefront(config, orders, Arc::clone(&keys), lineage, stopped.clone(), registry);
         let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
         let mut parts = JoinSet::new();
         parts.spawn(async { ("driver", driving.ended().await.map_err(PartFailed::from)) });
@@ -316,8 +308,7 @@ impl Shared {
     fn storefront(
         &self,
         config: &Config,
-        desk: Desk,
-        order_keys: Arc<OrderKeys>,
+        (desk, order_keys): (Desk, OrderKeys),
         keys: Arc<KeyRing>,
         lineage: u64,
         closing: watch::Receiver<bool>,
@@ -328,7 +319,7 @@ impl Shared {
         StorefrontState {
             index: Arc::clone(&self.index),
             desk,
-            order_keys,
+            order_keys: Arc::new(order_keys),
             settings: storefront_settings(config, lineage),
             keys,
             clock: Arc::new(clock),

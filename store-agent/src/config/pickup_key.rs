@@ -20,7 +20,7 @@ pub enum PickupKeyError {
     #[error("cannot read the hub's key for pickup codes {path}", path = path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error(
-        "{path} holds no key for pickup codes: it must be 64 hexadecimal digits, as the hub prints them",
+        "{path} holds no key for pickup codes: it must be 64 hexadecimal digits, as in `pickup.pub`",
         path = path.display()
     )]
     NoKey { path: PathBuf },
