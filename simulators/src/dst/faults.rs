@@ -178,6 +178,7 @@ impl World {
     fn change_disk(&mut self, at: usize, image: Image) {
         self.crash_machine(at);
         self.machines[at].replace_disk(image);
+        self.machines[at].is_apart = true;
         self.reckon_losses();
         let back = self.now + self.rng.between(100, 30_000);
         self.queue.put(back, Event::StartMachine { machine: at });

@@ -1,6 +1,6 @@
 //! P4 and P5: once messages get through again, everything that waited is worked off within a bound, and both ends hold the same.
 
-use super::{Check, Finding, ledger, must};
+use super::{Check, Finding, ledger, must, orders};
 use crate::dst::tills::journal_source;
 use crate::dst::truth;
 use crate::dst::world::World;
@@ -77,8 +77,10 @@ fn difference(world: &World, store: usize, at: usize) -> Option<String> {
     }
     let cursors = world.hub.with_storage(|storage| storage.cursors(store));
     let own = truth::cursor(process.agent.database(), &journal_source());
-    (cursors.get(journal_source().as_str()) != own.as_ref())
-        .then(|| format!("cursors differ: hub {cursors:?}, store {own:?}"))
+    if cursors.get(journal_source().as_str()) != own.as_ref() {
+        return Some(format!("cursors differ: hub {cursors:?}, store {own:?}"));
+    }
+    orders::difference(world, store, at)
 }
 
 /// An empty cell of the same epoch.
@@ -104,6 +106,7 @@ pub fn all_is_well(world: &mut World) -> Check {
         ledger::disk_is_whole(world, at)?;
         ledger::on_hand(world, at)?;
         ledger::nothing_is_missing(world, store, at)?;
+        orders::all_is_well(world, store)?;
         let quarantined =
             world.machines[at].process.as_ref().map_or(0, |process| process.agent.status().quarantined);
         must(quarantined == 0, "P5", || {
