@@ -10,7 +10,7 @@ use crate::store::orders::{self, OrderRow};
 use rusqlite::{Connection, Result};
 use std::collections::{BTreeMap, HashMap};
 use sync_protocol::frame::Handover;
-use sync_protocol::order::{OrderId, Proof, Stage, StoreOrder};
+use sync_protocol::order::{Act, OrderId, Proof, Stage, StoreOrder};
 use sync_protocol::record::{HistoryDocument, HistoryLine, Kind};
 use sync_protocol::stock::Cell;
 use sync_protocol::{Epoch, ItemNo, Position, Quantity, Seq, UnixMillis};
@@ -86,7 +86,12 @@ impl Book {
             if row.store.stage != Stage::HandedOver || row.store.proof == Some(Proof::Till) {
                 continue;
             }
-            let reference = pickup::reference(row.order, row.store.revision, Kind::Pickup);
+            let reference = pickup::reference(
+                row.order,
+                &Act::HandOver { proof: Proof::Code },
+                &row.store,
+                row.store.since,
+            );
             let is_there = is_known(pickup::SOURCE, reference.as_str())
                 || ledger::find_document(db, source, reference.as_str())?.is_some();
             if is_there {

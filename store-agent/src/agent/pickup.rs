@@ -10,6 +10,7 @@ use super::recording::{self, Stop};
 use crate::store::ledger;
 use crate::store::orders::{self, OrderRow};
 use rusqlite::Connection;
+use sync_protocol::order::lifecycle::Progress;
 use sync_protocol::order::{self, Act, ActRefused, Effect, OrderId, Proof, ShortReason, Stage, StoreOrder};
 use sync_protocol::pickup_code::{CodeRefused, PickupCode};
 use sync_protocol::record::{HubOrderRecord, Kind};
@@ -170,7 +171,7 @@ fn does(
     now: UnixMillis,
 ) -> Result<OrderRow, Halt> {
     let effects = row.store.act(act, row.hub.as_ref(), by, now).map_err(refused)?;
-    move_goods(db, mind, &row, &effects, now)?;
+    move_goods(db, mind, &row, act, &effects, now)?;
     mind.inventory.save_order(db, before, row.clone())?;
     for effect in &effects {
         move_rights(db, mind, *effect, act)?;
@@ -238,6 +239,7 @@ fn move_goods(
     db: &Connection,
     mind: &mut Mind,
     row: &OrderRow,
+    act: &Act,
     effects: &[Effect],
     now: UnixMillis,
 ) -> Result<(), Halt> {
@@ -251,7 +253,7 @@ fn move_goods(
         }
         let document = Document {
             source: source(),
-            reference: reference(row.order, row.store.revision, kind),
+            reference: reference(row.order, act, &row.store, now),
             kind,
             reason: (kind == Kind::Waste)
                 .then(|| format!("damaged, found when order {} was picked", row.order)),
@@ -305,9 +307,16 @@ pub(super) fn source() -> SourceId {
     SOURCE.parse().expect("a short word is a source's name")
 }
 
-/// The same for the same act, whichever incarnation writes it.
-pub(super) fn reference(order: OrderId, revision: u32, kind: Kind) -> Reference {
-    format!("{order}.{revision}.{}", kind.name()).parse().expect("short, and of plain letters")
+/// The same for the same act, whichever incarnation writes it, and another for any other: an incarnation that starts over from an
+/// older copy gives the same revisions to other acts.
+pub(super) fn reference(order: OrderId, act: &Act, half: &StoreOrder, at: UnixMillis) -> Reference {
+    let total = |of: fn(&Progress) -> u64| half.progress.iter().map(of).fold(0, u64::saturating_add);
+    let (what, so_far) = match act {
+        Act::Undo => ("undo", total(|line| line.fulfilled)),
+        Act::Short { .. } => ("short", total(|line| line.short.thousandths().unsigned_abs())),
+        _ => ("pickup", total(|line| line.fulfilled)),
+    };
+    format!("{order}.{what}.{so_far}.{at}", at = at.0).parse().expect("short, and of plain letters")
 }
 
 /// How an order stands, in the one table's words.

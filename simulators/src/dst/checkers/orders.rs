@@ -99,17 +99,17 @@ fn done(
         Wish::Code(_) | Wish::Act { act: Act::HandOver { .. }, .. } => {
             handed_over(world, at, row)?;
             let lines = picked().filter(|(_, picked)| *picked > Quantity::ZERO).collect();
-            report(world, at, row, Kind::Pickup, lines).map(Some)
+            report(world, at, row, "pickup", lines).map(Some)
         }
         Wish::Act { act: Act::Undo, .. } => {
             let lines: Vec<_> = picked().filter(|(_, picked)| *picked > Quantity::ZERO).collect();
             taken_back(world, at, row, &lines);
             let lines =
                 lines.into_iter().map(|(item, q)| (item, Quantity::from_thousandths(-q.thousandths())));
-            report(world, at, row, Kind::Pickup, lines.collect()).map(Some)
+            report(world, at, row, "undo", lines.collect()).map(Some)
         }
         Wish::Act { act: Act::Short { item, quantity, why: ShortReason::Damaged }, .. } => {
-            report(world, at, row, Kind::Waste, vec![(*item, *quantity)]).map(Some)
+            report(world, at, row, "short", vec![(*item, *quantity)]).map(Some)
         }
         Wish::Act { .. } => Ok(None),
     }
@@ -203,13 +203,19 @@ fn report(
     world: &mut World,
     at: usize,
     row: &OrderRow,
-    kind: Kind,
+    what: &str,
     lines: Vec<(ItemNo, Quantity)>,
 ) -> Result<DocNo, super::Finding> {
     let store = world.machines[at].store;
     let source: SourceId = SOURCE.parse().expect("a word is a source");
+    let so_far: u64 = match what {
+        "short" => row.store.progress.iter().map(|line| line.short.thousandths().unsigned_abs()).sum(),
+        _ => row.store.progress.iter().map(|line| line.fulfilled).sum(),
+    };
+    let now = world.wall(world.machines[at].clock_ahead);
     let reference: Reference =
-        format!("{}.{}.{}", row.order, row.store.revision, kind.name()).parse().expect("short and printable");
+        format!("{}.{what}.{so_far}.{}", row.order, now.0).parse().expect("short and printable");
+    let kind = if what == "short" { Kind::Waste } else { Kind::Pickup };
     if let Some(no) = world.truth.by_key(store, &document_key(&source, &reference)) {
         return Ok(no);
     }
