@@ -225,7 +225,7 @@ impl StoreLedger {
     }
 
     /// What the promises of an item should come to.
-    fn meant(&self, item: ItemNo) -> u64 {
+    pub(super) fn meant(&self, item: ItemNo) -> u64 {
         let held = self.cell(item).map_or(0, |stored| stored.held);
         self.book.backed.get(&item).copied().unwrap_or(0).saturating_add(held)
     }
@@ -256,8 +256,8 @@ impl StoreLedger {
                 let q = quantity(used - meant).min(cell.open());
                 if q > Quantity::ZERO { cell.release(q) } else { Ok(()) }
             } else {
-                let q = quantity(meant - used).min(cell.free());
-                if q > Quantity::ZERO { cell.promise(q) } else { Ok(()) }
+                promise_lacking(cell, meant);
+                Ok(())
             }
         };
         if used == meant || (used > meant && !self.is_complete()) {
@@ -265,6 +265,15 @@ impl StoreLedger {
         }
         let settled = self.raise_hub_half(item, change);
         debug_assert!(settled.is_ok(), "bounded by what is there: {settled:?}");
+    }
+}
+
+/// Promises what is lacking of what is meant, as far as it is free.
+pub(super) fn promise_lacking(cell: &mut Cell, meant: u64) {
+    let q = quantity(meant.saturating_sub(used(cell))).min(cell.free());
+    if q > Quantity::ZERO {
+        let promised = cell.promise(q);
+        debug_assert!(promised.is_ok(), "bounded by what is free: {promised:?}");
     }
 }
 
