@@ -22,6 +22,9 @@ use sync_protocol::record::{HistoryDocument, ItemRecord, document_key};
 use sync_protocol::time::Now;
 use sync_protocol::{Epoch, ItemNo, StoreId, Ticks, UnixMillis};
 
+/// How often a hub is told that time has passed, in milliseconds.
+const TICK_EVERY: u64 = 5_000;
+
 /// What a commit said about one store.
 pub struct Committed {
     pub store: usize,
@@ -342,6 +345,12 @@ impl World {
             let moment = self.rng.below(4);
             self.queue.put(self.now + moment, Event::DrainHub { life: self.hub.life });
         }
+    }
+
+    /// As its daemon does, whatever else goes on.
+    pub(super) fn hub_tick(&mut self) {
+        self.queue.put(self.now + TICK_EVERY, Event::HubTick);
+        self.tell_hub(Input::Tick);
     }
 
     pub(super) fn hub_timer(&mut self, timer: u64) -> Check {

@@ -187,13 +187,13 @@ impl World {
         }
         let wanted = self.orders.rng.index(self.orders.wanted.len());
         let other_body = self.orders.rng.chance(0.2);
-        if self.orders.wanted[wanted].told.is_none() {
-            // The caller can't know the numbers that were drawn for it before.
-            let Some(choices) = self.draw_choices() else { return };
-            let order = OrderId::from_random(self.orders.rng.next_u64());
-            let new = NewOrder { order, choices, ..self.orders.wanted[wanted].new.clone() };
-            self.orders.wanted[wanted].new = new;
+        // Numbers are drawn anew each time: a hub that was restored never gives one out again.
+        let mut new = self.orders.wanted[wanted].new.clone();
+        new.order = OrderId::from_random(self.orders.rng.next_u64());
+        for part in new.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+            part.order = OrderId::from_random(self.orders.rng.next_u64());
         }
+        self.orders.wanted[wanted].new = new;
         self.ask_for(wanted, other_body);
     }
 
@@ -295,9 +295,16 @@ impl World {
         if std::mem::replace(&mut part.is_told, true) {
             return Ok(());
         }
-        for (line, sku) in part.half.lines.iter().zip(&part.skus) {
-            let held = self.shoppers.held.entry((part.store, sku.clone())).or_default();
+        let (store, lines, skus) = (part.store, part.half.lines.clone(), part.skus.clone());
+        for (line, sku) in lines.iter().zip(skus) {
+            let known = self.promised_at_hub(store, &sku).unwrap_or(0);
+            let is_restored = self.hub.restores > 0;
+            let held = self.shoppers.held.entry((store, sku)).or_default();
             held.ordered += line.quantity.thousandths().unsigned_abs();
+            if is_restored {
+                // What was left of all promises at the restore may have been this one, whose answer had been lost before.
+                held.ordered = held.ordered.min(known.saturating_sub(held.promised));
+            }
         }
         Ok(())
     }

@@ -113,7 +113,8 @@ impl Truth {
         });
     }
 
-    fn hub_effects(&self, store: usize, no: DocNo) -> Option<&Effects> {
+    /// What the hub took a document for, now or before it was restored.
+    pub fn hub_effects(&self, store: usize, no: DocNo) -> Option<&Effects> {
         self.at_hub[store].get(&no).map(|(_, effects)| effects).or_else(|| self.ever_at_hub.get(&no))
     }
 

@@ -48,6 +48,7 @@ pub enum Event {
     MasterTurn { store: usize },
     ShopperTurn,
     OrderTurn,
+    HubTick,
     StaffTurn { store: usize },
     FaultTurn,
     Look,
@@ -166,6 +167,7 @@ impl World {
         self.queue.put(self.rng.below(10_000), Event::ShopperTurn);
         if self.plan.orders.is_some() {
             self.queue.put(2_000, Event::OrderTurn);
+            self.queue.put(1_000, Event::HubTick);
             (0..self.store_ids.len()).for_each(|store| self.queue.put(3_000, Event::StaffTurn { store }));
         }
         self.queue.put(self.plan.fault_every, Event::FaultTurn);
@@ -209,6 +211,7 @@ impl World {
             Event::MasterTurn { store } => self.master_turn(store),
             Event::ShopperTurn => self.shopper_turn(),
             Event::OrderTurn => self.order_turn(),
+            Event::HubTick => self.hub_tick(),
             Event::StaffTurn { store } => self.staff_turn(store),
             Event::FaultTurn => return self.fault_turn(),
             Event::Look => return self.look(),

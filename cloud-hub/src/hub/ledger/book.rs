@@ -127,6 +127,14 @@ impl StoreLedger {
         let mut joined =
             self.book.orders.get(&record.order).cloned().unwrap_or_else(|| forgotten(record.order));
         let changed = match &mut joined.hub {
+            Some(hub) if hub.revision == record.half.revision && *hub != record.half => {
+                // Before it was found out, the hub went on from an older copy and gave the same number out again. Both wishes stand, under
+                // a number of their own.
+                hub.cancel = hub.cancel.or(record.half.cancel);
+                hub.closed |= record.half.closed;
+                hub.revision += 1;
+                true
+            }
             Some(hub) => hub.join(&record.half),
             None => {
                 joined.hub = Some(record.half.clone());

@@ -316,6 +316,19 @@ pub fn difference(world: &World, store: usize, at: usize) -> Option<String> {
     own.keys().find(|order| !at_hub.contains_key(order)).map(|order| format!("the hub has no order {order}"))
 }
 
+/// Whether orders stand for more of an item than the hub could promise for them so far.
+#[must_use]
+pub fn is_awaited(world: &World, store: usize, item: ItemNo) -> bool {
+    let stored = world.hub.with_storage(|storage| storage.stored(store));
+    let backed = stored.orders.iter().flat_map(StoredOrder::backed);
+    let backed: u64 = backed.filter(|(of, _)| *of == item).map(|(_, units)| units).sum();
+    stored
+        .cells
+        .iter()
+        .find(|(of, _)| *of == item)
+        .is_some_and(|(_, cell)| cell.cell.hub.promised - cell.cell.hub.released < backed + cell.held)
+}
+
 /// Everything is in step: the hub's promises are what its orders stand for, and orders are where the goods are.
 pub fn all_is_well(world: &mut World, store: usize) -> Check {
     let stored = world.hub.with_storage(|storage| storage.stored(store));
