@@ -244,12 +244,13 @@ impl Hub {
             }
             batch.cursors.iter().for_each(|cursor| ledger.take_cursor(cursor));
         }
+        // Orders first: they say what the units that the cells bring are for.
+        let news: Vec<StoredOrder> =
+            batch.orders.iter().filter_map(|record| ledger.join_store_order(record).cloned()).collect();
         let mut returned = false;
         for stock in &batch.stock {
             returned |= ledger.join(stock) == Joined::AndReturned;
         }
-        let news: Vec<StoredOrder> =
-            batch.orders.iter().filter_map(|record| ledger.join_store_order(record).cloned()).collect();
         self.counters.cells_merged += batch.stock.len() as u64;
         ledger.state_taken(batch.base, batch.upto, batch.head, batch.position);
         returned |= ledger.settle();

@@ -181,6 +181,7 @@ impl StoreLedger {
     pub(super) fn join(&mut self, stock: &StoreStock) -> Joined {
         let (epoch, trusted) = (self.facts.epoch, self.facts.trusted);
         self.untold.remove(&stock.item);
+        let meant = self.meant(stock.item);
         let stored = self.place(stock.item).get_or_insert_with(|| empty(epoch));
         let before = stored.cell;
         let first = before.store == StoreHalf { epoch, ..StoreHalf::default() };
@@ -189,7 +190,11 @@ impl StoreLedger {
             return Joined::Nothing;
         }
         // A hub that has forgotten promises must not give back what they stand for.
-        let returned = if trusted { stored.cell.honour_recalls() } else { Quantity::ZERO };
+        if trusted {
+            // Units of a handover that was taken back are the order's again, also where the store recalls as many in the same breath.
+            book::promise_lacking(&mut stored.cell, meant);
+            stored.cell.honour_recalls();
+        }
         let after = stored.cell;
         if (before.store.in_, before.store.out) != (after.store.in_, after.store.out)
             && !self.at_cut.contains_key(&stock.item)
@@ -199,12 +204,12 @@ impl StoreLedger {
             self.changed.at_cut.insert(stock.item);
         }
         self.refresh_up(stock.item, &before.store, &after.store);
-        if returned > Quantity::ZERO {
-            self.hub_half_moved(stock.item, &before.hub)
-        } else {
-            self.touch(stock.item)
+        if after.hub == before.hub {
+            self.touch(stock.item);
+            return Joined::Yes;
         }
-        if returned > Quantity::ZERO { Joined::AndReturned } else { Joined::Yes }
+        self.hub_half_moved(stock.item, &before.hub);
+        Joined::AndReturned
     }
 
     fn refresh_up(&mut self, item: ItemNo, before: &StoreHalf, after: &StoreHalf) {

@@ -244,15 +244,21 @@ impl Hub {
         }
     }
 
-    /// Orders that nobody has come for in time are to be ended.
+    /// Orders that nobody has come for in time are to be ended. Where a restored hub has not heard what became of one, it waits.
     pub(super) fn expire(&mut self, now: Now) {
-        while let Some((until, store, order)) =
-            self.shop.holds.first().cloned().filter(|(until, ..)| *until < now.wall)
-        {
-            self.shop.holds.remove(&(until, store.clone(), order));
-            let is_open = self.stores.get(&store).is_some_and(|store| {
-                store.facts.trusted && store.order(order).is_some_and(|order| !order.status().is_final())
-            });
+        let holds = self.shop.holds.iter().take_while(|(until, ..)| *until < now.wall);
+        let is_heard = |(_, store, _): &&(UnixMillis, StoreId, OrderId)| {
+            self.stores.get(store).is_some_and(|store| store.facts.trusted)
+        };
+        let due: Vec<(UnixMillis, StoreId, OrderId)> = holds.filter(is_heard).cloned().collect();
+        for hold in due {
+            self.shop.holds.remove(&hold);
+            let (_, store, order) = hold;
+            let is_open = self
+                .stores
+                .get(&store)
+                .and_then(|store| store.order(order))
+                .is_some_and(|order| !order.status().is_final());
             if is_open {
                 self.ask_to_cancel(&store, order, Cancel::Expired, now);
             }
@@ -265,6 +271,10 @@ impl Hub {
             let (at, by) =
                 order.store.as_ref().map_or((UnixMillis(0), ""), |half| (half.since, half.by.as_str()));
             self.happened(store, order, at, by);
+            // A handover that was taken back after its hold had run out: nobody else would end the order.
+            if let Some(hub) = order.hub.as_ref().filter(|_| !order.status().is_final()) {
+                self.shop.holds.insert((hub.hold_until, store.clone(), order.order));
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::checkers::{self, Check};
 use super::disk;
 use super::hub_host::HubImage;
 use super::machine::{Crash, Image, Machine};
-use super::truth::{self, Books, HubHistory};
+use super::truth::{self, Books, HubHistory, Truth};
 use super::world::{Event, World};
 use sync_protocol::Epoch;
 
@@ -47,6 +47,18 @@ fn is_fork(server: (Epoch, &Books), at_hub: &HubHistory) -> bool {
     let (epoch, books) = server;
     let took_over_later = at_hub.values().all(|(place, _)| place.0 < epoch);
     took_over_later && at_hub.keys().any(|no| !books.has(*no))
+}
+
+/// Whether a server that took over counts a document as the hub did, while its own ledger has it with another effect (a count that
+/// met other sales there, a barcode that meant another item), and this copy of the hub has forgotten it. A hand-over names what the
+/// hub knows, not what it did: told again, it would be the ledger's. The figures stay right; the hub's history does not add up to
+/// them any more.
+fn is_told_otherwise(books: &Books, at_hub: &HubHistory, truth: &Truth, store: usize) -> bool {
+    books.ledger.iter().any(|(no, effects)| {
+        books.known.contains(no)
+            && !at_hub.contains_key(no)
+            && truth.hub_effects(store, *no).is_some_and(|counted| counted != effects)
+    })
 }
 
 impl Fault {
@@ -178,6 +190,7 @@ impl World {
     fn change_disk(&mut self, at: usize, image: Image) {
         self.crash_machine(at);
         self.machines[at].replace_disk(image);
+        self.machines[at].is_apart = true;
         self.reckon_losses();
         let back = self.now + self.rng.between(100, 30_000);
         self.queue.put(back, Event::StartMachine { machine: at });
@@ -238,10 +251,13 @@ impl World {
         let at = self.rng.index(backups);
         let serving = self.machines.iter().filter(|machine| machine.in_service);
         let documents = &self.hub.backups[at].documents;
-        if serving
-            .map(|machine| (truth::epoch(machine.database()), &machine.books, &documents[machine.store]))
-            .any(|(epoch, books, at_hub)| is_proof(books, at_hub) || is_fork((epoch, books), at_hub))
-        {
+        if serving.map(|machine| (machine, &machine.books, &documents[machine.store])).any(
+            |(machine, books, at_hub)| {
+                is_proof(books, at_hub)
+                    || is_fork((truth::epoch(machine.database()), books), at_hub)
+                    || is_told_otherwise(books, at_hub, &self.truth, machine.store)
+            },
+        ) {
             return Ok(());
         }
         self.coverage.sometimes("hub: restored, and told so", told);

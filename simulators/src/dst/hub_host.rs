@@ -11,15 +11,19 @@ use cloud_hub::availability::{Figures, StoreInfo, Update};
 use cloud_hub::hub::{Counters, Hub, Input, LinkId, Output, Settings};
 use cloud_hub::storage::sqlite::Sqlite;
 use cloud_hub::storage::{
-    Changes, HubFacts, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredStore,
+    Changes, HubFacts, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredOrder, StoredStore,
 };
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use sync_protocol::frame::{self, Body};
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, ItemRecord, document_key};
 use sync_protocol::time::Now;
 use sync_protocol::{Epoch, ItemNo, Sku, StoreId, Ticks, UnixMillis};
+
+/// How often a hub is told that time has passed, in milliseconds.
+const TICK_EVERY: u64 = 5_000;
 
 /// What a commit said about one store.
 pub struct Committed {
@@ -37,6 +41,8 @@ pub struct Watched {
     pub forgetful: bool,
     pub committed: Vec<Committed>,
     pub skus: BTreeMap<(usize, ItemNo), String>,
+    /// By store.
+    pub orders: BTreeMap<(usize, OrderId), StoredOrder>,
     keys: Vec<StoreKey>,
 }
 
@@ -46,7 +52,15 @@ impl Watched {
         let mut sqlite = Sqlite::open_in_memory().expect("the schema fits an empty database");
         let keys =
             stores.iter().map(|id| sqlite.put_store(&info(id)).expect("a new store can be added")).collect();
-        Watched { sqlite, failing: 0, forgetful: false, committed: Vec::new(), skus: BTreeMap::new(), keys }
+        Watched {
+            sqlite,
+            failing: 0,
+            forgetful: false,
+            committed: Vec::new(),
+            skus: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            keys,
+        }
     }
 
     #[must_use]
@@ -62,6 +76,21 @@ impl Watched {
             let items = self.sqlite.items(key).expect("a backup can be read");
             self.note_items(store, &items);
         }
+        self.orders.clear();
+        for store in 0..self.keys.len() {
+            let orders = self.stored(store).orders;
+            self.orders.extend(orders.into_iter().map(|order| ((store, order.order), order)));
+        }
+    }
+
+    /// Everything of one store as it is on the hub's disk.
+    pub fn stored(&mut self, store: usize) -> StoredStore {
+        self.sqlite.load(self.keys[store]).expect("the hub's storage can be read")
+    }
+
+    pub fn orders_of(&self, store: usize) -> BTreeMap<OrderId, StoredOrder> {
+        let of_store = self.orders.iter().filter(|((of, _), _)| *of == store);
+        of_store.map(|((_, order), stored)| (*order, stored.clone())).collect()
     }
 
     fn note_items(&mut self, store: usize, items: &[ItemRecord]) {
@@ -74,6 +103,9 @@ impl Watched {
         for (key, changes) in &changes.stores {
             let Some(store) = self.keys.iter().position(|known| known == key) else { continue };
             self.note_items(store, &changes.items);
+            for order in &changes.orders {
+                self.orders.insert((store, order.order), order.clone());
+            }
             let mut documents = Vec::new();
             for chunk in &changes.history {
                 if let Ok(Body::History(batch)) = frame::decode(&chunk.frame).map(|frame| frame.body) {
@@ -319,6 +351,12 @@ impl World {
         }
     }
 
+    /// As its daemon does, whatever else goes on.
+    pub(super) fn hub_tick(&mut self) {
+        self.queue.put(self.now + TICK_EVERY, Event::HubTick);
+        self.tell_hub(Input::Tick);
+    }
+
     pub(super) fn hub_timer(&mut self, timer: u64) -> Check {
         if self.hub.timer != timer || self.hub.process.is_none() {
             return Ok(());
@@ -357,14 +395,13 @@ impl World {
         if self.hub.crash == Some(Crash::AfterCommit) {
             self.coverage.hit("hub: crash after the commit");
             if forgets {
-                self.hub_carries_out(outputs);
+                self.hub_carries_out(outputs)?;
             }
             self.crash_hub();
             return Ok(());
         }
         self.set_hub_timer();
-        self.hub_carries_out(outputs);
-        Ok(())
+        self.hub_carries_out(outputs)
     }
 
     /// Rare things that show in what the hub is about to take.
@@ -403,7 +440,10 @@ impl World {
                 Output::Answer { ticket, answer } => {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
-                Output::Order { .. } | Output::Orders { .. } => {}
+                Output::Order { ticket, answer } => {
+                    self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
+                }
+                Output::Orders { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -414,12 +454,12 @@ impl World {
         }
     }
 
-    fn hub_carries_out(&mut self, outputs: Vec<Output>) {
+    fn hub_carries_out(&mut self, outputs: Vec<Output>) -> Check {
         for output in outputs {
             match output {
                 Output::Answer { ticket, answer } => self.shopper_answered(ticket.0, &answer),
-                // Nobody places orders here: shoppers take promises.
-                Output::Order { .. } | Output::Orders { .. } => {}
+                Output::Order { ticket, answer } => self.order_answered(ticket.0, &answer)?,
+                Output::Orders { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);
@@ -432,6 +472,7 @@ impl World {
                 }
             }
         }
+        Ok(())
     }
 
     /// Rare things that show in what the hub sends.
@@ -466,6 +507,9 @@ impl World {
     fn take_in_commits(&mut self) -> Check {
         let committed = self.hub.with_storage(|storage| std::mem::take(&mut storage.committed));
         for Committed { store, documents, changes } in committed {
+            let has_expired =
+                changes.orders.iter().any(|order| order.status() == sync_protocol::order::Status::Expired);
+            self.coverage.sometimes("order: expired", has_expired);
             let moved = !changes.cells.is_empty();
             let late = changes.forget_at_cut && !changes.history.is_empty() && !moved;
             self.coverage.sometimes("hub: cut made late, once history had come", late);

@@ -69,6 +69,8 @@ pub struct Machine {
     pub reader_asks: Option<u64>,
     /// Set by a restore until the line is up again.
     pub restored: bool,
+    /// On a disk that is not the store's latest, until it has taken over from the hub.
+    pub is_apart: bool,
 }
 
 impl Machine {
@@ -92,6 +94,7 @@ impl Machine {
             reader: 0,
             reader_asks: None,
             restored: false,
+            is_apart: false,
         }
     }
 
@@ -249,7 +252,8 @@ impl World {
         self.coverage.sometimes("digest: the agent sent records again", sent_again);
         self.note_agent_outputs(at, &outputs);
         checkers::spin::agent(self, at, only_ticks && outputs.is_empty())?;
-        checkers::ledger::after_agent_step(self, at, &asked, &outputs)?;
+        let written = checkers::orders::after_agent_step(self, at, &outputs)?;
+        checkers::ledger::after_agent_step(self, at, &asked, &written, &outputs)?;
         checkers::escrow::after_agent_step(self, at)?;
         if self.machines[at].crash == Some(Crash::AfterCommit) {
             self.coverage.hit("agent: crash after the commit");
@@ -342,6 +346,7 @@ fn asked(inputs: &[Input]) -> Vec<(u64, usize)> {
     let of = |input: &Input| match input {
         Input::Record { ticket, documents } => Some((ticket.0, documents.len())),
         Input::PutItems { ticket, items } => Some((ticket.0, items.len())),
+        Input::Pickup { ticket, .. } => Some((ticket.0, 1)),
         _ => None,
     };
     inputs.iter().filter_map(of).collect()

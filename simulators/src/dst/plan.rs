@@ -28,6 +28,9 @@ pub struct Plan {
     pub faults: Vec<(Fault, u64)>,
     pub timing: Timing,
     pub reserve: ReservePolicy,
+    /// Where shoppers place orders: what their numbers, and all that staff do, are drawn from.
+    pub orders: Option<u64>,
+    pub staff_every: u64,
 }
 
 impl Plan {
@@ -47,6 +50,8 @@ impl Plan {
             faults,
             timing: timing(rng),
             reserve: reserve(rng),
+            orders: rng.chance(0.75).then(|| rng.next_u64()),
+            staff_every: pick(rng, &[500, 2_000, 8_000]),
         }
     }
 

@@ -23,6 +23,10 @@ pub enum Sabotage {
     PromisesFromNothing,
     /// Stream `history` is never sent again.
     HistoryStops,
+    /// An agent forgets that it has handed over an order.
+    HandsOverTwice,
+    /// What stores say of orders never reaches the hub.
+    OrdersStay,
 }
 
 impl World {
@@ -31,7 +35,17 @@ impl World {
         if self.sabotage == Some(Sabotage::HistoryStops) && is_history(&bytes) && self.now > 30_000 {
             return None;
         }
-        Some(self.with_more_granted(self.unfenced(store, bytes)))
+        Some(self.without_orders(self.with_more_granted(self.unfenced(store, bytes))))
+    }
+
+    fn without_orders(&self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.sabotage != Some(Sabotage::OrdersStay) {
+            return bytes;
+        }
+        let Ok(mut frame) = frame::decode(&bytes) else { return bytes };
+        let frame::Body::State(batch) = &mut frame.body else { return bytes };
+        batch.orders.clear();
+        frame::encode(&frame)
     }
 
     fn with_more_granted(&self, bytes: Vec<u8>) -> Vec<u8> {

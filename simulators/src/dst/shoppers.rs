@@ -11,6 +11,8 @@ use sync_protocol::{ItemNo, Quantity};
 pub struct Held {
     pub promised: u64,
     pub released: u64,
+    /// By orders they were told are placed.
+    pub ordered: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -69,11 +71,17 @@ impl World {
         let outstanding = held.promised.saturating_sub(held.released);
         if gives_up {
             let open = u64::try_from(cell.open().thousandths()).unwrap_or(0);
-            let most = outstanding.min(open);
+            let most = outstanding.min(open).min(self.held_at_hub(store, *item));
             return (most > 0).then(|| (*item, sku, 1 + self.rng.below(most)));
         }
         let units = 1_000 * (1 + self.rng.below(3));
         Some((*item, sku, if self.rng.chance(0.2) { 1 + self.rng.below(units) } else { units }))
+    }
+
+    /// What the hub holds of an item without an order: the rest is orders', and not to be given up by anybody else.
+    fn held_at_hub(&self, store: usize, item: ItemNo) -> u64 {
+        let stored = self.hub.with_storage(|storage| storage.stored(store));
+        stored.cells.iter().find(|(of, _)| *of == item).map_or(0, |(_, cell)| cell.held)
     }
 
     pub(super) fn shopper_answered(&mut self, ticket: u64, answer: &Result<(), PromiseError>) {

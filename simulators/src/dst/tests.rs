@@ -74,6 +74,16 @@ fn a_promise_nobody_granted_is_noticed() {
 }
 
 #[test]
+fn an_order_that_is_handed_over_twice_is_noticed() {
+    assert!(found(1..15, Sabotage::HandsOverTwice).contains(&"P3"));
+}
+
+#[test]
+fn a_hub_that_never_hears_what_became_of_orders_is_noticed() {
+    assert!(found(1..6, Sabotage::OrdersStay).contains(&"P4"));
+}
+
+#[test]
 fn a_history_that_never_arrives_is_noticed() {
     assert!(found(1..6, Sabotage::HistoryStops).contains(&"P4"));
 }

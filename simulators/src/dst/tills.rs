@@ -2,6 +2,7 @@
 //! reader pulls with a cursor; and the shop's master data.
 
 use super::documents::{self, Origin};
+use super::staff::StaffAsked;
 use super::truth::{self, DocNo};
 use super::world::{Event, World};
 use store_agent::agent::{Answer, Document, Input, RecordError, Recorded, Ticket};
@@ -19,6 +20,7 @@ pub enum Waiting {
     Till { till: usize, documents: Vec<DocNo> },
     Reader { documents: Vec<DocNo>, upto: usize },
     Items,
+    Staff(Box<StaffAsked>),
 }
 
 #[derive(Debug)]
@@ -95,7 +97,8 @@ impl World {
             let now = self.wall(ahead);
             let origin =
                 Origin { source: &source, number, now, position, items: self.plan.items, cursor: None };
-            let document = documents::draw(&mut self.till_rng, &origin);
+            let mut document = documents::draw(&mut self.till_rng, &origin);
+            self.make_it_a_pickup(self.tills[at].machine, &mut document);
             let no = self.truth.report(store, document, false);
             self.tills[at].pending.push(no);
         }
@@ -123,7 +126,7 @@ impl World {
         self.without_dedupe(no, document)
     }
 
-    fn ask(&mut self, waiting: Waiting) -> u64 {
+    pub(super) fn ask(&mut self, waiting: Waiting) -> u64 {
         self.tickets += 1;
         self.waiting.insert(self.tickets, waiting);
         self.tickets
@@ -139,6 +142,7 @@ impl World {
             (Waiting::Reader { documents, upto }, Answer::Recorded(answers)) => {
                 self.reader_answered(machine, ticket, &documents, upto, answers);
             }
+            (Waiting::Staff(_), _) => self.staff_answered(ticket),
             _ => {}
         }
     }

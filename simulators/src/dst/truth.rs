@@ -113,7 +113,8 @@ impl Truth {
         });
     }
 
-    fn hub_effects(&self, store: usize, no: DocNo) -> Option<&Effects> {
+    /// What the hub took a document for, now or before it was restored.
+    pub fn hub_effects(&self, store: usize, no: DocNo) -> Option<&Effects> {
         self.at_hub[store].get(&no).map(|(_, effects)| effects).or_else(|| self.ever_at_hub.get(&no))
     }
 
@@ -259,6 +260,19 @@ pub fn moved_at(db: &Connection, positions: &[Position], truth: &mut Truth) -> M
         }
     }
     moved
+}
+
+/// What a document did, as the ledger has it.
+#[must_use]
+pub fn moved_by(db: &Connection, document: &Document, truth: &mut Truth) -> Moved {
+    let sql = "SELECT m.position FROM movement m JOIN document d ON d.document = m.document
+               JOIN source s ON s.source = d.source WHERE s.name = ?1 AND d.reference = ?2 ORDER BY m.position";
+    let mut statement = db.prepare_cached(sql).expect("the ledger's schema has these columns");
+    let key = [document.source.as_str(), document.reference.as_str()];
+    let positions = statement.query_map(key, |row| row.get::<_, u64>(0)).expect("the ledger can be read");
+    let positions: Vec<Position> =
+        positions.map(|position| Position(position.expect("a line has a position"))).collect();
+    moved_at(db, &positions, truth)
 }
 
 /// How far the agent says it has read this source.

@@ -8,6 +8,7 @@ use super::event_queue::EventQueue;
 use super::hub_host::HubHost;
 use super::machine::{Image, Machine};
 use super::network::{Flight, Network, Weather};
+use super::orders::Orders;
 use super::plan::Plan;
 use super::sabotage::Sabotage;
 use super::shoppers::Shoppers;
@@ -46,6 +47,9 @@ pub enum Event {
     ReaderTurn { machine: usize },
     MasterTurn { store: usize },
     ShopperTurn,
+    OrderTurn,
+    HubTick,
+    StaffTurn { store: usize },
     FaultTurn,
     Look,
 }
@@ -63,6 +67,7 @@ pub struct World {
     pub tills: Vec<Till>,
     pub journals: Vec<Journal>,
     pub shoppers: Shoppers,
+    pub orders: Orders,
     pub truth: Truth,
     pub waiting: BTreeMap<u64, Waiting>,
     pub tickets: u64,
@@ -105,6 +110,7 @@ impl World {
             tills: tills.collect(),
             journals: (0..stores).map(|_| Journal::default()).collect(),
             shoppers: Shoppers::default(),
+            orders: Orders::new(Rng::seeded(plan.orders.unwrap_or(0)), stores),
             truth: Truth::of_stores(stores),
             waiting: BTreeMap::new(),
             tickets: 0,
@@ -159,6 +165,11 @@ impl World {
             }
         }
         self.queue.put(self.rng.below(10_000), Event::ShopperTurn);
+        if self.plan.orders.is_some() {
+            self.queue.put(2_000, Event::OrderTurn);
+            self.queue.put(1_000, Event::HubTick);
+            (0..self.store_ids.len()).for_each(|store| self.queue.put(3_000, Event::StaffTurn { store }));
+        }
         self.queue.put(self.plan.fault_every, Event::FaultTurn);
         Ok(())
     }
@@ -199,6 +210,9 @@ impl World {
             Event::ReaderTurn { machine } => self.reader_turn(machine),
             Event::MasterTurn { store } => self.master_turn(store),
             Event::ShopperTurn => self.shopper_turn(),
+            Event::OrderTurn => self.order_turn(),
+            Event::HubTick => self.hub_tick(),
+            Event::StaffTurn { store } => self.staff_turn(store),
             Event::FaultTurn => return self.fault_turn(),
             Event::Look => return self.look(),
         }

@@ -55,7 +55,7 @@ pub(super) fn adopt(
     let numbers = renumbered(&own_items, &items);
     let mut book = Book::handed_over(parts, granted, now);
     book.take_own(db, mind, &numbers, mind.hub_life != first.hub_life)?;
-    let missing = book.missing_pickups(db, mind, &foreign, is_known)?;
+    let missing = book.missing_pickups(db, mind, is_known)?;
     missing.iter().flat_map(|document| &document.lines).for_each(|line| {
         shift(&mut cells, granted, line.item, line.effect);
     });

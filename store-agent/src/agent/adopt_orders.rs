@@ -8,15 +8,12 @@ use super::{Mind, pickup};
 use crate::store::ledger;
 use crate::store::orders::{self, OrderRow};
 use rusqlite::{Connection, Result};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use sync_protocol::frame::Handover;
-use sync_protocol::order::{OrderId, Proof, Stage, StoreOrder};
+use sync_protocol::order::{Act, OrderId, Proof, Stage, StoreOrder};
 use sync_protocol::record::{HistoryDocument, HistoryLine, Kind};
 use sync_protocol::stock::Cell;
 use sync_protocol::{Epoch, ItemNo, Position, Quantity, Reference, Seq, UnixMillis};
-
-/// How many changes of an order are looked back on for its documents; honest stores make a few dozen.
-const REVISIONS_MAX: u32 = 1_000;
 
 /// All orders of the new epoch.
 pub(super) struct Book {
@@ -75,51 +72,38 @@ impl Book {
         })
     }
 
-    /// Documents of handovers, and of handovers taken back, that neither the hub's history nor this disk has.
-    ///
-    /// An order's documents bring its goods out and back in turn, and history keeps their order: how many are there says
-    /// whether the goods are out by the figures. `foreign` are those that come with the hand-over.
+    /// Documents of handovers that neither the hub's history nor this disk has. One that was taken back since may leave its goods out of
+    /// the figures until somebody counts: which of the two documents was lost, nobody knows.
     pub(super) fn missing_pickups(
         &self,
         db: &Connection,
         mind: &mut Mind,
-        foreign: &[&HistoryDocument],
         is_known: impl Fn(&str, &str) -> bool,
     ) -> Result<Vec<HistoryDocument>> {
         let source = mind.inventory.source_row(db, &pickup::source())?;
-        let ours = foreign.iter().filter(|document| document.source.as_str() == pickup::SOURCE);
-        let in_history: HashSet<&str> = ours.map(|document| document.reference.as_str()).collect();
-        let is_there = |reference: &Reference| -> Result<bool> {
-            Ok(in_history.contains(reference.as_str())
-                || is_known(pickup::SOURCE, reference.as_str())
-                || ledger::find_document(db, source, reference.as_str())?.is_some())
-        };
         let mut missing = Vec::new();
-        for row in self.rows.values().filter(|row| row.store.progress.iter().any(|line| line.fulfilled > 0)) {
-            let last = row.store.revision;
-            let mut turns = 0;
-            for revision in last.saturating_sub(REVISIONS_MAX)..last {
-                turns += u32::from(is_there(&pickup::reference(row.order, revision, Kind::Pickup))?);
-            }
-            let reference = pickup::reference(row.order, last, Kind::Pickup);
-            let is_last_there = is_there(&reference)?;
-            turns += u32::from(is_last_there);
+        for row in self.rows.values() {
             // What a till rang up, the till will tell again.
-            let is_gone = row.store.stage == Stage::HandedOver && row.store.proof != Some(Proof::Till);
-            if is_last_there || is_gone != turns.is_multiple_of(2) {
+            if row.store.stage != Stage::HandedOver || row.store.proof == Some(Proof::Till) {
                 continue;
             }
-            missing.push(self.document(row, reference, is_gone));
+            let act = Act::HandOver { proof: Proof::Code };
+            let reference = pickup::reference(row.order, &act, &row.store, row.store.since);
+            let is_there = is_known(pickup::SOURCE, reference.as_str())
+                || ledger::find_document(db, source, reference.as_str())?.is_some();
+            if !is_there {
+                missing.push(self.document(row, reference));
+            }
         }
         Ok(missing)
     }
 
-    fn document(&self, row: &OrderRow, reference: Reference, is_gone: bool) -> HistoryDocument {
+    fn document(&self, row: &OrderRow, reference: Reference) -> HistoryDocument {
         let picked = row.store.progress.iter().filter(|line| line.picked > Quantity::ZERO);
-        let line = |item, picked: Quantity| {
-            let out = if is_gone { picked.thousandths() } else { -picked.thousandths() };
-            let (quantity, effect) = (Quantity::from_thousandths(out), Quantity::from_thousandths(-out));
-            HistoryLine { item, quantity, effect }
+        let line = |item, picked: Quantity| HistoryLine {
+            item,
+            quantity: picked,
+            effect: Quantity::from_thousandths(-picked.thousandths()),
         };
         HistoryDocument {
             first_position: Position(0),

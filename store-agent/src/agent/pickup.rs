@@ -10,6 +10,7 @@ use super::recording::{self, Stop};
 use crate::store::ledger;
 use crate::store::orders::{self, OrderRow};
 use rusqlite::Connection;
+use sync_protocol::order::lifecycle::Progress;
 use sync_protocol::order::{self, Act, ActRefused, Effect, OrderId, Proof, ShortReason, Stage, StoreOrder};
 use sync_protocol::pickup_code::{CodeRefused, PickupCode};
 use sync_protocol::record::{HubOrderRecord, Kind};
@@ -183,7 +184,7 @@ fn does(
     let effects = row.store.act(act, row.hub.as_ref(), by, now).map_err(refused)?;
     bear(mind, &effects).map_err(refused)?;
     if moves_goods {
-        move_goods(db, mind, &row, &effects, now)?;
+        move_goods(db, mind, &row, act, &effects, now)?;
     }
     mind.inventory.save_order(db, before, row.clone())?;
     for effect in &effects {
@@ -271,7 +272,8 @@ fn rung_up_afterwards(
     if effects.is_empty() {
         return Ok(Err(format!("order {} is handed over already, without any of this", row.order)));
     }
-    if let Err(halt) = move_goods(db, mind, &row, &effects, now) {
+    // To the ledger it is as if the handover at the counter had been taken back.
+    if let Err(halt) = move_goods(db, mind, &row, &Act::Undo, &effects, now) {
         return told(halt);
     }
     mind.inventory.save_order(db, Some(before), row)?;
@@ -296,6 +298,7 @@ fn move_goods(
     db: &Connection,
     mind: &mut Mind,
     row: &OrderRow,
+    act: &Act,
     effects: &[Effect],
     now: UnixMillis,
 ) -> Result<(), Halt> {
@@ -309,7 +312,7 @@ fn move_goods(
         }
         let document = Document {
             source: source(),
-            reference: reference(row.order, row.store.revision, kind),
+            reference: reference(row.order, act, &row.store, now),
             kind,
             reason: (kind == Kind::Waste)
                 .then(|| format!("damaged, found when order {} was picked", row.order)),
@@ -388,9 +391,16 @@ pub(super) fn source() -> SourceId {
     SOURCE.parse().expect("a short word is a source's name")
 }
 
-/// The same for the same act, whichever incarnation writes it.
-pub(super) fn reference(order: OrderId, revision: u32, kind: Kind) -> Reference {
-    format!("{order}.{revision}.{}", kind.name()).parse().expect("short, and of plain letters")
+/// The same for the same act, whichever incarnation writes it, and another for any other: an incarnation that starts over from an
+/// older copy gives the same revisions to other acts.
+pub(super) fn reference(order: OrderId, act: &Act, half: &StoreOrder, at: UnixMillis) -> Reference {
+    let total = |of: fn(&Progress) -> u64| half.progress.iter().map(of).fold(0, u64::saturating_add);
+    let (what, so_far) = match act {
+        Act::Undo => ("undo", total(|line| line.fulfilled)),
+        Act::Short { .. } => ("short", total(|line| line.short.thousandths().unsigned_abs())),
+        _ => ("pickup", total(|line| line.fulfilled)),
+    };
+    format!("{order}.{what}.{so_far}.{at}", at = at.0).parse().expect("short, and of plain letters")
 }
 
 /// How an order stands, in the one table's words.

@@ -125,6 +125,14 @@ impl StoreLedger {
         let mut joined =
             self.book.orders.get(&record.order).cloned().unwrap_or_else(|| forgotten(record.order));
         let changed = match &mut joined.hub {
+            Some(hub) if hub.revision == record.half.revision && *hub != record.half => {
+                // Before it was found out, the hub went on from an older copy and gave the same number out again. Both wishes stand, under
+                // a number of their own.
+                hub.cancel = hub.cancel.or(record.half.cancel);
+                hub.closed |= record.half.closed;
+                hub.revision += 1;
+                true
+            }
             Some(hub) => hub.join(&record.half),
             None => {
                 joined.hub = Some(record.half.clone());
@@ -223,7 +231,7 @@ impl StoreLedger {
     }
 
     /// What the promises of an item should come to.
-    fn meant(&self, item: ItemNo) -> u64 {
+    pub(super) fn meant(&self, item: ItemNo) -> u64 {
         let held = self.cell(item).map_or(0, |stored| stored.held);
         self.book.backed.get(&item).copied().unwrap_or(0).saturating_add(held)
     }
@@ -254,8 +262,8 @@ impl StoreLedger {
                 let q = quantity(used - meant).min(cell.open());
                 if q > Quantity::ZERO { cell.release(q) } else { Ok(()) }
             } else {
-                let q = quantity(meant - used).min(cell.free());
-                if q > Quantity::ZERO { cell.promise(q) } else { Ok(()) }
+                promise_lacking(cell, meant);
+                Ok(())
             }
         };
         if used == meant || (used > meant && !self.is_complete()) {
@@ -263,6 +271,15 @@ impl StoreLedger {
         }
         let settled = self.raise_hub_half(item, change);
         debug_assert!(settled.is_ok(), "bounded by what is there: {settled:?}");
+    }
+}
+
+/// Promises what is lacking of what is meant, as far as it is free.
+pub(super) fn promise_lacking(cell: &mut Cell, meant: u64) {
+    let q = quantity(meant.saturating_sub(used(cell))).min(cell.free());
+    if q > Quantity::ZERO {
+        let promised = cell.promise(q);
+        debug_assert!(promised.is_ok(), "bounded by what is free: {promised:?}");
     }
 }
 

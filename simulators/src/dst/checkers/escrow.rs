@@ -82,10 +82,10 @@ fn shoppers_are_covered(world: &World, store: usize) -> Check {
             continue;
         }
         let known = world.promised_at_hub(store, sku).unwrap_or(0);
-        must(held.promised <= known, "P3", || {
+        must(held.promised + held.ordered <= known, "P3", || {
             format!(
-                "shoppers were promised {} of `{sku}` in store {store}, the hub knows of {known}",
-                held.promised
+                "shoppers were promised {} and {} of `{sku}` in store {store}, the hub knows of {known}",
+                held.promised, held.ordered
             )
         })?;
     }
@@ -117,7 +117,9 @@ pub fn after_agent_step(world: &mut World, at: usize) -> Check {
         world.truth.note_granted(machine.store, *sku, cell.store.granted);
         let covered = cell.shortfall().is_zero();
         breach |= !covered;
-        let more = before.is_some_and(|before| before < cell.store.granted);
+        // What a shopper brought back is granted anew for the same order, whatever else is missing from the shelf.
+        let anew = world.orders.taken_back.get(sku).copied().unwrap_or(0);
+        let more = before.is_some_and(|before| before + anew < cell.store.granted);
         // What a restored hub used in a time it has forgotten is owed all the same; it adds nothing that may be promised.
         let owed = world.hub.restores > 0 && cell.free().is_zero();
         must(!more || covered || owed, "P3", || {

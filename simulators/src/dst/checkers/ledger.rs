@@ -11,8 +11,15 @@ use sync_protocol::record::{HistoryDocument, document_key};
 use sync_protocol::{Epoch, ItemNo, Position, Sku};
 
 /// Everything about what an agent answered and did to its ledger in one step.
-pub fn after_agent_step(world: &mut World, at: usize, asked: &[(u64, usize)], outputs: &[Output]) -> Check {
+pub fn after_agent_step(
+    world: &mut World,
+    at: usize,
+    asked: &[(u64, usize)],
+    written: &[DocNo],
+    outputs: &[Output],
+) -> Check {
     let took_over = notice_take_over(world, at)?;
+    super::orders::booked(world, at, written, took_over)?;
     for (ticket, count) in asked {
         let answers = outputs.iter().filter_map(|output| match output {
             Output::Answer { ticket: of, answer } if of.0 == *ticket => Some(answer),
@@ -45,7 +52,7 @@ fn answer_is_good(
             });
         }
         Answer::Recorded(answers) => answers,
-        // Nobody picks orders here.
+        // Looked at by the checker of orders.
         Answer::Pickup(_) => return Ok(()),
     };
     must(answers.len() == count, "P1", || format!("{count} documents got {} answers", answers.len()))?;
@@ -119,7 +126,7 @@ fn notice_take_over(world: &mut World, at: usize) -> Result<bool, super::Finding
     let store = machine.store;
     let books = Books::read(process.agent.database(), store, &mut world.truth);
     let before = std::mem::replace(&mut machine.books, books);
-    machine.restored = false;
+    (machine.restored, machine.is_apart) = (false, false);
     world.trace.note(world.now, format_args!("machine {at} took over epoch {epoch}"));
     world.coverage.hit("agent: took over");
     note_take_over(world, at, &before, epoch);
@@ -248,6 +255,7 @@ impl World {
                 }
             }
             self.reckon_promises(store, &machines);
+            self.reckon_orders(store, &machines);
         }
     }
 
@@ -269,7 +277,9 @@ impl World {
         }
         for (sku, floor) in floor {
             if let Some(held) = self.shoppers.held.get_mut(&(store, sku)) {
-                held.promised = held.promised.min(floor);
+                // Which of them were lost does not matter: only their sum is held against the hub.
+                held.ordered = held.ordered.min(floor);
+                held.promised = held.promised.min(floor - held.ordered);
                 held.released = held.released.min(held.promised);
             }
         }

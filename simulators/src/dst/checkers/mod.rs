@@ -3,6 +3,7 @@
 pub mod convergence;
 pub mod escrow;
 pub mod ledger;
+pub mod orders;
 pub mod spin;
 
 use std::fmt;
