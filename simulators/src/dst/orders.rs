@@ -218,16 +218,26 @@ impl World {
 
     fn note_part(&mut self, part_of: OrderId, part: &Part) {
         let Some(store) = self.store_ids.iter().position(|id| *id == part.store) else { return };
-        let sku_of =
-            |line: &Line| self.hub.with_storage(|storage| storage.skus.get(&(store, line.item)).cloned());
-        let skus = part.half.lines.iter().map(|line| sku_of(line).unwrap_or_default()).collect();
+        // As the hub will number them: by the store's own items.
+        let mut named: Vec<(Line, String)> = Vec::new();
+        for (sku, quantity) in &part.lines {
+            let item = self.hub.with_storage(|storage| {
+                let of_store = storage.skus.iter().filter(|((of, _), _)| *of == store);
+                of_store.filter(|(_, name)| name.as_str() == sku.as_str()).map(|((_, item), _)| *item).max()
+            });
+            let Some(item) = item else { return };
+            named.push((Line { item, quantity: *quantity }, sku.to_string()));
+        }
+        named.sort_unstable_by_key(|(line, _)| line.item);
+        let (lines, skus): (Vec<Line>, Vec<String>) = named.into_iter().unzip();
+        let half = HubOrder { lines, ..part.half.clone() };
         let at_store = &mut self.orders.at_store[store];
         self.orders.parts.entry(part.order).or_insert_with(|| {
             at_store.push(part.order);
             Ordered {
                 store,
                 part_of,
-                half: part.half.clone(),
+                half,
                 skus,
                 is_told: false,
                 is_gone: false,

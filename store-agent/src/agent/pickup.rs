@@ -179,13 +179,9 @@ fn does(
     by: &str,
     now: UnixMillis,
 ) -> Result<OrderRow, Halt> {
-    // What the till rang up, the till's own return brings back.
-    let moves_goods = row.store.proof != Some(Proof::Till);
     let effects = row.store.act(act, row.hub.as_ref(), by, now).map_err(refused)?;
     bear(mind, &effects).map_err(refused)?;
-    if moves_goods {
-        move_goods(db, mind, &row, act, &effects, now)?;
-    }
+    move_goods(db, mind, &row, act, &effects, now)?;
     mind.inventory.save_order(db, before, row.clone())?;
     for effect in &effects {
         move_rights(db, mind, *effect, act, now)?;

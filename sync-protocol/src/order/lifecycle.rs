@@ -214,6 +214,8 @@ pub enum ActRefused {
     NoCancelWanted,
     #[error("a handover can be taken back for {} minutes, and that time is over", UNDO_WITHIN / 60_000)]
     TooLate,
+    #[error("the till has rung it up; take it back with a return at the till")]
+    RungUp,
     #[error("there is nothing to put back")]
     NothingToPutBack,
 }
@@ -410,6 +412,9 @@ impl StoreOrder {
     fn undo(&mut self, now: UnixMillis) -> Result<Vec<Effect>, ActRefused> {
         if self.stage != Stage::HandedOver {
             return self.refused("there is no handover to take back");
+        }
+        if self.proof == Some(Proof::Till) {
+            return Err(ActRefused::RungUp);
         }
         // A clock that was set back in between makes the time longer, never shorter.
         if now.0.saturating_sub(self.since.0) > UNDO_WITHIN.cast_signed() {
