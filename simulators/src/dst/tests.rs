@@ -55,7 +55,7 @@ fn an_agent_that_answers_before_its_commit_is_noticed() {
 
 #[test]
 fn a_hub_that_acknowledges_before_its_commit_is_noticed() {
-    assert!(!found(1..15, Sabotage::HubAcknowledgesBeforeCommit).is_empty());
+    assert!(!found(1..120, Sabotage::HubAcknowledgesBeforeCommit).is_empty());
 }
 
 #[test]
