@@ -105,7 +105,8 @@ fn entry(text: ItemText) -> Result<ItemEntry, Problem> {
     })
 }
 
-fn plain(field: &str, text: String, bytes_max: usize) -> Result<String, Problem> {
+/// Words that people can read: not empty, of one line, no longer than so many bytes.
+pub(in crate::api) fn plain(field: &str, text: String, bytes_max: usize) -> Result<String, Problem> {
     let wrong = |detail: String| Err(Problem::invalid(field, detail));
     if text.trim().is_empty() {
         return wrong("is empty".to_owned());

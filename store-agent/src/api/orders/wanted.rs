@@ -3,6 +3,7 @@
 //! Every body says who (`by`), and may say which `revision` of the order it was decided on. A field nobody knows is refused.
 
 use super::problems;
+use crate::api::items;
 use crate::http::{Problem, json};
 use crate::store::reader::OrderView;
 use serde::Deserialize;
@@ -159,18 +160,7 @@ fn who(by: Option<String>) -> Result<String, Problem> {
 }
 
 fn words(field: &str, text: Option<String>, bytes_max: usize) -> Result<String, Problem> {
-    let text = needed(field, text)?;
-    let wrong = |detail: String| Err(Problem::invalid(field, detail));
-    if text.trim().is_empty() {
-        return wrong("is empty".to_owned());
-    }
-    if text.len() > bytes_max {
-        return wrong(format!("has {} bytes, more than the {bytes_max} allowed", text.len()));
-    }
-    if text.chars().any(char::is_control) {
-        return wrong("has a control character".to_owned());
-    }
-    Ok(text)
+    items::plain(field, needed(field, text)?, bytes_max)
 }
 
 fn needed<T>(field: &str, value: Option<T>) -> Result<T, Problem> {
