@@ -5,19 +5,20 @@ use crate::peer::{PATIENCE, Shown};
 use cloud_hub::enrol::ca::{BROKER_DAYS, Pki, STORE_DAYS, ServerName};
 use cloud_hub::runtime::clock::Clock;
 use rustls::pki_types::CertificateDer;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 const MOSQUITTO: &str = "/usr/sbin/mosquitto";
 const CONFIGURATION: &str = include_str!("../../../docs/operating/brokers/mosquitto.conf");
 const RULES: &str = include_str!("../../../docs/operating/brokers/mosquitto.acl");
-/// Between choosing a port and listening on it somebody else may take it.
-const ATTEMPTS: usize = 5;
+/// Outside of what the system gives away by itself.
+const PORT: u16 = 28883;
 
 /// A running broker.
 pub struct Broker {
@@ -37,14 +38,12 @@ impl Broker {
             return None;
         }
         let (folder, pki) = authority();
-        for _ in 0..ATTEMPTS {
-            let address = free_address().await;
-            std::fs::write(folder.path().join("mosquitto.conf"), configured(folder.path(), address)).unwrap();
-            std::fs::write(folder.path().join("mosquitto.acl"), RULES).unwrap();
-            let arguments = ["-c", &text(&folder.path().join("mosquitto.conf"))];
-            if let Some(server) = Server::started(MOSQUITTO, &arguments, &folder, address).await {
-                return Some(Broker { _server: server, folder, pki, address });
-            }
+        let address = own_address();
+        std::fs::write(folder.path().join("mosquitto.conf"), configured(folder.path(), address)).unwrap();
+        std::fs::write(folder.path().join("mosquitto.acl"), RULES).unwrap();
+        let arguments = ["-c", &text(&folder.path().join("mosquitto.conf"))];
+        if let Some(server) = Server::started(MOSQUITTO, &arguments, &folder, address).await {
+            return Some(Broker { _server: server, folder, pki, address });
         }
         let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
         panic!("Mosquitto does not start:\n{log}");
@@ -156,9 +155,14 @@ pub fn is_absent(program: &str, package: &str) -> bool {
     absent
 }
 
-pub async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).await.unwrap();
-    listener.local_addr().unwrap()
+/// An address of this machine that no other test uses. The port is not asked of the system by listening on it for a
+/// moment: a process that another test starts just then keeps it until it has become its own program.
+pub fn own_address() -> SocketAddr {
+    static USED: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let number = USED.fetch_add(1, Ordering::Relaxed);
+    assert!(number < 128, "more servers than addresses");
+    (Ipv4Addr::new(127, 64 + number, high, low), PORT).into()
 }
 
 pub fn text(path: &Path) -> String {

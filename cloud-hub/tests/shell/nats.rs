@@ -1,6 +1,6 @@
 //! What NATS makes of MQTT 5, so that docs/operating/brokers.md says what is true.
 
-use crate::broker::{Server, authority, free_address, is_absent, text};
+use crate::broker::{Server, authority, is_absent, own_address, text};
 use crate::mqtt_peer::{CONNACK, MqttPeer, PLAIN, connect};
 use crate::peer::Shown;
 use cloud_hub::enrol::ca::STORE_DAYS;
@@ -13,7 +13,7 @@ async fn nats_refuses_mqtt_5_in_the_words_of_its_older_version() {
         return;
     }
     let (folder, pki) = authority();
-    let (clients, mqtt) = (free_address().await, free_address().await);
+    let (clients, mqtt) = (own_address(), own_address());
     let file = |name: &str| text(&folder.path().join(name));
     let configuration = format!(
         "server_name: one\nlisten: \"{clients}\"\njetstream {{ store_dir: \"{}\" }}\n\

@@ -5,7 +5,7 @@ use super::chaos::Chaos;
 use super::daemon::{Daemon, write};
 use super::scene::{Scene, Transport};
 use super::wait::eventually;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 const MOSQUITTO: &str = "/usr/sbin/mosquitto";
 const CONFIGURATION: &str = include_str!("../../../docs/operating/brokers/mosquitto.conf");
 const RULES: &str = include_str!("../../../docs/operating/brokers/mosquitto.acl");
+/// Outside of what the system gives away by itself.
+const PORT: u16 = 28883;
 /// For the broker behind the proxy: the proxy has seen to who may connect, and nobody else can reach it.
 const PLAIN: &str =
     "user root\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\nmax_inflight_messages 256\n";
@@ -36,8 +38,7 @@ impl Broker {
             Transport::Auto | Transport::Mqtt | Transport::Quic => return None,
         };
         assert!(Path::new(MOSQUITTO).exists(), "there is no {MOSQUITTO}: install the package mosquitto");
-        let own = TcpListener::bind((own_address(), 0)).and_then(|listener| listener.local_addr());
-        let own = own.expect("a free port");
+        let own = SocketAddr::new(own_address(), PORT);
         Some(Broker { folder: scene.join("broker"), own, chaos, daemon: None })
     }
 
