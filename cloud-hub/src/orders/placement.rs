@@ -410,7 +410,7 @@ fn wanted(Object(body): Object<PickupBody>) -> Result<Wanted, PlacementRefused> 
 
 /// An object with names. serde would also take a bare list of values, in an order that is nowhere documented: two numbers
 /// that are a place could then be meant either way round.
-pub struct Object<T>(T);
+pub struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -443,7 +443,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-fn read_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PlacementRefused> {
+pub(super) fn read_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PlacementRefused> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| unread(&error))?;
     json.end()
