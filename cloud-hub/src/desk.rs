@@ -3,7 +3,11 @@
 //! An answer comes only after the commit it rests on.
 
 use crate::hub::orders::{Listing, NewOrder, OrderError, OrderView};
+use crate::hub::pickups::{SettingsChange, SettingsError};
+use crate::orders::pickup_settings::Revised;
+use std::sync::Arc;
 use std::time::Duration;
+use sync_protocol::StoreId;
 use sync_protocol::order::{Cancel, OrderId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -14,6 +18,7 @@ const REQUESTS_MAX: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub type OrderAnswer = Result<Box<OrderView>, OrderError>;
+pub type SettingsAnswer = Result<Arc<Revised>, SettingsError>;
 
 /// What is asked of the core.
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub enum Request {
     Cancel { order: OrderId, why: Cancel, reply: oneshot::Sender<OrderAnswer> },
     Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
     List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
+    Settings { store: StoreId, change: Box<SettingsChange>, reply: oneshot::Sender<SettingsAnswer> },
 }
 
 /// Why there is no answer. What was asked may still happen: ask again with the same idempotency key.
@@ -70,6 +76,17 @@ impl Desk {
     /// There is no answer.
     pub async fn list(&self, wanted: Listing) -> Result<Vec<OrderView>, NoAnswer> {
         self.ask(|reply| Request::List { wanted, reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn change_settings(
+        &self,
+        store: StoreId,
+        change: SettingsChange,
+    ) -> Result<SettingsAnswer, NoAnswer> {
+        let change = Box::new(change);
+        self.ask(|reply| Request::Settings { store, change, reply }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NoAnswer> {

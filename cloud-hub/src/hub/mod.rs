@@ -11,12 +11,16 @@ mod frames;
 mod handover;
 mod ledger;
 pub mod orders;
+pub mod pickups;
 
 use crate::availability::{StoreInfo, Update};
+use crate::orders::pickup_settings::Revised;
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
 use ledger::{StoreLedger, cell_update, item_update};
 use orders::{Listing, NewOrder, OrderError, OrderView, Shop};
+use pickups::{Pickups, SettingsChange, SettingsError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use sync_protocol::frame::{self, Body, Marks, Refusal, Refused, Stream};
 use sync_protocol::link::Timing;
 use sync_protocol::link::hub::HubLink;
@@ -81,7 +85,13 @@ pub enum Input {
         ticket: Ticket,
         wanted: Listing,
     },
-    /// Time has passed; also reads the list of stores again.
+    /// Change how a store takes part in pickup.
+    Settings {
+        ticket: Ticket,
+        store: StoreId,
+        change: Box<SettingsChange>,
+    },
+    /// Time has passed; also reads the list of stores and their settings again.
     Tick,
 }
 
@@ -93,6 +103,7 @@ pub enum Output {
     Answer { ticket: Ticket, answer: Result<(), PromiseError> },
     Order { ticket: Ticket, answer: Result<Box<OrderView>, OrderError> },
     Orders { ticket: Ticket, answer: Vec<OrderView> },
+    Settings { ticket: Ticket, answer: Result<Arc<Revised>, SettingsError> },
 }
 
 /// Why a promise was not made, or not given up.
@@ -145,6 +156,7 @@ pub struct Hub {
     facts: HubFacts,
     stores: HashMap<StoreId, StoreLedger>,
     shop: Shop,
+    pickups: Pickups,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
     updates: Vec<Update>,
@@ -173,6 +185,7 @@ impl Hub {
             facts,
             stores: HashMap::new(),
             shop: Shop::default(),
+            pickups: Pickups::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
             updates: Vec::new(),
@@ -185,6 +198,7 @@ impl Hub {
             digest_checked_at: HashMap::new(),
         };
         hub.read_stores()?;
+        hub.read_settings()?;
         hub.read_orders()?;
         if hub.settings.restored {
             hub.start_new_life("the operator says so");
@@ -311,6 +325,7 @@ impl Hub {
                 Some(store) if store.info == info => {}
                 Some(store) => {
                     store.info = info.clone();
+                    self.pickups.is_due(&info.id);
                     self.updates.push(Update::Store(info));
                 }
                 None => {
@@ -330,6 +345,7 @@ impl Hub {
 
     fn load_store(&mut self, key: StoreKey, info: StoreInfo) -> Result<(), StorageError> {
         let (stored, items) = (self.storage.load(key)?, self.storage.items(key)?);
+        self.pickups.is_due(&info.id);
         self.stores.insert(info.id.clone(), StoreLedger::new(key, info, stored, &items));
         Ok(())
     }
@@ -385,9 +401,13 @@ impl Hub {
                 let answer = self.list(wanted);
                 self.answers.push(Output::Orders { ticket: *ticket, answer });
             }
+            Input::Settings { ticket, store, change } => {
+                let answer = self.change_settings(store, change);
+                self.answers.push(Output::Settings { ticket: *ticket, answer });
+            }
             Input::Tick => {
                 self.expire(now);
-                if let Err(error) = self.read_stores() {
+                if let Err(error) = self.read_stores().and_then(|()| self.read_settings()) {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }
             }
@@ -477,6 +497,9 @@ impl Hub {
         let before = self.facts.feed;
         for id in &self.heard {
             let Some(store) = self.stores.get_mut(id) else { continue };
+            if store.take_workload_moved() {
+                self.pickups.is_due(id);
+            }
             if let Some((of_store, updates)) = store.take_changes(&mut self.facts.feed) {
                 changes.stores.insert(store.key, of_store);
                 self.updates.extend(updates);
@@ -487,6 +510,7 @@ impl Hub {
             self.facts_changed = false;
         }
         changes.shop_orders = self.shop.take_changed();
+        changes.pickup_settings = self.pickups.take_changed();
         changes
     }
 
@@ -517,6 +541,7 @@ impl Hub {
                     Output::Answer { ticket, answer: Err(PromiseError::Storage) }
                 }
                 Output::Order { ticket, .. } => orders::given_back(ticket),
+                Output::Settings { ticket, .. } => pickups::given_back(ticket),
                 other => other,
             })
             .collect();
@@ -540,6 +565,9 @@ impl Hub {
                 tracing::error!(store = %info.id, %error, "cannot read the store again");
                 self.stores.remove(&info.id);
             }
+        }
+        if !changes.pickup_settings.is_empty() {
+            self.settings_given_back();
         }
         if orders_changed && let Err(error) = self.read_orders() {
             tracing::error!(%error, "cannot read the orders again");

@@ -1,6 +1,7 @@
 //! Orders at the hub: placed in one atomic step, cancelled by asking, followed by what the stores say.
 
 use super::{Hub, Output, Ticket};
+use crate::orders::routing::Dropped;
 use crate::storage::{Happening, ShopOrder, ShopOrderContent, ShopPart, StorageError, StoredOrder};
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::order::{Cancel, HubOrder, Line, OrderId, Status, StoreOrder};
@@ -51,7 +52,7 @@ struct Resolved {
 }
 
 /// Why an order was not placed, or not found. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OrderError {
     #[error("there is no order {order}")]
     NoSuchOrder { order: OrderId },
@@ -59,6 +60,8 @@ pub enum OrderError {
     KeyReused,
     #[error("not all of it can be promised at any of the stores that were asked for")]
     Insufficient,
+    #[error("store `{store}` takes no such order now: {why}")]
+    NotTaking { store: StoreId, why: Dropped },
     #[error("order {order} is {status}; it can't be cancelled any more")]
     TooLate { order: OrderId, status: &'static str },
     #[error("the hub's storage did not take the change; nothing was promised, send it again")]
@@ -156,14 +159,21 @@ impl Hub {
                 Err(OrderError::KeyReused)
             };
         }
-        let mut parts = None;
+        let (mut parts, mut refusal) = (None, OrderError::Insufficient);
         for choice in &new.choices {
+            if let Err(error) = self.takes_orders(choice, now) {
+                // Only whoever named the store wants to know.
+                if new.choices.len() == 1 {
+                    refusal = error;
+                }
+                continue;
+            }
             parts = self.promisable(choice).map_err(|_| OrderError::Storage)?;
             if parts.is_some() {
                 break;
             }
         }
-        let parts = parts.ok_or(OrderError::Insufficient)?;
+        let parts = parts.ok_or(refusal)?;
         let mut content = ShopOrderContent {
             placed_at: now.wall.0,
             key: new.key.clone(),

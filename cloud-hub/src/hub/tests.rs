@@ -19,4 +19,5 @@ mod failures;
 mod headquarters;
 mod merging;
 mod orders;
+mod pickups;
 mod promises;

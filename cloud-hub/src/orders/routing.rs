@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use sync_protocol::{Quantity, StoreId, UnixMillis};
 
@@ -133,6 +134,20 @@ pub enum Dropped {
     Short {
         lacks: Vec<Quantity>,
     },
+}
+
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dropped::PickupOff => f.write_str("pickup is switched off there"),
+            Dropped::Paused { .. } => f.write_str("pickup is paused there"),
+            Dropped::TooFar { km, radius_km } => write!(f, "it is {km:.1} km away, more than {radius_km} km"),
+            Dropped::TooOld { age_ms } => write!(f, "its numbers are {} s old", age_ms / 1000),
+            Dropped::Full { max, per, .. } => write!(f, "it can do {max} orders a {per}, and has as many"),
+            Dropped::ClosedUntilTooLate => f.write_str("it does not open again in time"),
+            Dropped::Short { .. } => f.write_str("it has not all of it"),
+        }
+    }
 }
 
 /// What became of one store.

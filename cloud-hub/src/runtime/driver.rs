@@ -5,11 +5,12 @@
 //! the availability index.
 
 use crate::availability::Index;
-use crate::desk::{OrderAnswer, Request};
+use crate::desk::{OrderAnswer, Request, SettingsAnswer};
 use crate::health::Health;
 use crate::hub::orders::OrderView;
 use crate::hub::{Hub, Input, LinkId, Output, Ticket};
 use crate::ingest::{Answer, Arrival, Farewell, Outlet, Room};
+use crate::orders::board::Board;
 use crate::runtime::clock::Clock;
 use crate::runtime::tally::Tally;
 use prometheus_client::metrics::counter::Counter;
@@ -41,6 +42,7 @@ const ROUND_BUCKETS: [f64; 12] =
 pub struct Driver {
     pub hub: Hub,
     pub index: Arc<Index>,
+    pub board: Arc<Board>,
     pub arrivals: mpsc::Receiver<Arrival>,
     pub requests: mpsc::Receiver<Request>,
     pub clock: Clock,
@@ -168,6 +170,10 @@ impl Rounds {
         if !updates.is_empty() {
             self.driver.index.publish(updates);
         }
+        let posts = self.driver.hub.take_posts();
+        if !posts.is_empty() {
+            self.driver.board.publish(posts);
+        }
         self.driver.metrics.tally.count(self.driver.hub.counters());
         self.answer(outputs);
         self.driver.health.beat(now.wall);
@@ -210,6 +216,9 @@ impl Rounds {
             }
             Request::Show { order, reply } => (Waiting::Order(reply), Input::Order { ticket, order }),
             Request::List { wanted, reply } => (Waiting::Orders(reply), Input::Orders { ticket, wanted }),
+            Request::Settings { store, change, reply } => {
+                (Waiting::Settings(reply), Input::Settings { ticket, store, change })
+            }
         };
         self.waiting.insert(ticket, waiting);
         input
@@ -220,6 +229,7 @@ impl Rounds {
         match (self.waiting.remove(&ticket), output) {
             (Some(Waiting::Order(reply)), Output::Order { answer, .. }) => drop(reply.send(answer)),
             (Some(Waiting::Orders(reply)), Output::Orders { answer, .. }) => drop(reply.send(answer)),
+            (Some(Waiting::Settings(reply)), Output::Settings { answer, .. }) => drop(reply.send(answer)),
             (_, output) => warn!(?output, "an answer nobody waits for"),
         }
     }
@@ -234,6 +244,7 @@ impl Rounds {
                 Output::HangUp { link, reason } => farewells.push((link, reason)),
                 Output::Order { ticket, .. }
                 | Output::Orders { ticket, .. }
+                | Output::Settings { ticket, .. }
                 | Output::Answer { ticket, .. } => {
                     self.reply(ticket, output);
                 }
@@ -257,6 +268,7 @@ impl Rounds {
 enum Waiting {
     Order(oneshot::Sender<OrderAnswer>),
     Orders(oneshot::Sender<Vec<OrderView>>),
+    Settings(oneshot::Sender<SettingsAnswer>),
 }
 
 /// What the driver counts.

@@ -12,6 +12,7 @@ use crate::enrol::order_keys::OrderKeyError;
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
 use crate::ingest::{self, Arrival, Certificates, Inbox, Links, broker, mqtt, quic};
+use crate::orders::board::Board;
 use crate::orders::codes::PickupKey;
 use crate::orders::vault::Vault;
 use crate::runtime::broker::credentials;
@@ -213,6 +214,7 @@ struct Shared {
     clock: Clock,
     health: Arc<Health>,
     index: Arc<Index>,
+    board: Arc<Board>,
     links: Arc<Links>,
 }
 
@@ -224,7 +226,13 @@ struct Core {
 
 impl Shared {
     fn new() -> Shared {
-        Shared { clock: Clock::start(), health: Arc::default(), index: Arc::default(), links: Arc::default() }
+        Shared {
+            clock: Clock::start(),
+            health: Arc::default(),
+            index: Arc::default(),
+            board: Arc::default(),
+            links: Arc::default(),
+        }
     }
 
     /// Reads every cell into memory and makes it visible, which takes a moment, before anybody can ask.
@@ -236,13 +244,14 @@ impl Shared {
     ) -> Result<Core, StartError> {
         let sqlite = Sqlite::open(&config.database_file())?;
         let mut storage = Metered::new(sqlite, self.clock, Arc::clone(&self.health), registry);
-        let index = Arc::clone(&self.index);
+        let (index, board) = (Arc::clone(&self.index), Arc::clone(&self.board));
         let opening = move || {
             let fresh_life = random_life()?;
             let known_life = storage.hub(fresh_life)?.life;
             let settings = Settings { timing: Timing::default(), fresh_life, restored };
             let mut hub = Hub::open(Box::new(storage), settings)?;
             hub.each_initial_update(|updates| index.publish(updates))?;
+            board.publish(hub.take_posts());
             Ok(Core { hub, life: if restored { fresh_life } else { known_life } })
         };
         tokio::task::spawn_blocking(opening).await.map_err(StartError::Opening)?
@@ -297,6 +306,7 @@ impl Shared {
         Driver {
             hub: core.hub,
             index: Arc::clone(&self.index),
+            board: Arc::clone(&self.board),
             arrivals,
             requests,
             clock: self.clock,
@@ -318,6 +328,7 @@ impl Shared {
         let (health, clock) = (Arc::clone(&self.health), self.clock);
         StorefrontState {
             index: Arc::clone(&self.index),
+            board: Arc::clone(&self.board),
             desk,
             order_keys: Arc::new(order_keys),
             settings: storefront_settings(config, lineage),

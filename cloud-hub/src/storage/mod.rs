@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod sqlite;
 
 use crate::availability::StoreInfo;
+use crate::orders::pickup_settings::Revised;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use sync_protocol::frame::BootMark;
@@ -221,12 +222,18 @@ pub struct Changes {
     pub hub: Option<HubFacts>,
     pub stores: BTreeMap<StoreKey, StoreChanges>,
     pub shop_orders: Vec<ShopOrder>,
+    /// No store twice. Each must be the revision after the one that is there, or the whole commit fails: somebody else has
+    /// changed it meanwhile.
+    pub pickup_settings: Vec<(StoreKey, Revised)>,
 }
 
 impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hub.is_none() && self.stores.is_empty() && self.shop_orders.is_empty()
+        self.hub.is_none()
+            && self.stores.is_empty()
+            && self.shop_orders.is_empty()
+            && self.pickup_settings.is_empty()
     }
 }
 
@@ -295,6 +302,12 @@ pub trait Storage: Send {
     /// # Errors
     /// Storage can't be read.
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError>;
+
+    /// The pickup settings of every store that somebody has entered any for.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError>;
 
     /// How many records are quarantined, and since when the oldest.
     ///

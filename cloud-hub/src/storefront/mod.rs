@@ -19,6 +19,7 @@ mod limit;
 mod metrics;
 mod openapi;
 mod orders;
+mod pickup_settings;
 mod problem;
 mod query;
 mod reply;
@@ -36,6 +37,7 @@ pub use orders::OrderKeys;
 
 use crate::availability::{Freshness, Index};
 use crate::desk::Desk;
+use crate::orders::board::Board;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
@@ -54,6 +56,7 @@ use utoipa_axum::routes;
 #[derive(Clone)]
 pub struct StorefrontState {
     pub index: Arc<Index>,
+    pub board: Arc<Board>,
     pub desk: Desk,
     pub order_keys: Arc<OrderKeys>,
     pub settings: Settings,
@@ -137,6 +140,9 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(availability::query_availability))
         .routes(routes!(stores::list_stores))
         .routes(routes!(stores::get_store))
+        .routes(routes!(pickup_settings::get_pickup_settings, pickup_settings::put_pickup_settings))
+        .routes(routes!(pickup_settings::pause_pickup))
+        .routes(routes!(pickup_settings::resume_pickup))
         .routes(routes!(changes::list_changes))
         .routes(routes!(snapshot::get_snapshot))
         .routes(routes!(orders::place_order, orders::list_orders))

@@ -37,6 +37,9 @@ pub(super) enum Kind {
     UnknownStore,
     NoSuchOrder,
     Insufficient,
+    NotTaking,
+    PreconditionFailed,
+    PreconditionRequired,
     KeyReused,
     TooLate,
     MethodNotAllowed,
@@ -48,7 +51,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 18] = [
+    pub(super) const ALL: [Kind; 21] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -60,6 +63,9 @@ impl Kind {
         Kind::UnknownStore,
         Kind::NoSuchOrder,
         Kind::Insufficient,
+        Kind::NotTaking,
+        Kind::PreconditionFailed,
+        Kind::PreconditionRequired,
         Kind::KeyReused,
         Kind::TooLate,
         Kind::MethodNotAllowed,
@@ -87,6 +93,15 @@ impl Kind {
             Kind::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
             Kind::Insufficient => {
                 (StatusCode::CONFLICT, "insufficient-availability", "Not enough is available")
+            }
+            Kind::NotTaking => {
+                (StatusCode::CONFLICT, "store-not-taking-orders", "The store takes no orders now")
+            }
+            Kind::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "Somebody else has changed it")
+            }
+            Kind::PreconditionRequired => {
+                (StatusCode::PRECONDITION_REQUIRED, "precondition-required", "If-Match is missing")
             }
             Kind::KeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key came with another body")
@@ -117,7 +132,8 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `unknown-store`, `no-such-order`, `insufficient-availability`, `store-not-taking-orders`,
+    /// `changed-meanwhile`, `precondition-required`, `idempotency-key-reused`, `too-late`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.

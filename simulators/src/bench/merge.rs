@@ -6,6 +6,7 @@ use super::wire::SoldStore;
 use crate::clock;
 use anyhow::{Context, Result};
 use cloud_hub::availability::StoreInfo;
+use cloud_hub::orders::pickup_settings::Revised;
 use cloud_hub::hub::{Hub, Input, LinkId, Settings};
 use cloud_hub::storage::{Changes, HubFacts, ShopOrder, Storage, StorageError, StoreKey, StoredStore};
 use std::time::Duration;
@@ -186,6 +187,10 @@ impl Storage for Forgetful {
     }
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
         Ok(Vec::new())
     }
 

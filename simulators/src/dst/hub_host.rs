@@ -9,6 +9,7 @@ use super::truth::{Effects, HubHistory, add};
 use super::world::{Event, World};
 use cloud_hub::availability::{Figures, StoreInfo, Update};
 use cloud_hub::hub::{Counters, Hub, Input, LinkId, Output, Settings};
+use cloud_hub::orders::pickup_settings::Revised;
 use cloud_hub::storage::sqlite::Sqlite;
 use cloud_hub::storage::{
     Changes, HubFacts, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredOrder, StoredStore,
@@ -206,6 +207,10 @@ impl Storage for Door {
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
         self.with(|watched| watched.sqlite.shop_orders())
+    }
+
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
+        self.with(|watched| watched.sqlite.pickup_settings())
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {

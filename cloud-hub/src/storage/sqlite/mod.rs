@@ -1,19 +1,25 @@
 //! Storage in one SQLite file: the default, for a hub on one machine.
 
 mod orders;
+mod pickup_settings;
 mod rows;
 
 use super::{
     Changes, HubFacts, QUARANTINE_MAX, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredStore,
 };
 use crate::availability::StoreInfo;
+use crate::orders::pickup_settings::Revised;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::time::Duration;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, Sku, UnixMillis};
 
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_start.sql"), include_str!("schema/0002_orders.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_start.sql"),
+    include_str!("schema/0002_orders.sql"),
+    include_str!("schema/0003_pickup_settings.sql"),
+];
 
 /// The hub's database.
 #[derive(Debug)]
@@ -178,11 +184,16 @@ impl Storage for Sqlite {
             write_store(&step, *store, changes).map_err(&act)?;
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
+        pickup_settings::save(&step, &changes.pickup_settings)?;
         step.commit().map_err(&act)
     }
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
         orders::shop_orders(&self.db).map_err(failed("reading the orders"))
+    }
+
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
+        pickup_settings::all(&self.db).map_err(failed("reading pickup settings"))
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {

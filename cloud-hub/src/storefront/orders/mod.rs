@@ -4,9 +4,11 @@
 //! stores to try, and in which order. The answer leaves when the promise is on disk.
 
 mod body;
+mod not_taking;
 mod placing;
 
-pub(super) use body::{OrderBody, OrderList, ShortfallBody};
+pub(super) use body::{OrderBody, OrderList};
+pub(super) use not_taking::NotPlacedBody;
 
 use super::gate::Caller;
 use super::problem::{Kind, Problem, ProblemBody, shown};
@@ -57,8 +59,8 @@ pub struct OrderKeys {
             content_type = "application/problem+json"),
         (status = 404, description = "There is no such store.", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 409, description = "Not all of it can be promised: which lines lack what, and the nearest stores that have all \
-            of it.", body = ShortfallBody, content_type = "application/problem+json"),
+        (status = 409, description = "Not all of it can be promised, or the store that was named takes no orders now: which lines \
+            lack what or why, and the nearest stores that have all of it.", body = NotPlacedBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 422, description = "This key came with another body before.", body = ProblemBody,
@@ -84,6 +86,9 @@ pub(in crate::storefront) async fn place_order(
     match site.state.desk.place(Box::new(new)).await.map_err(no_answer)? {
         Ok(view) => Ok(placed(&site, &view)),
         Err(OrderError::Insufficient) => Ok(placing::shortfall(&placement, &survey)),
+        Err(OrderError::NotTaking { store, why }) => {
+            Ok(placing::not_taking(&placement, &survey, &store, &why))
+        }
         Err(error) => Err(problem(&error)),
     }
 }
@@ -255,6 +260,7 @@ fn number(order: Result<Path<String>, PathRejection>) -> Result<OrderId, Problem
 fn problem(error: &OrderError) -> Problem {
     let kind = match error {
         OrderError::NoSuchOrder { .. } => return Problem::of(Kind::NoSuchOrder, "order", error.to_string()),
+        OrderError::NotTaking { .. } => Kind::NotTaking,
         OrderError::KeyReused => Kind::KeyReused,
         OrderError::Insufficient => Kind::Insufficient,
         OrderError::TooLate { .. } => Kind::TooLate,

@@ -4,17 +4,16 @@ use super::body::{AlternativeBody, LackBody, ShortfallBody};
 use super::problem_with;
 use crate::availability::{Directory, Point, StoreIx, km_of_chord_squared};
 use crate::hub::orders::{Choice, NewOrder, Part};
+use crate::orders::board::{Post, zone_of};
 use crate::orders::codes::code_hash;
-use crate::orders::hours::Hours;
 use crate::orders::idempotency::IdempotencyKey;
 use crate::orders::placement::{PlacedLine, Placement, Wanted};
-use crate::orders::routing::{self, Candidate, Decision, Dropped, Leg, Load, Pickup, Stock, Verdict, Wish};
+use crate::orders::routing::{self, Candidate, Decision, Dropped, Leg, Pickup, Stock, Verdict, Wish};
 use crate::storefront::gate::Caller;
 use crate::storefront::problem::{Kind, Problem, shown};
 use crate::storefront::site::Site;
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::tz::TimeZone;
 use std::sync::Arc;
 use sync_protocol::order::{HubOrder, OrderId};
 use sync_protocol::{Quantity, Sku, StoreId, UnixMillis};
@@ -63,6 +62,7 @@ fn look(site: &Site, placement: &Placement, now: UnixMillis) -> (Arc<Directory>,
     let reading = site.index().read();
     let directory = Arc::clone(reading.directory());
     let standings = site.standings(&reading);
+    let board = site.state.board.read();
     let items: Vec<_> = placement.lines.iter().map(|line| reading.find(line.sku.as_str())).collect();
     // A shopper who names a store is as near to others as that store is.
     let from = match &placement.pickup {
@@ -78,23 +78,24 @@ fn look(site: &Site, placement: &Placement, now: UnixMillis) -> (Arc<Directory>,
             Stock { free, walk_in: Quantity::ZERO, on_hand: level.on_hand }
         });
         let info = &directory.get(ix).info;
+        let post = board.of(&info.id);
         let distance = from.map(|from| km_of_chord_squared(directory.chord_squared(from, ix)));
         Candidate {
             store: info.id.clone(),
             distance_km: distance.filter(|km| km.is_finite()),
-            pickup: Pickup::On,
-            zone: TimeZone::get(&info.timezone).unwrap_or(TimeZone::UTC),
-            hours: Hours::default(),
+            pickup: post.map_or(Pickup::On, Post::pickup),
+            zone: post.map_or_else(|| zone_of(&info.timezone), |post| post.zone.clone()),
+            hours: post.map(Post::hours).unwrap_or_default(),
             age_ms: standing
                 .as_of
                 .map_or(u64::MAX, |as_of| now.0.saturating_sub(as_of.0).max(0).unsigned_abs()),
-            load: Load::default(),
-            not_found_rate: 0.0,
+            load: post.map(|post| post.load(now)).unwrap_or_default(),
+            not_found_rate: post.map_or(0.0, |post| post.workload.not_found_rate(now)),
             stock: stock.collect(),
         }
     };
     let candidates = directory.all().map(candidate).collect();
-    drop(reading);
+    drop((reading, board));
     (directory, candidates)
 }
 
@@ -169,11 +170,12 @@ fn part(site: &Site, placement: &Placement, survey: &Survey, leg: &Leg, order: O
     };
     let lines: Vec<(Sku, Quantity)> = leg.lines.iter().filter_map(line).collect();
     let keys = &site.state.order_keys;
+    let (ready_by, hold_until) = times(site, survey, &leg.store);
     let half = HubOrder {
         revision: 1,
         placed_at: survey.now,
-        ready_by: later(survey.now, site.settings().order_ready.as_millis()),
-        hold_until: survey.wish.hold_until,
+        ready_by,
+        hold_until,
         lines: Vec::new(),
         display_name: placement.customer.display_name(),
         phone: placement.customer.masked_phone(),
@@ -184,8 +186,34 @@ fn part(site: &Site, placement: &Placement, survey: &Survey, leg: &Leg, order: O
     Part { store: leg.store.clone(), order, lines, half }
 }
 
+/// When an order is to be ready, counted while the store is open, and until when it is kept: never less than one whole
+/// opening day after that.
+fn times(site: &Site, survey: &Survey, store: &StoreId) -> (UnixMillis, UnixMillis) {
+    let (now, ready) = (survey.now, site.settings().order_ready);
+    let (usual, hold) = (later(now, ready.as_millis()), survey.wish.hold_until);
+    let Some(candidate) = survey.candidates.iter().find(|candidate| candidate.store == *store) else {
+        return (usual, hold);
+    };
+    let (hours, zone) = (&candidate.hours, &candidate.zone);
+    // A store that opens too late gets no order: the core says so.
+    if hours.next_open(now, zone).is_none_or(|opens| opens >= hold) {
+        return (usual, hold);
+    }
+    let open_for = u64::try_from(ready.as_millis()).unwrap_or(u64::MAX);
+    let ready_by = hours.after_open(now, open_for, zone).unwrap_or(usual);
+    (ready_by, hours.whole_day_after(ready_by, zone).map_or(hold, |end| end.max(hold)))
+}
+
 fn later(now: UnixMillis, by_ms: u128) -> UnixMillis {
     UnixMillis(now.0.saturating_add(i64::try_from(by_ms).unwrap_or(i64::MAX)))
+}
+
+/// Why the store that was named takes no orders now, and who does. Whoever named none is told what lacks where.
+pub(super) fn not_taking(placement: &Placement, survey: &Survey, store: &StoreId, why: &Dropped) -> Response {
+    match &survey.named {
+        Some(_) => super::not_taking::not_taking(store, why, alternatives(survey)),
+        None => shortfall(placement, survey),
+    }
 }
 
 /// What lacks where, and who has it.
