@@ -39,6 +39,9 @@ pub(super) enum Kind {
     Insufficient,
     KeyReused,
     TooLate,
+    NoSuchReservation,
+    ReservedTooLong,
+    NothingOwed,
     MethodNotAllowed,
     CursorTooOld,
     TooManyStreams,
@@ -48,7 +51,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 18] = [
+    pub(super) const ALL: [Kind; 21] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -62,6 +65,9 @@ impl Kind {
         Kind::Insufficient,
         Kind::KeyReused,
         Kind::TooLate,
+        Kind::NoSuchReservation,
+        Kind::ReservedTooLong,
+        Kind::NothingOwed,
         Kind::MethodNotAllowed,
         Kind::CursorTooOld,
         Kind::TooManyStreams,
@@ -92,6 +98,17 @@ impl Kind {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key came with another body")
             }
             Kind::TooLate => (StatusCode::CONFLICT, "too-late", "The order has come to its end"),
+            Kind::NoSuchReservation => (
+                StatusCode::NOT_FOUND,
+                "no-such-reservation",
+                "There is no such reservation, or it has ended",
+            ),
+            Kind::ReservedTooLong => {
+                (StatusCode::CONFLICT, "reserved-too-long", "The reservation can't be extended any further")
+            }
+            Kind::NothingOwed => {
+                (StatusCode::CONFLICT, "nothing-owed", "Nothing of the order waits for another store")
+            }
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take that method")
             }
@@ -117,7 +134,8 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `unknown-store`, `no-such-order`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
+    /// `reserved-too-long`, `nothing-owed`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.
