@@ -2,8 +2,9 @@
 //!
 //! An answer comes only after the commit it rests on.
 
-use crate::hub::orders::{Listing, NewOrder, OrderError, OrderView};
+use crate::hub::orders::{Choice, Listing, NewOrder, OrderError, OrderView};
 use crate::hub::pickups::{SettingsChange, SettingsError};
+use crate::hub::reservations::{ReservationAsk, ReservationView};
 use crate::orders::pickup_settings::Revised;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub type OrderAnswer = Result<Box<OrderView>, OrderError>;
 pub type SettingsAnswer = Result<Arc<Revised>, SettingsError>;
+pub type ReservationAnswer = Result<Box<ReservationView>, OrderError>;
 
 /// What is asked of the core.
 #[derive(Debug)]
@@ -28,6 +30,9 @@ pub enum Request {
     Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
     List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
     Settings { store: StoreId, change: Box<SettingsChange>, reply: oneshot::Sender<SettingsAnswer> },
+    LookedFor { reply: oneshot::Sender<Vec<OrderView>> },
+    Reroute { order: OrderId, choices: Vec<Choice>, reply: oneshot::Sender<OrderAnswer> },
+    Reservation { ask: ReservationAsk, reply: oneshot::Sender<ReservationAnswer> },
 }
 
 /// Why there is no answer. What was asked may still happen: ask again with the same idempotency key.
@@ -87,6 +92,26 @@ impl Desk {
     ) -> Result<SettingsAnswer, NoAnswer> {
         let change = Box::new(change);
         self.ask(|reply| Request::Settings { store, change, reply }).await
+    }
+
+    /// Orders for which the hub is to find another store.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn looked_for(&self) -> Result<Vec<OrderView>, NoAnswer> {
+        self.ask(|reply| Request::LookedFor { reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn reroute(&self, order: OrderId, choices: Vec<Choice>) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Reroute { order, choices, reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn reservation(&self, ask: ReservationAsk) -> Result<ReservationAnswer, NoAnswer> {
+        self.ask(|reply| Request::Reservation { ask, reply }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NoAnswer> {

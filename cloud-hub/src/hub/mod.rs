@@ -12,13 +12,16 @@ mod handover;
 mod ledger;
 pub mod orders;
 pub mod pickups;
+pub mod rerouting;
+pub mod reservations;
 
 use crate::availability::{StoreInfo, Update};
 use crate::orders::pickup_settings::Revised;
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
 use ledger::{StoreLedger, cell_update, item_update};
-use orders::{Listing, NewOrder, OrderError, OrderView, Shop};
+use orders::{Choice, Listing, NewOrder, OrderError, OrderView, Shop};
 use pickups::{Pickups, SettingsChange, SettingsError};
+use reservations::{ReservationAsk, ReservationView, Reservations};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use sync_protocol::frame::{self, Body, Marks, Refusal, Refused, Stream};
@@ -91,6 +94,20 @@ pub enum Input {
         store: StoreId,
         change: Box<SettingsChange>,
     },
+    /// Orders for which the hub is to find another store.
+    LookedFor {
+        ticket: Ticket,
+    },
+    /// Give what is owed of an order to another store.
+    Reroute {
+        ticket: Ticket,
+        order: OrderId,
+        choices: Vec<Choice>,
+    },
+    Reservation {
+        ticket: Ticket,
+        ask: ReservationAsk,
+    },
     /// Time has passed; also reads the list of stores and their settings again.
     Tick,
 }
@@ -104,6 +121,7 @@ pub enum Output {
     Order { ticket: Ticket, answer: Result<Box<OrderView>, OrderError> },
     Orders { ticket: Ticket, answer: Vec<OrderView> },
     Settings { ticket: Ticket, answer: Result<Arc<Revised>, SettingsError> },
+    Reservation { ticket: Ticket, answer: Result<Box<ReservationView>, OrderError> },
 }
 
 /// Why a promise was not made, or not given up.
@@ -157,6 +175,7 @@ pub struct Hub {
     stores: HashMap<StoreId, StoreLedger>,
     shop: Shop,
     pickups: Pickups,
+    reservations: Reservations,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
     updates: Vec<Update>,
@@ -186,6 +205,7 @@ impl Hub {
             stores: HashMap::new(),
             shop: Shop::default(),
             pickups: Pickups::default(),
+            reservations: Reservations::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
             updates: Vec::new(),
@@ -340,6 +360,7 @@ impl Hub {
     fn read_orders(&mut self) -> Result<(), StorageError> {
         self.shop = Shop::load(self.storage.shop_orders()?);
         self.note_holds();
+        self.reservations = Reservations::load(self.storage.reservations()?);
         Ok(())
     }
 
@@ -359,6 +380,7 @@ impl Hub {
         self.counters.restores_noticed += 1;
         self.facts.life = self.settings.fresh_life;
         self.facts_changed = true;
+        self.reservations.forget();
         for store in self.stores.values_mut().filter(|store| store.facts.epoch > Epoch(0)) {
             store.facts.trusted = false;
             store.facts_changed();
@@ -405,8 +427,22 @@ impl Hub {
                 let answer = self.change_settings(store, change);
                 self.answers.push(Output::Settings { ticket: *ticket, answer });
             }
+            Input::LookedFor { ticket } => {
+                let answer = self.looked_for();
+                self.answers.push(Output::Orders { ticket: *ticket, answer });
+            }
+            Input::Reroute { ticket, order, choices } => {
+                let answer = self.reroute(*order, choices, now).map(Box::new);
+                self.answers.push(Output::Order { ticket: *ticket, answer });
+            }
+            Input::Reservation { ticket, ask } => {
+                let answer = self.asked_of_reservations(ask, now).map(Box::new);
+                self.answers.push(Output::Reservation { ticket: *ticket, answer });
+            }
             Input::Tick => {
                 self.expire(now);
+                self.end_reservations(now);
+                self.stop_looking(now);
                 if let Err(error) = self.read_stores().and_then(|()| self.read_settings()) {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }
@@ -511,6 +547,7 @@ impl Hub {
         }
         changes.shop_orders = self.shop.take_changed();
         changes.pickup_settings = self.pickups.take_changed();
+        changes.reservations = self.reservations.take_changed();
         changes
     }
 
@@ -542,13 +579,14 @@ impl Hub {
                 }
                 Output::Order { ticket, .. } => orders::given_back(ticket),
                 Output::Settings { ticket, .. } => pickups::given_back(ticket),
+                Output::Reservation { ticket, .. } => reservations::given_back(ticket),
                 other => other,
             })
             .collect();
         if let Ok(facts) = self.storage.hub(self.settings.fresh_life) {
             self.facts = facts;
         }
-        let orders_changed = !changes.shop_orders.is_empty();
+        let orders_changed = !changes.shop_orders.is_empty() || !changes.reservations.is_empty();
         let touched: Vec<(StoreKey, StoreInfo)> = self
             .stores
             .values()

@@ -21,3 +21,5 @@ mod merging;
 mod orders;
 mod pickups;
 mod promises;
+mod rerouting;
+mod reservations;

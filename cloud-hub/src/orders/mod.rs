@@ -4,6 +4,8 @@
 //! [`pickup_settings`] is how a store takes part, read from HQ's [`settings_file`] too; [`workload`] what it has to do, and
 //! [`board`] shows both to whoever routes. [`hours`] says when a store is open, [`routing`] which store gets an order, with a reason for every store. [`placement`]
 //! reads what a shopper asks for, [`idempotency`] recognises it when it is asked again, [`card_number`] keeps out what must
+//! [`hours`] says when a store is open, [`routing`] which store gets an order, with a reason for every store. [`placement`]
+//! reads what a shopper asks for, [`reserving`] what is to be kept meanwhile, [`idempotency`] recognises it when it is asked again, [`card_number`] keeps out what must
 //! not be kept. [`codes`] are what it is collected with; [`customer`] and [`vault`] keep to a few who the shopper is.
 
 pub mod board;
@@ -14,6 +16,7 @@ pub mod hours;
 pub mod idempotency;
 pub mod pickup_settings;
 pub mod placement;
+pub mod reserving;
 pub mod routing;
 pub mod settings_file;
 pub mod vault;

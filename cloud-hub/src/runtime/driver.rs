@@ -5,7 +5,7 @@
 //! the availability index.
 
 use crate::availability::Index;
-use crate::desk::{OrderAnswer, Request, SettingsAnswer};
+use crate::desk::{OrderAnswer, Request, ReservationAnswer, SettingsAnswer};
 use crate::health::Health;
 use crate::hub::orders::OrderView;
 use crate::hub::{Hub, Input, LinkId, Output, Ticket};
@@ -219,6 +219,13 @@ impl Rounds {
             Request::Settings { store, change, reply } => {
                 (Waiting::Settings(reply), Input::Settings { ticket, store, change })
             }
+            Request::LookedFor { reply } => (Waiting::Orders(reply), Input::LookedFor { ticket }),
+            Request::Reroute { order, choices, reply } => {
+                (Waiting::Order(reply), Input::Reroute { ticket, order, choices })
+            }
+            Request::Reservation { ask, reply } => {
+                (Waiting::Reservation(reply), Input::Reservation { ticket, ask })
+            }
         };
         self.waiting.insert(ticket, waiting);
         input
@@ -230,6 +237,9 @@ impl Rounds {
             (Some(Waiting::Order(reply)), Output::Order { answer, .. }) => drop(reply.send(answer)),
             (Some(Waiting::Orders(reply)), Output::Orders { answer, .. }) => drop(reply.send(answer)),
             (Some(Waiting::Settings(reply)), Output::Settings { answer, .. }) => drop(reply.send(answer)),
+            (Some(Waiting::Reservation(reply)), Output::Reservation { answer, .. }) => {
+                drop(reply.send(answer));
+            }
             (_, output) => warn!(?output, "an answer nobody waits for"),
         }
     }
@@ -245,6 +255,7 @@ impl Rounds {
                 Output::Order { ticket, .. }
                 | Output::Orders { ticket, .. }
                 | Output::Settings { ticket, .. }
+                | Output::Reservation { ticket, .. }
                 | Output::Answer { ticket, .. } => {
                     self.reply(ticket, output);
                 }
@@ -269,6 +280,7 @@ enum Waiting {
     Order(oneshot::Sender<OrderAnswer>),
     Orders(oneshot::Sender<Vec<OrderView>>),
     Settings(oneshot::Sender<SettingsAnswer>),
+    Reservation(oneshot::Sender<ReservationAnswer>),
 }
 
 /// What the driver counts.

@@ -4,11 +4,14 @@ use crate::availability::StoreInfo;
 use crate::health::Health;
 use crate::orders::pickup_settings::Revised;
 use crate::runtime::clock::Clock;
-use crate::storage::{Changes, HubFacts, ShopOrder, Storage, StorageError, StoreKey, StoredStore};
+use crate::storage::{
+    Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreKey, StoredStore,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, Sku, UnixMillis};
 
@@ -94,6 +97,10 @@ impl<S: Storage> Storage for Metered<S> {
 
     fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
         self.storage.pickup_settings()
+    }
+
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
+        self.storage.reservations()
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {

@@ -12,7 +12,8 @@ use cloud_hub::hub::{Counters, Hub, Input, LinkId, Output, Settings};
 use cloud_hub::orders::pickup_settings::Revised;
 use cloud_hub::storage::sqlite::Sqlite;
 use cloud_hub::storage::{
-    Changes, HubFacts, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredOrder, StoredStore,
+    Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredOrder,
+    StoredStore,
 };
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -211,6 +212,10 @@ impl Storage for Door {
 
     fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
         self.with(|watched| watched.sqlite.pickup_settings())
+    }
+
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
+        self.with(|watched| watched.sqlite.reservations())
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
@@ -449,6 +454,7 @@ impl World {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
                 Output::Orders { .. } | Output::Settings { .. } => {}
+                Output::Orders { .. } | Output::Reservation { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -465,6 +471,7 @@ impl World {
                 Output::Answer { ticket, answer } => self.shopper_answered(ticket.0, &answer),
                 Output::Order { ticket, answer } => self.order_answered(ticket.0, &answer)?,
                 Output::Orders { .. } | Output::Settings { .. } => {}
+                Output::Orders { .. } | Output::Reservation { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);

@@ -3,12 +3,13 @@
 use super::headquarters::id;
 use super::*;
 use crate::hub::orders::{Choice, NewOrder, OrderError, OrderView, Part};
+use crate::orders::placement::Reroute;
 use sync_protocol::order::{Act, Cancel, HubOrder, Line, OrderId, Proof, ShortReason, Status, StoreOrder};
 use sync_protocol::record::StoreOrderRecord;
 
 const HOUR_MS: i64 = 3_600_000;
 
-fn open_shop() -> (Headquarters, Caller) {
+pub(super) fn open_shop() -> (Headquarters, Caller) {
     let mut hq = Headquarters::open();
     let mut caller = Caller::greeted(&mut hq, "S0001", 1);
     let stock = vec![caller.stock(MILK, 20, 0, 10), caller.stock(SALT, 20, 0, 3)];
@@ -16,7 +17,7 @@ fn open_shop() -> (Headquarters, Caller) {
     (hq, caller)
 }
 
-fn wanted(hq: &Headquarters, number: u64, key: &str, lines: &[(ItemNo, i64)]) -> NewOrder {
+pub(super) fn wanted(hq: &Headquarters, number: u64, key: &str, lines: &[(ItemNo, i64)]) -> NewOrder {
     let order = OrderId::from_number(number).unwrap();
     let at = hq.now.wall;
     let half = HubOrder {
@@ -39,11 +40,15 @@ fn wanted(hq: &Headquarters, number: u64, key: &str, lines: &[(ItemNo, i64)]) ->
         fingerprint: format!("{number}"),
         customer: vec![1],
         payment_reference: None,
+        reroute: Reroute::Never,
+        may_split: false,
+        radius_km: None,
+        reservation: None,
         choices: vec![Choice { parts }],
     }
 }
 
-fn answered(outputs: Vec<Output>) -> Result<OrderView, OrderError> {
+pub(super) fn answered(outputs: Vec<Output>) -> Result<OrderView, OrderError> {
     let answers = outputs.into_iter().find_map(|output| match output {
         Output::Order { answer, .. } => Some(answer.map(|view| *view)),
         _ => None,
@@ -51,33 +56,39 @@ fn answered(outputs: Vec<Output>) -> Result<OrderView, OrderError> {
     answers.expect("an answer")
 }
 
-fn place(hq: &mut Headquarters, order: NewOrder) -> Result<OrderView, OrderError> {
+pub(super) fn place(hq: &mut Headquarters, order: NewOrder) -> Result<OrderView, OrderError> {
     let ticket = hq.ticket();
     answered(hq.drain(vec![Input::Place { ticket, order: Box::new(order) }]))
 }
 
-fn ask(hq: &mut Headquarters, order: OrderId) -> Result<OrderView, OrderError> {
+pub(super) fn ask(hq: &mut Headquarters, order: OrderId) -> Result<OrderView, OrderError> {
     let ticket = hq.ticket();
     answered(hq.drain(vec![Input::Order { ticket, order }]))
 }
 
-fn status(hq: &mut Headquarters, order: OrderId) -> Status {
+pub(super) fn status(hq: &mut Headquarters, order: OrderId) -> Status {
     ask(hq, order).unwrap().parts[0].status
 }
 
 /// What the store makes of an order, told to the hub. `head_beyond`: more is still to come.
-fn says(hq: &mut Headquarters, caller: &mut Caller, order: OrderId, half: &StoreOrder, head_beyond: u64) {
+pub(super) fn says(
+    hq: &mut Headquarters,
+    caller: &mut Caller,
+    order: OrderId,
+    half: &StoreOrder,
+    head_beyond: u64,
+) {
     let mut batch = caller.batch(Vec::new());
     batch.orders = vec![StoreOrderRecord { order, half: half.clone() }];
     batch.head = Seq(batch.upto.0 + head_beyond);
     caller.say(hq, Body::State(batch));
 }
 
-fn received(caller: &Caller, view: &OrderView) -> StoreOrder {
+pub(super) fn received(caller: &Caller, view: &OrderView) -> StoreOrder {
     StoreOrder::received(caller.epoch, &view.parts[0].hub.as_ref().unwrap().lines, UnixMillis(1))
 }
 
-fn does(half: &mut StoreOrder, act: Act) {
+pub(super) fn does(half: &mut StoreOrder, act: Act) {
     half.act(&act, None, "Noor", UnixMillis(2)).unwrap();
 }
 

@@ -40,6 +40,10 @@ fn wanted(hq: &mut Headquarters, number: u64) -> Input {
         fingerprint: String::new(),
         customer: Vec::new(),
         payment_reference: None,
+        reroute: crate::orders::placement::Reroute::Never,
+        may_split: false,
+        radius_km: None,
+        reservation: None,
         choices: vec![Choice { parts: vec![Part { store: id("S0001"), order, lines, half }] }],
     };
     Input::Place { ticket: hq.ticket(), order: Box::new(new) }

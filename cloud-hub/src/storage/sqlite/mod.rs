@@ -5,20 +5,23 @@ mod pickup_settings;
 mod rows;
 
 use super::{
-    Changes, HubFacts, QUARANTINE_MAX, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredStore,
+    Changes, HubFacts, QUARANTINE_MAX, Reservation, ShopOrder, Storage, StorageError, StoreChanges, StoreKey,
+    StoredStore,
 };
 use crate::availability::StoreInfo;
 use crate::orders::pickup_settings::Revised;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::time::Duration;
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, Sku, UnixMillis};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_start.sql"),
     include_str!("schema/0002_orders.sql"),
-    include_str!("schema/0003_pickup_settings.sql"),
+    include_str!("schema/0003_reservations.sql"),
+    include_str!("schema/0004_pickup_settings.sql"),
 ];
 
 /// The hub's database.
@@ -185,6 +188,7 @@ impl Storage for Sqlite {
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
         pickup_settings::save(&step, &changes.pickup_settings)?;
+        orders::save_reservations(&step, &changes.reservations).map_err(&act)?;
         step.commit().map_err(&act)
     }
 
@@ -194,6 +198,10 @@ impl Storage for Sqlite {
 
     fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
         pickup_settings::all(&self.db).map_err(failed("reading pickup settings"))
+    }
+
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
+        orders::reservations(&self.db).map_err(failed("reading the reservations"))
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
