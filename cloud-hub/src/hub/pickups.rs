@@ -14,8 +14,8 @@ use crate::orders::pickup_settings::{Pause, PickupSettings, Revised};
 use crate::storage::{StorageError, StoreKey};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use sync_protocol::StoreId;
 use sync_protocol::time::Now;
+use sync_protocol::{StoreId, UnixMillis};
 
 /// What is to become of a store's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,15 +142,23 @@ impl Hub {
     /// Whether every store of a choice takes orders now.
     pub(super) fn takes_orders(&self, choice: &Choice, now: Now) -> Result<(), OrderError> {
         for part in &choice.parts {
-            let Some(store) = self.stores.get(&part.store) else { continue };
-            let zone = zone_of(&store.info.timezone);
-            let taken = store.workload().taken(&zone, now.wall);
-            let Revised { settings, .. } = &*self.pickups.of(&part.store);
-            settings
-                .takes_orders(&zone, taken, now.wall, part.half.hold_until)
-                .map_err(|why| OrderError::NotTaking { store: part.store.clone(), why })?;
+            self.store_takes_orders(&part.store, part.half.hold_until, now)?;
         }
         Ok(())
+    }
+
+    /// Whether a store takes an order now that it would keep until `hold_until`.
+    pub(super) fn store_takes_orders(
+        &self,
+        id: &StoreId,
+        hold_until: UnixMillis,
+        now: Now,
+    ) -> Result<(), OrderError> {
+        let Some(store) = self.stores.get(id) else { return Ok(()) };
+        let zone = zone_of(&store.info.timezone);
+        let taken = store.workload().taken(&zone, now.wall);
+        let settled = self.pickups.of(id).settings.takes_orders(&zone, taken, now.wall, hold_until);
+        settled.map_err(|why| OrderError::NotTaking { store: id.clone(), why })
     }
 }
 

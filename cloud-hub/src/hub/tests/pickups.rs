@@ -244,3 +244,42 @@ fn what_a_store_does_not_find_is_remembered() {
     half.act(&Act::Refuse { reason: "nothing there".to_owned() }, None, "Noor", hq.now.wall).unwrap();
     assert_eq!(says(&mut hq, &half), (1.0, 0));
 }
+
+#[test]
+fn a_paused_store_reserves_nothing_and_what_was_reserved_waits_for_its_end() {
+    use crate::hub::reservations::{NewReservation, ReservationAsk};
+    let (mut hq, _) = open_shop(Headquarters::open());
+    let reserve = |hq: &mut Headquarters, number| {
+        let new = NewReservation {
+            id: OrderId::from_number(number).unwrap(),
+            key: format!("r{number}"),
+            fingerprint: String::new(),
+            until: UnixMillis(hq.now.wall.0 + 600_000),
+            stores: vec![id("S0001")],
+            lines: vec![("sku-1".parse().unwrap(), units(1))],
+        };
+        let ask = ReservationAsk::Make(Box::new(new));
+        let outputs = hq.drain(vec![Input::Reservation { ticket: Ticket(99), ask }]);
+        let answer = outputs.into_iter().find_map(|output| match output {
+            Output::Reservation { answer, .. } => Some(answer.map(|view| view.id)),
+            _ => None,
+        });
+        answer.unwrap()
+    };
+    let reserved = reserve(&mut hq, 7).unwrap();
+    change(&mut hq, pause(HOUR_MS)).unwrap();
+    let why = Dropped::Paused { until: OPENS.0 + HOUR_MS };
+    assert_eq!(reserve(&mut hq, 8), Err(refused(why.clone())));
+    let order = |hq: &mut Headquarters| match wanted(hq, 9) {
+        Input::Place { ticket, mut order } => {
+            order.reservation = Some(reserved);
+            answers(hq.drain(vec![Input::Place { ticket, order }])).remove(0)
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(order(&mut hq), Err(refused(why)));
+    assert_eq!(hq.cell("S0001", MILK).free(), units(9), "it is kept nevertheless");
+    change(&mut hq, SettingsChange::Resume).unwrap();
+    assert!(order(&mut hq).is_ok());
+    assert_eq!(hq.cell("S0001", MILK).free(), units(9));
+}
