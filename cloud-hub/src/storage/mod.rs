@@ -139,6 +139,23 @@ pub struct ShopOrderContent {
     /// No other store is looked for any more.
     #[serde(default)]
     pub is_given_up: bool,
+    /// Since when nothing more is expected of anybody.
+    #[serde(default)]
+    pub ended_at: Option<i64>,
+    /// When the customer's data was removed.
+    #[serde(default)]
+    pub erased_at: Option<i64>,
+    /// The stores that have confirmed that it is gone there, too.
+    #[serde(default)]
+    pub receipts: Vec<Receipt>,
+}
+
+/// A store's word that it holds nothing of a customer any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub store: String,
+    pub order: u64,
+    pub at: i64,
 }
 
 /// What the shopper ordered, and what may be done when a store can't have it ready.
