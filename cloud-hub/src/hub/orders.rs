@@ -1,11 +1,13 @@
 //! Orders at the hub: placed in one atomic step, cancelled by asking, followed by what the stores say.
 
+use super::ledger::StoreLedger;
 use super::{Hub, Output, Ticket};
 use crate::orders::placement::Reroute;
 use crate::storage::{
     Happening, Receipt, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use sync_protocol::order::{Cancel, HubOrder, Line, OrderId, Status, StoreOrder};
 use sync_protocol::time::Now;
 use sync_protocol::{ItemNo, Quantity, Sku, StoreId, UnixMillis};
@@ -497,16 +499,32 @@ impl Hub {
     }
 
     pub(super) fn list(&self, wanted: &Listing) -> Vec<OrderView> {
-        let fits = |view: &OrderView| {
-            view.parts.iter().any(|part| {
-                wanted.store.as_ref().is_none_or(|store| *store == part.store)
-                    && wanted.status.is_none_or(|status| status == part.status)
-            })
+        let after = wanted.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let limit = wanted.limit.min(LISTED_MAX);
+        let numbers: Vec<OrderId> = if wanted.store.is_none() && wanted.status.is_none() {
+            self.shop.orders.range((after, Bound::Unbounded)).map(|(order, _)| *order).take(limit).collect()
+        } else {
+            self.fitting(wanted).range((after, Bound::Unbounded)).take(limit).copied().collect()
         };
-        let after = wanted.after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let orders = self.shop.orders.range((after, std::ops::Bound::Unbounded));
-        let views = orders.filter_map(|(order, _)| self.view(*order).ok()).filter(fits);
-        views.take(wanted.limit.min(LISTED_MAX)).collect()
+        numbers.into_iter().filter_map(|order| self.view(order).ok()).collect()
+    }
+
+    /// Asks the stores' books: a look at each part, and nothing copied.
+    fn fitting(&self, wanted: &Listing) -> BTreeSet<OrderId> {
+        let asked =
+            self.stores.values().filter(|store| wanted.store.as_ref().is_none_or(|id| *id == store.info.id));
+        let parts = asked.flat_map(StoreLedger::orders);
+        let fit = parts.filter(|part| wanted.status.is_none_or(|status| status == part.status()));
+        let after = |order: &OrderId| wanted.after.is_none_or(|after| *order > after);
+        // Of a hundred thousand that fit, a page is wanted.
+        let mut first = BTreeSet::new();
+        for order in fit.map(|part| part.part_of).filter(after) {
+            first.insert(order);
+            if first.len() > wanted.limit {
+                first.pop_last();
+            }
+        }
+        first
     }
 }
 
