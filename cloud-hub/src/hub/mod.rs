@@ -7,6 +7,7 @@
 //! **Invariants:** nothing is acknowledged before its commit; a frame of another epoch or boot than the one the hub goes by is
 //! dropped whole; a link speaks for one store only; after every step `promised + returned − released ≤ granted` in every cell.
 
+pub mod events;
 mod frames;
 mod handover;
 mod ledger;
@@ -14,6 +15,7 @@ pub mod orders;
 
 use crate::availability::{StoreInfo, Update};
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
+use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
 use orders::{Listing, NewOrder, OrderError, OrderView, Shop};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -145,6 +147,7 @@ pub struct Hub {
     facts: HubFacts,
     stores: HashMap<StoreId, StoreLedger>,
     shop: Shop,
+    outbox: Outbox,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
     updates: Vec<Update>,
@@ -167,12 +170,14 @@ impl Hub {
     /// Storage can't be read.
     pub fn open(mut storage: Box<dyn Storage>, settings: Settings) -> Result<Hub, StorageError> {
         let facts = storage.hub(settings.fresh_life)?;
+        let outbox = Outbox::new(settings.fresh_life);
         let mut hub = Hub {
             settings,
             storage,
             facts,
             stores: HashMap::new(),
             shop: Shop::default(),
+            outbox,
             links: BTreeMap::new(),
             counters: Counters::default(),
             updates: Vec::new(),
@@ -217,7 +222,8 @@ impl Hub {
         for input in &inputs {
             self.take(input, now);
         }
-        let changes = self.take_changes();
+        let mut changes = self.take_changes();
+        changes.events = self.outbox.take(now.wall);
         if !changes.is_empty()
             && let Err(error) = self.storage.commit(&changes)
         {

@@ -121,12 +121,16 @@ impl Shop {
         self.orders.insert(order.order, order);
     }
 
+    pub(super) fn order(&self, order: OrderId) -> Option<&ShopOrder> {
+        self.orders.get(&order)
+    }
+
     pub(super) fn take_changed(&mut self) -> Vec<ShopOrder> {
         let changed = std::mem::take(&mut self.changed);
         changed.iter().filter_map(|order| self.orders.get(order).cloned()).collect()
     }
 
-    fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
+    pub(super) fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
         if let Some(found) = self.orders.get_mut(&order) {
             change(found);
             self.changed.insert(order);
@@ -183,6 +187,7 @@ impl Hub {
         }
         self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
         self.shop.changed.insert(new.order);
+        self.tell_placed(new.order, now.wall);
         self.view(new.order)
     }
 
@@ -312,13 +317,16 @@ impl Hub {
 
     fn happened(&mut self, store: &StoreId, order: &StoredOrder, at: UnixMillis, by: &str) {
         let line = happening(store, order.order, order.status(), at, by);
+        let mut is_news = false;
         self.shop.change(order.part_of, |shop| {
             let timeline = &mut shop.content.timeline;
             let last = timeline.iter().rev().find(|earlier| earlier.order == line.order);
             if last.is_none_or(|last| last.status != line.status) && timeline.len() < TIMELINE_MAX {
                 timeline.push(line);
+                is_news = true;
             }
         });
+        self.tell(store, order, is_news, at, by);
     }
 
     pub(super) fn view(&self, order: OrderId) -> Result<OrderView, OrderError> {

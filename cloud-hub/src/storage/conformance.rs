@@ -6,7 +6,7 @@
 use super::{
     AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, ShopOrder,
     ShopOrderContent, ShopPart, Storage, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor,
-    StoredOrder,
+    StoredOrder, Told,
 };
 use crate::availability::StoreInfo;
 use std::collections::BTreeMap;
@@ -144,7 +144,10 @@ fn a_commit_happens_whole_or_not_at_all(mut storage: Box<dyn Storage>, reopen: R
     let stores = BTreeMap::from([(first, full_changes()), (second, impossible)]);
     let before = storage.hub(1).unwrap();
     let hub = Some(HubFacts { life: 2, feed: 5 });
-    let failed = storage.commit(&Changes { hub, stores, shop_orders: vec![shop_order(9)] }).unwrap_err();
+    let failed = {
+        let changes = Changes { hub, stores, shop_orders: vec![shop_order(9)], ..Changes::default() };
+        storage.commit(&changes).unwrap_err()
+    };
     assert_eq!(failed.to_string(), "committing failed");
     nothing_is_there(&mut storage, &[first, second]);
     assert_eq!(storage.hub(1).unwrap(), before);
@@ -396,6 +399,7 @@ fn shop_order(number: u64) -> ShopOrder {
             items: vec![(7, "4011".to_owned())],
         }],
         timeline: vec![happening],
+        told: Told { closed_at: Some(1_793_480_602_001), short: BTreeMap::from([(number, 1_500)]) },
     };
     ShopOrder { order: OrderId::from_number(number).unwrap(), content, customer: vec![0, 255] }
 }

@@ -8,15 +8,22 @@ use sync_protocol::record::StoreOrderRecord;
 
 const HOUR_MS: i64 = 3_600_000;
 
-fn open_shop() -> (Headquarters, Caller) {
-    let mut hq = Headquarters::open();
+pub(super) fn open_shop() -> (Headquarters, Caller) {
+    stocked(Headquarters::open())
+}
+
+pub(super) fn open_shop_at(folder: &std::path::Path) -> (Headquarters, Caller) {
+    stocked(Headquarters::open_at(folder))
+}
+
+fn stocked(mut hq: Headquarters) -> (Headquarters, Caller) {
     let mut caller = Caller::greeted(&mut hq, "S0001", 1);
     let stock = vec![caller.stock(MILK, 20, 0, 10), caller.stock(SALT, 20, 0, 3)];
     caller.reports(&mut hq, stock);
     (hq, caller)
 }
 
-fn wanted(hq: &Headquarters, number: u64, key: &str, lines: &[(ItemNo, i64)]) -> NewOrder {
+pub(super) fn wanted(hq: &Headquarters, number: u64, key: &str, lines: &[(ItemNo, i64)]) -> NewOrder {
     let order = OrderId::from_number(number).unwrap();
     let at = hq.now.wall;
     let half = HubOrder {
@@ -51,7 +58,7 @@ fn answered(outputs: Vec<Output>) -> Result<OrderView, OrderError> {
     answers.expect("an answer")
 }
 
-fn place(hq: &mut Headquarters, order: NewOrder) -> Result<OrderView, OrderError> {
+pub(super) fn place(hq: &mut Headquarters, order: NewOrder) -> Result<OrderView, OrderError> {
     let ticket = hq.ticket();
     answered(hq.drain(vec![Input::Place { ticket, order: Box::new(order) }]))
 }
@@ -66,18 +73,24 @@ fn status(hq: &mut Headquarters, order: OrderId) -> Status {
 }
 
 /// What the store makes of an order, told to the hub. `head_beyond`: more is still to come.
-fn says(hq: &mut Headquarters, caller: &mut Caller, order: OrderId, half: &StoreOrder, head_beyond: u64) {
+pub(super) fn says(
+    hq: &mut Headquarters,
+    caller: &mut Caller,
+    order: OrderId,
+    half: &StoreOrder,
+    head_beyond: u64,
+) {
     let mut batch = caller.batch(Vec::new());
     batch.orders = vec![StoreOrderRecord { order, half: half.clone() }];
     batch.head = Seq(batch.upto.0 + head_beyond);
     caller.say(hq, Body::State(batch));
 }
 
-fn received(caller: &Caller, view: &OrderView) -> StoreOrder {
+pub(super) fn received(caller: &Caller, view: &OrderView) -> StoreOrder {
     StoreOrder::received(caller.epoch, &view.parts[0].hub.as_ref().unwrap().lines, UnixMillis(1))
 }
 
-fn does(half: &mut StoreOrder, act: Act) {
+pub(super) fn does(half: &mut StoreOrder, act: Act) {
     half.act(&act, None, "Noor", UnixMillis(2)).unwrap();
 }
 
