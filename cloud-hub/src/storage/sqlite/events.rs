@@ -56,8 +56,10 @@ impl Outbox {
     /// It can't be opened.
     pub fn open(path: &Path) -> Result<Outbox, StorageError> {
         let act = failed("opening the outbox");
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // Not opened for reading only: whoever closes the database last takes its write-ahead log away, and that may be this one.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(&act)?;
+        db.pragma_update(None, "query_only", true).map_err(&act)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(&act)?;
         Ok(Outbox { db })
     }
@@ -200,8 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn whoever_reads_the_outbox_can_write_nothing() {
-        let (_folder, _storage, outbox) = opened();
+    fn whoever_reads_the_outbox_can_write_nothing_and_leaves_a_clean_stop_clean() {
+        let (folder, mut storage, outbox) = opened();
         assert!(outbox.db.execute("DELETE FROM order_event", []).is_err());
+        add(&mut storage, vec![event("a", 10)]);
+        assert_eq!(outbox.after(0, 1).unwrap().len(), 1);
+        drop(storage);
+        assert!(folder.path().join("hub.db-wal").exists());
+        drop(outbox);
+        assert!(!folder.path().join("hub.db-wal").exists());
     }
 }
