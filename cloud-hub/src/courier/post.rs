@@ -160,17 +160,17 @@ async fn exchange(
     let request = request.body(Full::new(Bytes::from(message.body)))?;
     let exchange = async {
         let response = sender.send_request(request).await?;
-        Ok(answer_of(response).await)
+        Ok::<_, Failed>(answer_of(response).await)
     };
-    tokio::pin!(connection);
-    // The connection is driven here and goes with this future: nothing is left behind by a request that was given up.
+    tokio::pin!(connection, exchange);
+    // The connection is driven here and goes with this future: nothing is left behind by a request that was given up. It may end before
+    // its answer has been taken, and whether it ended well shows in the answer.
     tokio::select! {
-        answer = exchange => answer,
-        ended = &mut connection => match ended {
-            Err(error) => Err(error.into()),
-            Ok(()) => Err(Failed::Connect(io::ErrorKind::UnexpectedEof.into())),
-        },
+        biased;
+        answer = &mut exchange => return answer,
+        _ = &mut connection => {}
     }
+    exchange.await
 }
 
 async fn answer_of(response: Response<Incoming>) -> Answer {

@@ -387,7 +387,9 @@ async fn lost_books_and_a_restored_hub_cost_repeats_and_lose_nothing() {
     let first = town.stands("ready", 2.0, 0.0);
     town.settle().await;
     let backup = town.folder.path().join("backup.db");
-    std::fs::copy(town.folder.path().join("hub.db"), &backup).unwrap();
+    let hub = Sqlite::open(&town.folder.path().join("hub.db")).unwrap();
+    hub.connection().execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    drop(hub);
     let second = town.stands("collected", 2.0, 2.0);
     town.settle().await;
     town.courier = None;
