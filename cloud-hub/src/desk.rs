@@ -2,7 +2,8 @@
 //!
 //! An answer comes only after the commit it rests on.
 
-use crate::hub::orders::{Listing, NewOrder, OrderError, OrderView};
+use crate::hub::orders::{Choice, Listing, NewOrder, OrderError, OrderView};
+use crate::hub::reservations::{ReservationAsk, ReservationView};
 use std::time::Duration;
 use sync_protocol::order::{Cancel, OrderId};
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +15,7 @@ const REQUESTS_MAX: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub type OrderAnswer = Result<Box<OrderView>, OrderError>;
+pub type ReservationAnswer = Result<Box<ReservationView>, OrderError>;
 
 /// What is asked of the core.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub enum Request {
     Cancel { order: OrderId, why: Cancel, reply: oneshot::Sender<OrderAnswer> },
     Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
     List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
+    LookedFor { reply: oneshot::Sender<Vec<OrderView>> },
+    Reroute { order: OrderId, choices: Vec<Choice>, reply: oneshot::Sender<OrderAnswer> },
+    Reservation { ask: ReservationAsk, reply: oneshot::Sender<ReservationAnswer> },
 }
 
 /// Why there is no answer. What was asked may still happen: ask again with the same idempotency key.
@@ -70,6 +75,26 @@ impl Desk {
     /// There is no answer.
     pub async fn list(&self, wanted: Listing) -> Result<Vec<OrderView>, NoAnswer> {
         self.ask(|reply| Request::List { wanted, reply }).await
+    }
+
+    /// Orders for which the hub is to find another store.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn looked_for(&self) -> Result<Vec<OrderView>, NoAnswer> {
+        self.ask(|reply| Request::LookedFor { reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn reroute(&self, order: OrderId, choices: Vec<Choice>) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Reroute { order, choices, reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn reservation(&self, ask: ReservationAsk) -> Result<ReservationAnswer, NoAnswer> {
+        self.ask(|reply| Request::Reservation { ask, reply }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NoAnswer> {

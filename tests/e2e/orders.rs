@@ -197,6 +197,104 @@ fn what_is_not_there_is_not_promised_and_a_key_is_for_one_order() {
     hub.shows("S0001", "bread", "5");
 }
 
+#[test]
+fn a_store_that_can_not_have_an_order_ready_passes_it_on_as_the_shopper_allowed() {
+    let scene = super::scene("orders-rerouted");
+    let hub = Hub::open(&scene);
+    let (first, second) = (Store::open(&scene, &hub, "S0001"), Store::open(&scene, &hub, "S0002"));
+    for store in [&first, &second] {
+        store.receive("apples", "10");
+        hub.shows(store.id(), "apples", "10");
+    }
+    let refuse = json!({ "by": "Noor", "reason": "the fridge is broken" });
+    let by_itself = with("reroute", json!("auto"), wish("S0001", &[("apples", 4)]));
+    let order = text(&placed(&hub, "one", &by_itself), "order");
+    listed(&first, &order);
+    act(&first, &order, "refuse", &refuse, 200);
+    let part = eventually("the other store to get it", || {
+        let view = shown(&hub, &order);
+        view["parts"].as_array().and_then(|parts| parts.get(1).cloned()).ok_or(view)
+    });
+    assert_eq!((&part["store"], &shown(&hub, &order)["owed"]), (&json!("S0002"), &json!([])));
+    let number = text(&part, "order");
+    listed(&second, &number);
+    let code = json!({ "by": "Sam", "short_code": part["short_code"] });
+    act(&second, &number, "hand-over", &code, 200);
+    second.has("apples", "6");
+    hub.shows("S0001", "apples", "10");
+    eventually("the hub to hear of it", || {
+        let view = shown(&hub, &order);
+        if view["parts"][1]["status"] == "collected" { Ok(()) } else { Err(view) }
+    });
+    assert_eq!(status(&hub, &order), "rerouted");
+
+    let asked_first = with("reroute", json!("offer"), wish("S0001", &[("apples", 2)]));
+    let order = text(&placed(&hub, "two", &asked_first), "order");
+    let consent = |store: &str| {
+        let path = format!("/v1/orders/{order}/reroute");
+        hub.client().post(&path, &json!({ "store": store })).expect("the hub answers")
+    };
+    consent("S0002").expect(409);
+    listed(&first, &order);
+    act(&first, &order, "refuse", &refuse, 200);
+    stands(&hub, &order, "refused");
+    assert_eq!(shown(&hub, &order)["rerouting"], "offered");
+    let others = hub.client().get(&format!("/v1/orders/{order}/alternatives")).expect("the hub answers");
+    assert_eq!(others.expect(200).json()["stores"][0]["store"], "S0002");
+    consent("S0001").expect(400);
+    consent("S0009").expect(404);
+    let view = consent("S0002").expect(200).json();
+    listed(&second, &text(&view["parts"][1], "order"));
+    hub.shows("S0002", "apples", "4");
+}
+
+#[test]
+fn a_checkout_keeps_its_units_until_it_orders_or_gives_them_up() {
+    let scene = super::scene("orders-reserved");
+    let mut hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    store.receive("apples", "10");
+    hub.shows("S0001", "apples", "10");
+    let basket = json!({ "lines": [{ "sku": "apples", "quantity": 8 }], "pickup": { "store": "S0001" } });
+    let reserve = |hub: &Hub, key: &str| {
+        let headers = [("Content-Type", "application/json"), ("Idempotency-Key", key)];
+        hub.client().send("POST", "/v1/reservations", &basket.to_string(), &headers).expect("the hub answers")
+    };
+    let reserved = reserve(&hub, "one").expect(201).json();
+    let number = text(&reserved, "reservation");
+    hub.shows("S0001", "apples", "2");
+    reserve(&hub, "two").expect(409);
+    hub.kill();
+    hub.start();
+    assert_eq!(reserve(&hub, "one").expect(201).json()["reservation"], reserved["reservation"]);
+    let path = format!("/v1/reservations/{number}");
+    let extend = |seconds: u32| hub.client().post(&format!("{path}/extend"), &json!({ "seconds": seconds }));
+    extend(900).expect("the hub answers").expect(200);
+    extend(901).expect("the hub answers").expect(400);
+    let order = json!({ "customer": { "name": "Asha Kulkarni" }, "reservation": number });
+    eventually("the store to be trusted again", || match try_to_place(&hub.client(), "three", &order) {
+        Some((201, _)) => Ok(()),
+        other => Err(other),
+    });
+    assert_eq!(placed(&hub, "three", &order)["parts"][0]["lines"][0]["ordered"], 8);
+    hub.client().get(&path).expect("the hub answers").expect(404);
+    hub.shows("S0001", "apples", "2");
+
+    let little = json!({ "lines": [{ "sku": "apples", "quantity": 2 }], "pickup": { "store": "S0001" } });
+    let headers = [("Content-Type", "application/json"), ("Idempotency-Key", "four")];
+    let reply = hub.client().send("POST", "/v1/reservations", &little.to_string(), &headers);
+    let reserved = reply.expect("the hub answers").expect(201).json();
+    hub.shows("S0001", "apples", "0");
+    let path = format!("/v1/reservations/{}", text(&reserved, "reservation"));
+    hub.client().send("DELETE", &path, "", &[]).expect("the hub answers").expect(200);
+    hub.shows("S0001", "apples", "2");
+}
+
+fn with(field: &str, value: Value, mut wish: Value) -> Value {
+    wish[field] = value;
+    wish
+}
+
 fn wish(store: &str, lines: &[(&str, u32)]) -> Value {
     let lines: Vec<Value> =
         lines.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect();

@@ -5,6 +5,7 @@
 
 use super::Hub;
 use super::orders::{OrderView, PartView};
+use super::rerouting::Rerouting;
 use crate::storage::{OrderEvent, ShopOrder, StoredOrder};
 use serde::Serialize;
 use sync_protocol::order::{OrderId, Stage, Status};
@@ -45,18 +46,19 @@ impl Outbox {
     }
 }
 
-/// Whether nothing more is to come of an order: whoever may still give a part to another store says so here.
+/// Whether nothing more is to come of an order: every part has ended, and no other store is looked for.
 fn is_closed(view: &OrderView) -> bool {
     !view.parts.is_empty()
         && view.parts.len() == view.shop.content.parts.len()
         && view.parts.iter().all(|part| part.status.is_final())
+        && view.rerouting() == Rerouting::Not
 }
 
 impl Hub {
-    /// An order has been placed: one event for each of its parts.
-    pub(super) fn tell_placed(&mut self, order: OrderId, at: UnixMillis) {
+    /// A part of an order has been given to a store.
+    pub(super) fn tell_placed(&mut self, order: OrderId, part: OrderId, at: UnixMillis) {
         let Ok(view) = self.view(order) else { return };
-        for part in &view.parts {
+        for part in view.parts.iter().filter(|placed| placed.order == part) {
             self.outbox.put(part.status.name(), &view.shop, at, &EventBody::of_part(&view, part, ""));
         }
     }
@@ -93,9 +95,19 @@ impl Hub {
         if is_news {
             self.outbox.put(part.status.name(), &view.shop, at, &body);
         }
-        if view.shop.content.told.closed_at.is_none() && is_closed(&view) {
+        self.tell_closed(order.part_of, at);
+    }
+
+    /// An order may have come to its end.
+    pub(super) fn tell_closed(&mut self, order: OrderId, at: UnixMillis) {
+        let is_told = |shop: &ShopOrder| shop.content.told.closed_at.is_some();
+        if self.shop.order(order).is_none_or(is_told) {
+            return;
+        }
+        let Ok(view) = self.view(order) else { return };
+        if is_closed(&view) {
             self.outbox.put("closed", &view.shop, at, &EventBody::of_whole(&view));
-            self.shop.change(order.part_of, |shop| shop.content.told.closed_at = Some(at.0));
+            self.shop.change(order, |shop| shop.content.told.closed_at = Some(at.0));
         }
     }
 }

@@ -258,7 +258,7 @@ impl Hub {
             ledger.facts.as_of = now.wall;
         }
         let mark = ledger.facts.state_mark;
-        self.note_orders(store, &news);
+        self.note_orders(store, &news, now);
         self.quarantine_all(store, &batch.unreadable, now.wall);
         if returned {
             self.down_changed(store, false, now);

@@ -12,12 +12,15 @@ mod frames;
 mod handover;
 mod ledger;
 pub mod orders;
+pub mod rerouting;
+pub mod reservations;
 
 use crate::availability::{StoreInfo, Update};
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
 use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
-use orders::{Listing, NewOrder, OrderError, OrderView, Shop};
+use orders::{Choice, Listing, NewOrder, OrderError, OrderView, Shop};
+use reservations::{ReservationAsk, ReservationView, Reservations};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sync_protocol::frame::{self, Body, Marks, Refusal, Refused, Stream};
 use sync_protocol::link::Timing;
@@ -83,6 +86,20 @@ pub enum Input {
         ticket: Ticket,
         wanted: Listing,
     },
+    /// Orders for which the hub is to find another store.
+    LookedFor {
+        ticket: Ticket,
+    },
+    /// Give what is owed of an order to another store.
+    Reroute {
+        ticket: Ticket,
+        order: OrderId,
+        choices: Vec<Choice>,
+    },
+    Reservation {
+        ticket: Ticket,
+        ask: ReservationAsk,
+    },
     /// Time has passed; also reads the list of stores again.
     Tick,
 }
@@ -95,6 +112,7 @@ pub enum Output {
     Answer { ticket: Ticket, answer: Result<(), PromiseError> },
     Order { ticket: Ticket, answer: Result<Box<OrderView>, OrderError> },
     Orders { ticket: Ticket, answer: Vec<OrderView> },
+    Reservation { ticket: Ticket, answer: Result<Box<ReservationView>, OrderError> },
 }
 
 /// Why a promise was not made, or not given up.
@@ -148,6 +166,7 @@ pub struct Hub {
     stores: HashMap<StoreId, StoreLedger>,
     shop: Shop,
     outbox: Outbox,
+    reservations: Reservations,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
     updates: Vec<Update>,
@@ -178,6 +197,7 @@ impl Hub {
             stores: HashMap::new(),
             shop: Shop::default(),
             outbox,
+            reservations: Reservations::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
             updates: Vec::new(),
@@ -331,6 +351,7 @@ impl Hub {
     fn read_orders(&mut self) -> Result<(), StorageError> {
         self.shop = Shop::load(self.storage.shop_orders()?);
         self.note_holds();
+        self.reservations = Reservations::load(self.storage.reservations()?);
         Ok(())
     }
 
@@ -349,6 +370,7 @@ impl Hub {
         self.counters.restores_noticed += 1;
         self.facts.life = self.settings.fresh_life;
         self.facts_changed = true;
+        self.reservations.forget();
         for store in self.stores.values_mut().filter(|store| store.facts.epoch > Epoch(0)) {
             store.facts.trusted = false;
             store.facts_changed();
@@ -391,8 +413,22 @@ impl Hub {
                 let answer = self.list(wanted);
                 self.answers.push(Output::Orders { ticket: *ticket, answer });
             }
+            Input::LookedFor { ticket } => {
+                let answer = self.looked_for();
+                self.answers.push(Output::Orders { ticket: *ticket, answer });
+            }
+            Input::Reroute { ticket, order, choices } => {
+                let answer = self.reroute(*order, choices, now).map(Box::new);
+                self.answers.push(Output::Order { ticket: *ticket, answer });
+            }
+            Input::Reservation { ticket, ask } => {
+                let answer = self.asked_of_reservations(ask, now).map(Box::new);
+                self.answers.push(Output::Reservation { ticket: *ticket, answer });
+            }
             Input::Tick => {
                 self.expire(now);
+                self.end_reservations(now);
+                self.stop_looking(now);
                 if let Err(error) = self.read_stores() {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }
@@ -493,6 +529,7 @@ impl Hub {
             self.facts_changed = false;
         }
         changes.shop_orders = self.shop.take_changed();
+        changes.reservations = self.reservations.take_changed();
         changes
     }
 
@@ -523,13 +560,14 @@ impl Hub {
                     Output::Answer { ticket, answer: Err(PromiseError::Storage) }
                 }
                 Output::Order { ticket, .. } => orders::given_back(ticket),
+                Output::Reservation { ticket, .. } => reservations::given_back(ticket),
                 other => other,
             })
             .collect();
         if let Ok(facts) = self.storage.hub(self.settings.fresh_life) {
             self.facts = facts;
         }
-        let orders_changed = !changes.shop_orders.is_empty();
+        let orders_changed = !changes.shop_orders.is_empty() || !changes.reservations.is_empty();
         let touched: Vec<(StoreKey, StoreInfo)> = self
             .stores
             .values()

@@ -1,7 +1,8 @@
 //! Orders at the hub: placed in one atomic step, cancelled by asking, followed by what the stores say.
 
 use super::{Hub, Output, Ticket};
-use crate::storage::{Happening, ShopOrder, ShopOrderContent, ShopPart, StorageError, StoredOrder};
+use crate::orders::placement::Reroute;
+use crate::storage::{Happening, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder};
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::order::{Cancel, HubOrder, Line, OrderId, Status, StoreOrder};
 use sync_protocol::time::Now;
@@ -22,6 +23,12 @@ pub struct NewOrder {
     /// Sealed.
     pub customer: Vec<u8>,
     pub payment_reference: Option<String>,
+    pub reroute: Reroute,
+    pub may_split: bool,
+    /// How far around the first store another one may be; `None` where the shopper named a store.
+    pub radius_km: Option<f64>,
+    /// What was kept for it until now. Its units go to the order.
+    pub reservation: Option<OrderId>,
     /// The best first. The first of which every line is free gets the order.
     pub choices: Vec<Choice>,
 }
@@ -43,7 +50,7 @@ pub struct Part {
 }
 
 /// A part whose items the store has.
-struct Resolved {
+pub(super) struct Resolved {
     store: StoreId,
     order: OrderId,
     half: HubOrder,
@@ -61,6 +68,14 @@ pub enum OrderError {
     Insufficient,
     #[error("order {order} is {status}; it can't be cancelled any more")]
     TooLate { order: OrderId, status: &'static str },
+    #[error("there is no reservation {reservation}, or it has ended; order without it, or reserve anew")]
+    NoSuchReservation { reservation: OrderId },
+    #[error("a reservation lasts for an hour at most; order, or reserve anew")]
+    ReservedTooLong,
+    #[error("more is reserved than the hub keeps; order without reserving")]
+    TooManyReservations,
+    #[error("nothing of order {order} waits for another store")]
+    NothingOwed { order: OrderId },
     #[error("the hub's storage did not take the change; nothing was promised, send it again")]
     Storage,
 }
@@ -104,6 +119,8 @@ pub(super) struct Shop {
     by_key: BTreeMap<String, OrderId>,
     /// Until when orders are kept for their shoppers.
     holds: BTreeSet<(UnixMillis, StoreId, OrderId)>,
+    /// Those that wait for another store.
+    owed: BTreeSet<OrderId>,
     changed: BTreeSet<OrderId>,
 }
 
@@ -118,6 +135,9 @@ impl Shop {
         if !order.content.key.is_empty() {
             self.by_key.insert(order.content.key.clone(), order.order);
         }
+        if order.content.owed_since.is_some() {
+            self.owed.insert(order.order);
+        }
         self.orders.insert(order.order, order);
     }
 
@@ -130,11 +150,46 @@ impl Shop {
         changed.iter().filter_map(|order| self.orders.get(order).cloned()).collect()
     }
 
+    pub(super) fn owed(&self) -> impl Iterator<Item = OrderId> {
+        self.owed.iter().copied()
+    }
+
+    pub(super) fn set_owed(&mut self, order: OrderId, since: Option<i64>) {
+        if self.orders.get(&order).is_none_or(|shop| shop.content.owed_since == since) {
+            return;
+        }
+        self.change(order, |shop| shop.content.owed_since = since);
+        match since {
+            Some(_) => self.owed.insert(order),
+            None => self.owed.remove(&order),
+        };
+    }
+
+    pub(super) fn give_up(&mut self, order: OrderId) {
+        self.set_owed(order, None);
+        self.change(order, |shop| shop.content.is_given_up = true);
+    }
+
     pub(super) fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
         if let Some(found) = self.orders.get_mut(&order) {
             change(found);
             self.changed.insert(order);
         }
+    }
+}
+
+impl NewOrder {
+    /// What was ordered, added up over the parts of any of its choices: all of them give the same.
+    fn wish(&self) -> Option<ShopWish> {
+        let mut lines: Vec<(Sku, Quantity)> = Vec::new();
+        for (sku, quantity) in self.choices.first()?.parts.iter().flat_map(|part| &part.lines) {
+            match lines.iter_mut().find(|(earlier, _)| earlier == sku) {
+                Some((_, sum)) => *sum = sum.checked_add(*quantity).unwrap_or(*sum),
+                None => lines.push((sku.clone(), *quantity)),
+            }
+        }
+        let (reroute, may_split, radius_km) = (self.reroute, self.may_split, self.radius_km);
+        Some(ShopWish { lines, reroute, may_split, radius_km })
     }
 }
 
@@ -160,35 +215,57 @@ impl Hub {
                 Err(OrderError::KeyReused)
             };
         }
-        let mut parts = None;
-        for choice in &new.choices {
-            parts = self.promisable(choice).map_err(|_| OrderError::Storage)?;
-            if parts.is_some() {
-                break;
+        let reserved = match new.reservation {
+            Some(reservation) => Some(self.open_reservation(reservation, now)?),
+            None => {
+                self.end_reservations(now);
+                None
             }
-        }
-        let parts = parts.ok_or(OrderError::Insufficient)?;
-        let mut content = ShopOrderContent {
+        };
+        let parts = match self.first_promisable(&new.choices) {
+            Ok(parts) => parts,
+            Err(error) => {
+                reserved.into_iter().for_each(|reserved| self.close_reservation(reserved, now));
+                return Err(error);
+            }
+        };
+        let content = ShopOrderContent {
             placed_at: now.wall.0,
             key: new.key.clone(),
             fingerprint: new.fingerprint.clone(),
             payment_reference: new.payment_reference.clone(),
+            wish: new.wish(),
             ..ShopOrderContent::default()
         };
-        for Resolved { store: id, order, half, items } in parts {
+        self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
+        self.put_parts(new.order, parts, now);
+        self.view(new.order)
+    }
+
+    pub(super) fn first_promisable(&mut self, choices: &[Choice]) -> Result<Vec<Resolved>, OrderError> {
+        for choice in choices {
+            if let Some(parts) = self.promisable(choice).map_err(|_| OrderError::Storage)? {
+                return Ok(parts);
+            }
+        }
+        Err(OrderError::Insufficient)
+    }
+
+    /// Promises the parts to an order, and tells their stores.
+    pub(super) fn put_parts(&mut self, order: OrderId, parts: Vec<Resolved>, now: Now) {
+        for Resolved { store: id, order: number, half, items } in parts {
             let Some(store) = self.stores.get_mut(&id) else { continue };
             let hold_until = half.hold_until;
-            let placed = store.place_order(order, new.order, half);
+            let placed = store.place_order(number, order, half);
             debug_assert!(placed.is_ok(), "asked before");
-            content.parts.push(ShopPart { store: id.to_string(), order: order.number(), items });
-            content.timeline.push(happening(&id, order, Status::Placed, now.wall, ""));
+            self.shop.change(order, |shop| {
+                shop.content.parts.push(ShopPart { store: id.to_string(), order: number.number(), items });
+                shop.content.timeline.push(happening(&id, number, Status::Placed, now.wall, ""));
+            });
             self.down_changed(&id, true, now);
-            self.shop.holds.insert((hold_until, id, order));
+            self.tell_placed(order, number, now.wall);
+            self.shop.holds.insert((hold_until, id, number));
         }
-        self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
-        self.shop.changed.insert(new.order);
-        self.tell_placed(new.order, now.wall);
-        self.view(new.order)
     }
 
     /// The choice with the stores' own item numbers; `None` where not every line of it is free.
@@ -235,7 +312,7 @@ impl Hub {
         self.view(order)
     }
 
-    fn ask_to_cancel(&mut self, id: &StoreId, order: OrderId, why: Cancel, now: Now) {
+    pub(super) fn ask_to_cancel(&mut self, id: &StoreId, order: OrderId, why: Cancel, now: Now) {
         let Some(store) = self.stores.get_mut(id) else { return };
         let asked =
             store.order(order).and_then(|order| order.hub.as_ref()).is_some_and(|hub| hub.cancel.is_some());
@@ -271,7 +348,7 @@ impl Hub {
     }
 
     /// A store has said something new of these orders.
-    pub(super) fn note_orders(&mut self, store: &StoreId, news: &[StoredOrder]) {
+    pub(super) fn note_orders(&mut self, store: &StoreId, news: &[StoredOrder], now: Now) {
         for order in news {
             let (at, by) =
                 order.store.as_ref().map_or((UnixMillis(0), ""), |half| (half.since, half.by.as_str()));
@@ -280,6 +357,7 @@ impl Hub {
             if let Some(hub) = order.hub.as_ref().filter(|_| !order.status().is_final()) {
                 self.shop.holds.insert((hub.hold_until, store.clone(), order.order));
             }
+            self.look_after(order.part_of, now.wall);
         }
     }
 

@@ -21,3 +21,5 @@ mod headquarters;
 mod merging;
 mod orders;
 mod promises;
+mod rerouting;
+mod reservations;

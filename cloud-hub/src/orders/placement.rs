@@ -22,7 +22,8 @@ use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
-use sync_protocol::order::lines::ORDER_LINES_MAX;
+use sync_protocol::order::OrderId;
+use sync_protocol::order::lines::{NotAnOrderId, ORDER_LINES_MAX};
 use sync_protocol::{Quantity, Sku, StoreId};
 use utoipa::ToSchema;
 
@@ -45,15 +46,29 @@ const FIELD_CHARS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placement {
     pub customer: Customer,
-    /// In the order in which they first came. Invariant: 1 to [`ORDER_LINES_MAX`] of them, no sku twice, each quantity above
-    /// zero and at most [`Quantity::MAX`].
-    pub lines: Vec<PlacedLine>,
-    pub pickup: Wanted,
+    pub asked: Asked,
     pub reroute: Reroute,
     /// Whether several stores may have a part of it each.
     pub may_split: bool,
     /// What the payment service calls the payment.
     pub payment_reference: Option<String>,
+}
+
+/// What is ordered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Asked {
+    Basket(Basket),
+    /// What has been kept under this number.
+    Reservation(OrderId),
+}
+
+/// What is wanted, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Basket {
+    /// In the order in which they first came. Invariant: 1 to [`ORDER_LINES_MAX`] of them, no sku twice, each quantity above
+    /// zero and at most [`Quantity::MAX`].
+    pub lines: Vec<PlacedLine>,
+    pub pickup: Wanted,
 }
 
 /// How much of an item is wanted.
@@ -107,12 +122,15 @@ pub struct PlacementBody {
     /// Who will collect it.
     #[schema(value_type = CustomerBody)]
     customer: Option<Object<CustomerBody>>,
-    /// What is ordered. Lines of the same sku are added up.
-    #[schema(value_type = Vec<LineBody>, min_items = 1, max_items = 50)]
+    /// What is ordered. Lines of the same sku are added up. Needed unless `reservation` is given.
+    #[schema(value_type = Option<Vec<LineBody>>, min_items = 1, max_items = 50, nullable = false)]
     lines: Option<Vec<Object<LineBody>>>,
-    /// Where it will be collected: either `store`, or `near` with `radius_km`.
-    #[schema(value_type = PickupBody)]
+    /// Where it will be collected: either `store`, or `near` with `radius_km`. Needed unless `reservation` is given.
+    #[schema(value_type = Option<PickupBody>, nullable = false)]
     pickup: Option<Object<PickupBody>>,
+    /// Orders what was reserved under this number, at the store where it was reserved.
+    #[schema(value_type = Option<String>, nullable = false, example = "K7M29-QX4TB")]
+    reservation: Option<Text>,
     /// What may be done when the store can't have it ready. Default `never`.
     #[schema(value_type = Option<Reroute>, nullable = false)]
     reroute: Option<Text>,
@@ -199,8 +217,7 @@ impl Placement {
         let Object(body) = read_json::<Object<PlacementBody>>(body)?;
         Ok(Placement {
             customer: customer(needed("customer", body.customer)?)?,
-            lines: lines(needed("lines", body.lines)?)?,
-            pickup: wanted(needed("pickup", body.pickup)?)?,
+            asked: asked(body.lines, body.pickup, body.reservation)?,
             reroute: body.reroute.map_or(Ok(Reroute::default()), |Text(word)| reroute(&word))?,
             may_split: body.split.map_or(Ok(false), |Text(word)| may_split(&word))?,
             payment_reference: body.payment_reference.map(payment_reference).transpose()?,
@@ -209,7 +226,7 @@ impl Placement {
 }
 
 impl PlacementRefused {
-    fn invalid(field: impl Into<String>, reason: impl Into<String>) -> PlacementRefused {
+    pub(super) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> PlacementRefused {
         PlacementRefused::Invalid { field: field.into(), reason: reason.into() }
     }
 
@@ -235,6 +252,36 @@ impl fmt::Debug for Wanted {
 
 fn needed<T>(field: &str, value: Option<T>) -> Result<T, PlacementRefused> {
     value.ok_or_else(|| PlacementRefused::invalid(field, "is missing; an order needs it"))
+}
+
+fn asked(
+    lines: Option<Vec<Object<LineBody>>>,
+    pickup: Option<Object<PickupBody>>,
+    reservation: Option<Text>,
+) -> Result<Asked, PlacementRefused> {
+    let Some(Text(reservation)) = reservation else {
+        return Basket::checked(lines, pickup).map(Asked::Basket);
+    };
+    for (field, is_given) in [("lines", lines.is_some()), ("pickup", pickup.is_some())] {
+        if is_given {
+            let reason = "stands beside `reservation`, which says it already; leave it out";
+            return Err(PlacementRefused::invalid(field, reason));
+        }
+    }
+    let reservation = reservation.parse().map_err(|error: NotAnOrderId| {
+        PlacementRefused::invalid("reservation", error.to_string().replace("order number", "reservation"))
+    })?;
+    Ok(Asked::Reservation(reservation))
+}
+
+impl Basket {
+    pub(super) fn checked(
+        listed: Option<Vec<Object<LineBody>>>,
+        pickup: Option<Object<PickupBody>>,
+    ) -> Result<Basket, PlacementRefused> {
+        let lines = lines(needed("lines", listed)?)?;
+        Ok(Basket { lines, pickup: wanted(needed("pickup", pickup)?)? })
+    }
 }
 
 fn customer(Object(body): Object<CustomerBody>) -> Result<Customer, PlacementRefused> {
@@ -410,7 +457,7 @@ fn wanted(Object(body): Object<PickupBody>) -> Result<Wanted, PlacementRefused> 
 
 /// An object with names. serde would also take a bare list of values, in an order that is nowhere documented: two numbers
 /// that are a place could then be meant either way round.
-pub struct Object<T>(T);
+pub struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -443,7 +490,7 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-fn read_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PlacementRefused> {
+pub(super) fn read_json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, PlacementRefused> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| unread(&error))?;
     json.end()
@@ -535,6 +582,13 @@ mod tests {
         Placement::read(text.as_bytes())
     }
 
+    fn basket(text: &str) -> Basket {
+        match read(text).unwrap().asked {
+            Asked::Basket(basket) => basket,
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn with(pickup: &str) -> String {
         ORDER.replace(r#"{"store":"S0042"}"#, pickup)
     }
@@ -557,8 +611,10 @@ mod tests {
         };
         let expected = Placement {
             customer,
-            lines: vec![line("4011", 1_235), line("0042", 2_000)],
-            pickup: Wanted::Store("S0042".parse().unwrap()),
+            asked: Asked::Basket(Basket {
+                lines: vec![line("4011", 1_235), line("0042", 2_000)],
+                pickup: Wanted::Store("S0042".parse().unwrap()),
+            }),
             reroute: Reroute::Offer,
             may_split: true,
             payment_reference: Some("psp-17".to_owned()),
@@ -583,7 +639,7 @@ mod tests {
     #[test]
     fn a_place_is_read_by_its_names() {
         let near = Wanted::Near { place: Place::new(52.52, 13.405).unwrap(), radius_km: 10.0 };
-        assert_eq!(read(&with(NEAR)).unwrap().pickup, near);
+        assert_eq!(basket(&with(NEAR)).pickup, near);
         assert_eq!(
             refusal(&with(&NEAR.replace(r#"{"lat":52.52,"lon":13.405}"#, "[13.405,52.52]"))).0,
             "pickup.near"
@@ -596,7 +652,7 @@ mod tests {
             "0042\",\"quantity\":\"2\"}",
             "0042\",\"quantity\":1},{\"sku\":\"4011\",\"quantity\":0.765}",
         );
-        assert_eq!(read(&order).unwrap().lines, [line("4011", 2_000), line("0042", 1_000)]);
+        assert_eq!(basket(&order).lines, [line("4011", 2_000), line("0042", 1_000)]);
         let most = ORDER
             .replace("1.235", "1000000000")
             .replace("0042\",\"quantity\":\"2\"", "4011\",\"quantity\":0.001");
@@ -648,7 +704,7 @@ mod tests {
             (
                 ORDER.replace("\"reroute\"", "\"rerute\""),
                 "rerute",
-                "known here: customer, lines, pickup, reroute",
+                "known here: customer, lines, pickup, reservation, reroute",
             ),
             (ORDER.replace("\"phone\"", "\"fone\""), "customer.fone", "known here: name, phone, email"),
             (
@@ -664,6 +720,21 @@ mod tests {
             let (found, said) = refusal(&text);
             assert!(found == field && said.contains(expected), "{text}: {said}");
             assert!(said.starts_with(field) && !said.contains("at line"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_reservation_stands_for_lines_and_pickup() {
+        let order = |more: &str| format!(r#"{{"customer":{{"name":"Anna"}},"reservation":{more}}}"#);
+        let asked = read(&order(r#""k7m29-qx4tb""#)).unwrap().asked;
+        assert_eq!(asked, Asked::Reservation("K7M29-QX4TB".parse().unwrap()));
+        for (more, field) in [
+            (r#""K7M29-QX4TB","lines":[{"sku":"1","quantity":1}]"#, "lines"),
+            (r#""K7M29-QX4TB","pickup":{"store":"S1"}"#, "pickup"),
+            (r#""17""#, "reservation"),
+            ("17", "reservation"),
+        ] {
+            assert_eq!(refusal(&order(more)).0, field, "{more}");
         }
     }
 
@@ -703,7 +774,7 @@ mod tests {
             let end = ORDER.find("}],").unwrap() + 2;
             format!("{}[{}]{}", &ORDER[..start], lines.join(","), &ORDER[end..])
         };
-        assert_eq!(read(&lines(50)).unwrap().lines.len(), 50);
+        assert_eq!(basket(&lines(50)).lines.len(), 50);
         let (field, said) = refusal(&lines(51));
         assert!(field == "lines" && said.contains("has 51 lines"), "{said}");
         assert_eq!(refusal(&lines(0)).0, "lines");
@@ -819,7 +890,7 @@ mod tests {
         let (start, end) = (ORDER.find("[{").unwrap(), ORDER.find("}],").unwrap() + 2);
         let longest = format!("{}[{}]{}", &ORDER[..start], lines.join(",\n    "), &ORDER[end..]);
         assert!(longest.len() * 2 <= PLACEMENT_BYTES_MAX, "{}", longest.len());
-        assert_eq!(read(&longest).unwrap().lines.len(), ORDER_LINES_MAX);
+        assert_eq!(basket(&longest).lines.len(), ORDER_LINES_MAX);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! the availability index.
 
 use crate::availability::Index;
-use crate::desk::{OrderAnswer, Request};
+use crate::desk::{OrderAnswer, Request, ReservationAnswer};
 use crate::health::Health;
 use crate::hub::orders::OrderView;
 use crate::hub::{Hub, Input, LinkId, Output, Ticket};
@@ -210,6 +210,13 @@ impl Rounds {
             }
             Request::Show { order, reply } => (Waiting::Order(reply), Input::Order { ticket, order }),
             Request::List { wanted, reply } => (Waiting::Orders(reply), Input::Orders { ticket, wanted }),
+            Request::LookedFor { reply } => (Waiting::Orders(reply), Input::LookedFor { ticket }),
+            Request::Reroute { order, choices, reply } => {
+                (Waiting::Order(reply), Input::Reroute { ticket, order, choices })
+            }
+            Request::Reservation { ask, reply } => {
+                (Waiting::Reservation(reply), Input::Reservation { ticket, ask })
+            }
         };
         self.waiting.insert(ticket, waiting);
         input
@@ -220,6 +227,9 @@ impl Rounds {
         match (self.waiting.remove(&ticket), output) {
             (Some(Waiting::Order(reply)), Output::Order { answer, .. }) => drop(reply.send(answer)),
             (Some(Waiting::Orders(reply)), Output::Orders { answer, .. }) => drop(reply.send(answer)),
+            (Some(Waiting::Reservation(reply)), Output::Reservation { answer, .. }) => {
+                drop(reply.send(answer));
+            }
             (_, output) => warn!(?output, "an answer nobody waits for"),
         }
     }
@@ -234,6 +244,7 @@ impl Rounds {
                 Output::HangUp { link, reason } => farewells.push((link, reason)),
                 Output::Order { ticket, .. }
                 | Output::Orders { ticket, .. }
+                | Output::Reservation { ticket, .. }
                 | Output::Answer { ticket, .. } => {
                     self.reply(ticket, output);
                 }
@@ -257,6 +268,7 @@ impl Rounds {
 enum Waiting {
     Order(oneshot::Sender<OrderAnswer>),
     Orders(oneshot::Sender<Vec<OrderView>>),
+    Reservation(oneshot::Sender<ReservationAnswer>),
 }
 
 /// What the driver counts.

@@ -3,11 +3,14 @@
 use crate::availability::StoreInfo;
 use crate::health::Health;
 use crate::runtime::clock::Clock;
-use crate::storage::{Changes, HubFacts, ShopOrder, Storage, StorageError, StoreKey, StoredStore};
+use crate::storage::{
+    Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreKey, StoredStore,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::Arc;
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, Sku, UnixMillis};
 
@@ -89,6 +92,10 @@ impl<S: Storage> Storage for Metered<S> {
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
         self.storage.shop_orders()
+    }
+
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
+        self.storage.reservations()
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {

@@ -159,6 +159,7 @@ impl Running {
         if let Some(broker) = broker {
             parts.spawn(serve_broker(broker, stopped.clone()));
         }
+        parts.spawn(reroute(state.clone()));
         parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
         parts.spawn(run_courier(courier, stopped.clone()));
         parts.spawn(watch_keys(keys, stopped));
@@ -448,6 +449,11 @@ async fn watch_keys(keys: Arc<KeyRing>, mut stopped: watch::Receiver<bool>) -> E
         }
     }
     ("keys", Ok(()))
+}
+
+async fn reroute(state: StorefrontState) -> (&'static str, Result<(), PartFailed>) {
+    storefront::keep_rerouting(state).await;
+    ("re-routing", Ok(()))
 }
 
 async fn serve_http(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> Ended {

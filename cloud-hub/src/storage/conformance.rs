@@ -4,11 +4,12 @@
 //! everything by design, it gives the same one back).
 
 use super::{
-    AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, ShopOrder,
-    ShopOrderContent, ShopPart, Storage, StoreChanges, StoreFacts, StoreKey, StoredCell, StoredCursor,
-    StoredOrder, Told,
+    AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Reservation,
+    ReservedLine, ShopOrder, ShopOrderContent, ShopPart, ShopWish, Storage, StoreChanges, StoreFacts,
+    StoreKey, StoredCell, StoredCursor, StoredOrder, Told,
 };
 use crate::availability::StoreInfo;
+use crate::orders::placement::Reroute;
 use std::collections::BTreeMap;
 use sync_protocol::frame::{Body, BootMark, Frame, HistoryBatch, encode};
 use sync_protocol::order::{Act, Cancel, HubOrder, Line, OrderId, Proof, StoreOrder};
@@ -23,7 +24,7 @@ type Reopen<'a> = &'a dyn Fn(Box<dyn Storage>) -> Box<dyn Storage>;
 /// # Panics
 /// With the promise it breaks.
 pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Storage>) -> Box<dyn Storage>) {
-    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 15] = [
+    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 16] = [
         it_starts_empty,
         its_life_is_given_once,
         a_store_is_added_once_and_may_change,
@@ -39,6 +40,7 @@ pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Stora
         history_of_a_later_epoch_counts_anew,
         quarantine_keeps_the_newest,
         orders_are_kept_and_replaced,
+        reservations_are_kept_until_they_end,
     ];
     for promise in promises {
         promise(fresh(), &reopen);
@@ -144,10 +146,9 @@ fn a_commit_happens_whole_or_not_at_all(mut storage: Box<dyn Storage>, reopen: R
     let stores = BTreeMap::from([(first, full_changes()), (second, impossible)]);
     let before = storage.hub(1).unwrap();
     let hub = Some(HubFacts { life: 2, feed: 5 });
-    let failed = {
-        let changes = Changes { hub, stores, shop_orders: vec![shop_order(9)], ..Changes::default() };
-        storage.commit(&changes).unwrap_err()
-    };
+    let (shop_orders, reservations) = (vec![shop_order(9)], vec![reserved(9)]);
+    let changes = Changes { hub, stores, shop_orders, reservations, ..Changes::default() };
+    let failed = storage.commit(&changes).unwrap_err();
     assert_eq!(failed.to_string(), "committing failed");
     nothing_is_there(&mut storage, &[first, second]);
     assert_eq!(storage.hub(1).unwrap(), before);
@@ -166,6 +167,7 @@ fn nothing_is_there(storage: &mut Box<dyn Storage>, stores: &[StoreKey]) {
         assert_eq!(history(storage, *store), []);
     }
     assert_eq!(storage.quarantined().unwrap().0, 0);
+    assert_eq!((storage.shop_orders().unwrap(), storage.reservations().unwrap()), (vec![], vec![]));
 }
 
 fn stores_do_not_mix(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
@@ -400,6 +402,14 @@ fn shop_order(number: u64) -> ShopOrder {
         }],
         timeline: vec![happening],
         told: Told { closed_at: Some(1_793_480_602_001), short: BTreeMap::from([(number, 1_500)]) },
+        wish: Some(ShopWish {
+            lines: vec![("4011".parse().unwrap(), Quantity::from_thousandths(1_235))],
+            reroute: Reroute::Auto,
+            may_split: true,
+            radius_km: Some(7.5),
+        }),
+        owed_since: Some(1_793_480_602_001),
+        is_given_up: true,
     };
     ShopOrder { order: OrderId::from_number(number).unwrap(), content, customer: vec![0, 255] }
 }
@@ -411,6 +421,31 @@ fn orders_are_kept_and_replaced(mut storage: Box<dyn Storage>, reopen: Reopen<'_
     let removed = ShopOrder { customer: Vec::new(), ..shop_order(8) };
     storage.commit(&changes(vec![removed.clone()])).unwrap();
     assert_eq!(reopen(storage).shop_orders().unwrap(), [removed, shop_order(OrderId::MAX)]);
+}
+
+fn reserved(number: u64) -> (OrderId, Option<Reservation>) {
+    let quantity = Quantity::from_thousandths(2_500);
+    let reservation = Reservation {
+        key: "shop key-2".to_owned(),
+        fingerprint: "cd".to_owned(),
+        store: "S0001".parse().unwrap(),
+        made_at: 1_793_480_602_000,
+        until: 1_793_480_702_000,
+        lines: vec![ReservedLine { item: 7, sku: "4011".parse().unwrap(), quantity }],
+    };
+    (OrderId::from_number(number).unwrap(), Some(reservation))
+}
+
+fn reservations_are_kept_until_they_end(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
+    assert_eq!(storage.reservations().unwrap(), []);
+    let changes = |reservations| Changes { reservations, ..Changes::default() };
+    let (one, other) = (reserved(8), reserved(OrderId::MAX));
+    storage.commit(&changes(vec![one.clone(), other.clone()])).unwrap();
+    let mut storage = reopen(storage);
+    assert_eq!(storage.reservations().unwrap().len(), 2);
+    storage.commit(&changes(vec![(one.0, None)])).unwrap();
+    let left: Vec<_> = reopen(storage).reservations().unwrap();
+    assert_eq!(left, [(other.0, other.1.unwrap())]);
 }
 
 /// Documents at these positions, of so many lines each.

@@ -8,13 +8,14 @@ pub mod conformance;
 pub mod sqlite;
 
 use crate::availability::StoreInfo;
+use crate::orders::placement::Reroute;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use sync_protocol::frame::BootMark;
 use sync_protocol::order::{self, HubOrder, OrderId, Status, StoreOrder};
 use sync_protocol::record::{HistoryDocument, HubOrderRecord, ItemRecord, StoreOrderRecord};
 use sync_protocol::stock::Cell;
-use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, Sku, SourceId, UnixMillis};
+use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, Sku, SourceId, StoreId, UnixMillis};
 
 /// Storage's own short name for a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,7 +111,7 @@ impl StoredOrder {
 }
 
 /// An order as a shopper placed it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShopOrder {
     pub order: OrderId,
     pub content: ShopOrderContent,
@@ -119,7 +120,7 @@ pub struct ShopOrder {
 }
 
 /// What is not personal of a shopper's order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShopOrderContent {
     pub placed_at: i64,
     /// The caller's idempotency key with the caller's name before it, and a fingerprint of the body it came with.
@@ -131,6 +132,15 @@ pub struct ShopOrderContent {
     pub timeline: Vec<Happening>,
     #[serde(default)]
     pub told: Told,
+    /// `None`: a restored hub has been told of it by a store, and knows no more.
+    #[serde(default)]
+    pub wish: Option<ShopWish>,
+    /// Since when another store is looked for, for what the stores that had it can't hand over.
+    #[serde(default)]
+    pub owed_since: Option<i64>,
+    /// No other store is looked for any more.
+    #[serde(default)]
+    pub is_given_up: bool,
 }
 
 /// What events have said of an order that its halves alone don't show to have been said.
@@ -140,6 +150,35 @@ pub struct Told {
     pub closed_at: Option<i64>,
     /// By part: how much in all will not be handed over, in thousandths.
     pub short: BTreeMap<u64, i64>,
+}
+
+/// What the shopper ordered, and what may be done when a store can't have it ready.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShopWish {
+    pub lines: Vec<(Sku, Quantity)>,
+    pub reroute: Reroute,
+    pub may_split: bool,
+    /// How far around the first store another one may be; `None` where the shopper named a store.
+    pub radius_km: Option<f64>,
+}
+
+/// Units kept for a shopper who has not ordered yet. They are promised like an order's, and no store hears of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// The caller's idempotency key with the caller's name before it, and a fingerprint of the body it came with.
+    pub key: String,
+    pub fingerprint: String,
+    pub store: StoreId,
+    pub made_at: i64,
+    pub until: i64,
+    pub lines: Vec<ReservedLine>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservedLine {
+    pub item: u32,
+    pub sku: Sku,
+    pub quantity: Quantity,
 }
 
 /// A part of a shopper's order: what one store does.
@@ -257,12 +296,18 @@ pub struct Changes {
     pub shop_orders: Vec<ShopOrder>,
     /// In the order in which they happened.
     pub events: Vec<OrderEvent>,
+    /// `None`: it has ended.
+    pub reservations: Vec<(OrderId, Option<Reservation>)>,
 }
 
 impl Changes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.hub.is_none() && self.stores.is_empty() && self.shop_orders.is_empty() && self.events.is_empty()
+        self.hub.is_none()
+            && self.stores.is_empty()
+            && self.shop_orders.is_empty()
+            && self.reservations.is_empty()
+            && self.events.is_empty()
     }
 }
 
@@ -331,6 +376,12 @@ pub trait Storage: Send {
     /// # Errors
     /// Storage can't be read.
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError>;
+
+    /// Every reservation that has not ended.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError>;
 
     /// How many records are quarantined, and since when the oldest.
     ///

@@ -33,7 +33,7 @@ mod tests;
 
 pub use keys::{KEY_BYTES_MAX, KEY_BYTES_MIN, KeyRing, KeysError};
 pub use metrics::StorefrontMetrics;
-pub use orders::OrderKeys;
+pub use orders::{OrderKeys, keep_rerouting};
 
 use crate::availability::{Freshness, Index};
 use crate::courier::Courier;
@@ -89,6 +89,8 @@ pub struct Settings {
     /// How long a store gets to have an order ready, and how long it keeps it.
     pub order_ready: Duration,
     pub order_hold: Duration,
+    /// How far from the store that can't have an order ready another one may be, where the shopper has not said.
+    pub reroute_km: f64,
 }
 
 impl Default for Settings {
@@ -104,6 +106,7 @@ impl Default for Settings {
             lineage: 0,
             order_ready: Duration::from_secs(2 * 3600),
             order_hold: Duration::from_secs(72 * 3600),
+            reroute_km: 10.0,
         }
     }
 }
@@ -151,6 +154,11 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(deliveries::retry_dead_letter))
         .routes(routes!(deliveries::list_webhooks))
         .routes(routes!(deliveries::replay_webhook))
+        .routes(routes!(orders::reroute_order))
+        .routes(routes!(orders::list_alternatives))
+        .routes(routes!(orders::make_reservation))
+        .routes(routes!(orders::get_reservation, orders::end_reservation))
+        .routes(routes!(orders::extend_reservation))
         .routes(routes!(openapi::get_openapi))
         .routes(routes!(openapi::get_health))
         .routes(routes!(openapi::get_metrics))

@@ -41,6 +41,9 @@ pub(super) enum Kind {
     Insufficient,
     KeyReused,
     TooLate,
+    NoSuchReservation,
+    ReservedTooLong,
+    NothingOwed,
     MethodNotAllowed,
     CursorTooOld,
     TooManyStreams,
@@ -50,7 +53,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 20] = [
+    pub(super) const ALL: [Kind; 23] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -66,6 +69,9 @@ impl Kind {
         Kind::Insufficient,
         Kind::KeyReused,
         Kind::TooLate,
+        Kind::NoSuchReservation,
+        Kind::ReservedTooLong,
+        Kind::NothingOwed,
         Kind::MethodNotAllowed,
         Kind::CursorTooOld,
         Kind::TooManyStreams,
@@ -98,6 +104,17 @@ impl Kind {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key came with another body")
             }
             Kind::TooLate => (StatusCode::CONFLICT, "too-late", "The order has come to its end"),
+            Kind::NoSuchReservation => (
+                StatusCode::NOT_FOUND,
+                "no-such-reservation",
+                "There is no such reservation, or it has ended",
+            ),
+            Kind::ReservedTooLong => {
+                (StatusCode::CONFLICT, "reserved-too-long", "The reservation can't be extended any further")
+            }
+            Kind::NothingOwed => {
+                (StatusCode::CONFLICT, "nothing-owed", "Nothing of the order waits for another store")
+            }
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take that method")
             }
@@ -123,7 +140,8 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
+    /// `reserved-too-long`, `nothing-owed`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.

@@ -7,10 +7,13 @@ use crate::clock;
 use anyhow::{Context, Result};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::hub::{Hub, Input, LinkId, Settings};
-use cloud_hub::storage::{Changes, HubFacts, ShopOrder, Storage, StorageError, StoreKey, StoredStore};
+use cloud_hub::storage::{
+    Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreKey, StoredStore,
+};
 use std::time::Duration;
 use sync_protocol::frame::{self, Body, BootMark, Frame, Hello, StateBatch};
 use sync_protocol::link::Timing;
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::stock::Cell;
 use sync_protocol::time::Now;
@@ -186,6 +189,10 @@ impl Storage for Forgetful {
     }
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
         Ok(Vec::new())
     }
 

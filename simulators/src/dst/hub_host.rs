@@ -11,7 +11,8 @@ use cloud_hub::availability::{Figures, StoreInfo, Update};
 use cloud_hub::hub::{Counters, Hub, Input, LinkId, Output, Settings};
 use cloud_hub::storage::sqlite::Sqlite;
 use cloud_hub::storage::{
-    Changes, HubFacts, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredOrder, StoredStore,
+    Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredOrder,
+    StoredStore,
 };
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -206,6 +207,10 @@ impl Storage for Door {
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
         self.with(|watched| watched.sqlite.shop_orders())
+    }
+
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
+        self.with(|watched| watched.sqlite.reservations())
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
@@ -443,7 +448,7 @@ impl World {
                 Output::Order { ticket, answer } => {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
-                Output::Orders { .. } => {}
+                Output::Orders { .. } | Output::Reservation { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -459,7 +464,7 @@ impl World {
             match output {
                 Output::Answer { ticket, answer } => self.shopper_answered(ticket.0, &answer),
                 Output::Order { ticket, answer } => self.order_answered(ticket.0, &answer)?,
-                Output::Orders { .. } => {}
+                Output::Orders { .. } | Output::Reservation { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);

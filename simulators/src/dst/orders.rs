@@ -7,6 +7,7 @@ use super::world::{Event, World};
 use crate::rng::Rng;
 use cloud_hub::hub::orders::{Choice, NewOrder, OrderError, OrderView, Part};
 use cloud_hub::hub::{Input, Ticket};
+use cloud_hub::orders::placement::Reroute;
 use std::collections::BTreeMap;
 use sync_protocol::order::{Cancel, HubOrder, Line, OrderId};
 use sync_protocol::{ItemNo, Quantity};
@@ -119,6 +120,10 @@ impl World {
             fingerprint: format!("body {number}"),
             customer: vec![1, 2, 3],
             payment_reference: None,
+            reroute: Reroute::Never,
+            may_split: false,
+            radius_km: None,
+            reservation: None,
             choices,
         };
         self.orders.wanted.push(Wanted { new, told: None });

@@ -103,6 +103,10 @@ impl Storage for Faulty {
         self.storage.commit(changes)
     }
 
+    fn reservations(&mut self) -> Result<Vec<(OrderId, crate::storage::Reservation)>, StorageError> {
+        self.storage.reservations()
+    }
+
     fn shop_orders(&mut self) -> Result<Vec<crate::storage::ShopOrder>, StorageError> {
         self.storage.shop_orders()
     }

@@ -3,6 +3,7 @@
 use super::headquarters::id;
 use super::*;
 use crate::hub::orders::{Choice, NewOrder, OrderError, OrderView, Part};
+use crate::orders::placement::Reroute;
 use sync_protocol::order::{Act, Cancel, HubOrder, Line, OrderId, Proof, ShortReason, Status, StoreOrder};
 use sync_protocol::record::StoreOrderRecord;
 
@@ -46,11 +47,15 @@ pub(super) fn wanted(hq: &Headquarters, number: u64, key: &str, lines: &[(ItemNo
         fingerprint: format!("{number}"),
         customer: vec![1],
         payment_reference: None,
+        reroute: Reroute::Never,
+        may_split: false,
+        radius_km: None,
+        reservation: None,
         choices: vec![Choice { parts }],
     }
 }
 
-fn answered(outputs: Vec<Output>) -> Result<OrderView, OrderError> {
+pub(super) fn answered(outputs: Vec<Output>) -> Result<OrderView, OrderError> {
     let answers = outputs.into_iter().find_map(|output| match output {
         Output::Order { answer, .. } => Some(answer.map(|view| *view)),
         _ => None,
@@ -63,12 +68,12 @@ pub(super) fn place(hq: &mut Headquarters, order: NewOrder) -> Result<OrderView,
     answered(hq.drain(vec![Input::Place { ticket, order: Box::new(order) }]))
 }
 
-fn ask(hq: &mut Headquarters, order: OrderId) -> Result<OrderView, OrderError> {
+pub(super) fn ask(hq: &mut Headquarters, order: OrderId) -> Result<OrderView, OrderError> {
     let ticket = hq.ticket();
     answered(hq.drain(vec![Input::Order { ticket, order }]))
 }
 
-fn status(hq: &mut Headquarters, order: OrderId) -> Status {
+pub(super) fn status(hq: &mut Headquarters, order: OrderId) -> Status {
     ask(hq, order).unwrap().parts[0].status
 }
 

@@ -5,19 +5,22 @@ mod orders;
 mod rows;
 
 use super::{
-    Changes, HubFacts, QUARANTINE_MAX, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredStore,
+    Changes, HubFacts, QUARANTINE_MAX, Reservation, ShopOrder, Storage, StorageError, StoreChanges, StoreKey,
+    StoredStore,
 };
 use crate::availability::StoreInfo;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::time::Duration;
+use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, ItemRecord};
 use sync_protocol::{Epoch, ItemNo, Sku, UnixMillis};
 
 const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_start.sql"),
     include_str!("schema/0002_orders.sql"),
-    include_str!("schema/0003_events.sql"),
+    include_str!("schema/0003_reservations.sql"),
+    include_str!("schema/0004_events.sql"),
 ];
 
 /// The hub's database.
@@ -184,11 +187,16 @@ impl Storage for Sqlite {
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
         events::save_events(&step, &changes.events).map_err(&act)?;
+        orders::save_reservations(&step, &changes.reservations).map_err(&act)?;
         step.commit().map_err(&act)
     }
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
         orders::shop_orders(&self.db).map_err(failed("reading the orders"))
+    }
+
+    fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
+        orders::reservations(&self.db).map_err(failed("reading the reservations"))
     }
 
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {

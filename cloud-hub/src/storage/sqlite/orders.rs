@@ -1,6 +1,6 @@
 //! The statements about orders: rows in, rows out, no decisions.
 
-use crate::storage::{ShopOrder, StoreKey, StoredOrder};
+use crate::storage::{Reservation, ShopOrder, StoreKey, StoredOrder};
 use rusqlite::{Connection, Result, Row, params, types::Type};
 use sync_protocol::order::OrderId;
 use sync_protocol::record::{HubOrderRecord, StoreOrderRecord};
@@ -63,6 +63,30 @@ pub(super) fn save_shop_orders(db: &Connection, orders: &[ShopOrder]) -> Result<
         let to_sql = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
         let content = serde_json::to_string(&order.content).map_err(to_sql)?;
         statement.execute(params![order.order.number(), content, order.customer])?;
+    }
+    Ok(())
+}
+
+pub(super) fn reservations(db: &Connection) -> Result<Vec<(OrderId, Reservation)>> {
+    let mut statement = db.prepare("SELECT id, content FROM reservation ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        let content: String = row.get(1)?;
+        let content = serde_json::from_str(&content).map_err(|error| conversion(1, error))?;
+        Ok((id_of(row, 0)?, content))
+    })?;
+    rows.collect()
+}
+
+pub(super) fn save_reservations(db: &Connection, changed: &[(OrderId, Option<Reservation>)]) -> Result<()> {
+    for (id, reservation) in changed {
+        let Some(reservation) = reservation else {
+            db.prepare_cached("DELETE FROM reservation WHERE id = ?1")?.execute([id.number()])?;
+            continue;
+        };
+        let to_sql = |error: serde_json::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+        let content = serde_json::to_string(reservation).map_err(to_sql)?;
+        let sql = "INSERT OR REPLACE INTO reservation (id, content) VALUES (?1, ?2)";
+        db.prepare_cached(sql)?.execute(params![id.number(), content])?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::storefront::answer::Timestamp;
 use serde::Serialize;
 use sync_protocol::order::{Cancel, OrderId, ShortReason, Status};
 use sync_protocol::pickup_code::PickupCode;
-use sync_protocol::{ItemNo, Quantity, UnixMillis};
+use sync_protocol::{ItemNo, Quantity, Sku, UnixMillis};
 use utoipa::ToSchema;
 
 /// A pickup order as it stands.
@@ -26,8 +26,25 @@ pub(in crate::storefront) struct OrderBody {
     payment_reference: Option<String>,
     /// What each store does of it.
     parts: Vec<PartBody>,
+    /// What was ordered and no store hands over: refused, or not found.
+    owed: Vec<OwedBody>,
+    /// Where something is owed that another store may have: `offered` to the shopper, or `looking` for one by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rerouting: Option<&'static str>,
     /// What has happened, in the order in which the hub heard of it.
     timeline: Vec<HappeningBody>,
+}
+
+/// Some units of an item that a shopper does not get at the stores that have the order.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OwedLine)]
+struct OwedBody {
+    /// The item.
+    sku: String,
+    /// How much of it.
+    #[schema(value_type = f64)]
+    quantity: Quantity,
 }
 
 /// What one store does of an order.
@@ -176,8 +193,16 @@ impl OrderBody {
             placed_at: Timestamp(UnixMillis(content.placed_at)),
             payment_reference: content.payment_reference.clone(),
             parts: view.parts.iter().map(|part| PartBody::of(part, keys)).collect(),
+            owed: view.owed().into_iter().map(OwedBody::of).collect(),
+            rerouting: view.rerouting().name(),
             timeline: content.timeline.iter().map(HappeningBody::of).collect(),
         }
+    }
+}
+
+impl OwedBody {
+    fn of((sku, quantity): (Sku, Quantity)) -> OwedBody {
+        OwedBody { sku: sku.to_string(), quantity }
     }
 }
 

@@ -5,8 +5,13 @@
 
 mod body;
 mod placing;
+mod rerouting;
+mod reservations;
 
 pub(super) use body::{OrderBody, OrderList, ShortfallBody};
+pub use rerouting::keep_rerouting;
+pub(super) use rerouting::*;
+pub(super) use reservations::*;
 
 use super::gate::Caller;
 use super::problem::{Kind, Problem, ProblemBody, shown};
@@ -14,9 +19,10 @@ use super::query::{once, pairs, whole};
 use super::site::Site;
 use crate::desk::NoAnswer;
 use crate::hub::orders::{LISTED_MAX, Listing, OrderError, OrderView};
+use crate::hub::reservations::ReservationAsk;
 use crate::orders::codes::PickupKey;
-use crate::orders::idempotency::{IdempotencyKey, body_fingerprint};
-use crate::orders::placement::{Placement, PlacementBody, PlacementRefused};
+use crate::orders::idempotency::IdempotencyKey;
+use crate::orders::placement::{Asked, Placement, PlacementBody, PlacementRefused};
 use crate::orders::vault::Vault;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -25,6 +31,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use placing::Origin;
 use std::sync::Arc;
 use sync_protocol::order::{Cancel, OrderId, Status};
 
@@ -79,12 +86,23 @@ pub(in crate::storefront) async fn place_order(
     let key = key_of(&headers)?;
     let body = body.map_err(|_| Problem::new(Kind::InvalidBody, "the body broke off"))?;
     let placement = Placement::read(&body).map_err(refused)?;
-    let survey = placing::survey(&site, &placement)?;
-    let new = placing::new_order(&site, &placement, &survey, &caller, &key, &body_fingerprint(&body))?;
-    match site.state.desk.place(Box::new(new)).await.map_err(no_answer)? {
-        Ok(view) => Ok(placed(&site, &view)),
-        Err(OrderError::Insufficient) => Ok(placing::shortfall(&placement, &survey)),
-        Err(error) => Err(problem(&error)),
+    let origin = Origin::new(&caller, &key, &body);
+    let (new, survey) = match &placement.asked {
+        Asked::Basket(basket) => {
+            let survey = placing::survey(&site, basket, placement.may_split)?;
+            (placing::new_order(&site, &placement, &survey, origin)?, Some(survey))
+        }
+        Asked::Reservation(id) => {
+            // It is gone when the same request has been answered before: that is for the core to find out.
+            let reserved = site.state.desk.reservation(ReservationAsk::Show { id: *id }).await;
+            let reserved = reserved.map_err(no_answer)?.ok();
+            (placing::reserved_order(&site, &placement, reserved.as_deref(), *id, origin)?, None)
+        }
+    };
+    match (site.state.desk.place(Box::new(new)).await.map_err(no_answer)?, survey) {
+        (Ok(view), _) => Ok(placed(&site, &view)),
+        (Err(OrderError::Insufficient), Some(survey)) => Ok(placing::shortfall(&survey)),
+        (Err(error), _) => Err(problem(&error)),
     }
 }
 
@@ -106,9 +124,13 @@ fn refused(error: PlacementRefused) -> Problem {
 
 fn placed(site: &Site, view: &OrderView) -> Response {
     let mut response = (StatusCode::CREATED, answer(site, view)).into_response();
-    let replayed = if view.is_replayed { "true" } else { "false" };
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static(replayed));
+    replayed(&mut response, view.is_replayed);
     response
+}
+
+fn replayed(response: &mut Response, is_replayed: bool) {
+    let value = HeaderValue::from_static(if is_replayed { "true" } else { "false" });
+    response.headers_mut().insert(REPLAYED, value);
 }
 
 /// An order belongs to whoever asks with a key, and to no cache.
@@ -258,6 +280,10 @@ fn problem(error: &OrderError) -> Problem {
         OrderError::KeyReused => Kind::KeyReused,
         OrderError::Insufficient => Kind::Insufficient,
         OrderError::TooLate { .. } => Kind::TooLate,
+        OrderError::NoSuchReservation { .. } => Kind::NoSuchReservation,
+        OrderError::ReservedTooLong => Kind::ReservedTooLong,
+        OrderError::NothingOwed { .. } => Kind::NothingOwed,
+        OrderError::TooManyReservations => Kind::RateLimited,
         OrderError::Storage => return Problem::new(Kind::Unhealthy, error.to_string()).retry_after(1),
     };
     Problem::new(kind, error.to_string())

@@ -3,11 +3,13 @@
 use super::body::{AlternativeBody, LackBody, ShortfallBody};
 use super::problem_with;
 use crate::availability::{Directory, Point, StoreIx, km_of_chord_squared};
-use crate::hub::orders::{Choice, NewOrder, Part};
+use crate::hub::orders::{Choice, NewOrder, OrderView, Part};
+use crate::hub::reservations::{NewReservation, ReservationView};
 use crate::orders::codes::code_hash;
+use crate::orders::customer::Customer;
 use crate::orders::hours::Hours;
-use crate::orders::idempotency::IdempotencyKey;
-use crate::orders::placement::{PlacedLine, Placement, Wanted};
+use crate::orders::idempotency::{IdempotencyKey, body_fingerprint};
+use crate::orders::placement::{Basket, PlacedLine, Placement, Wanted};
 use crate::orders::routing::{self, Candidate, Decision, Dropped, Leg, Load, Pickup, Stock, Verdict, Wish};
 use crate::storefront::gate::Caller;
 use crate::storefront::problem::{Kind, Problem, shown};
@@ -27,45 +29,84 @@ const ALTERNATIVES_MAX: usize = 5;
 /// What was known of the stores when the order came.
 pub(super) struct Survey {
     now: UnixMillis,
+    lines: Vec<PlacedLine>,
     wish: Wish,
     directory: Arc<Directory>,
-    /// All stores.
+    /// All stores that may have it.
     candidates: Vec<Candidate>,
     decision: Decision,
     /// The store the shopper named.
     named: Option<StoreId>,
 }
 
+/// What a survey is about.
+struct Question {
+    lines: Vec<PlacedLine>,
+    from: Wanted,
+    radius_km: Option<f64>,
+    may_split: bool,
+    named: Option<StoreId>,
+    /// Stores that have had their turn.
+    excluded: Vec<StoreId>,
+}
+
 /// Looks at the index, and decides.
-pub(super) fn survey(site: &Site, placement: &Placement) -> Result<Survey, Problem> {
-    let now = site.wall();
-    let (named, radius_km) = match &placement.pickup {
+pub(super) fn survey(site: &Site, basket: &Basket, may_split: bool) -> Result<Survey, Problem> {
+    let (named, radius_km) = match &basket.pickup {
         Wanted::Store(store) => (Some(store.clone()), None),
         Wanted::Near { radius_km, .. } => (None, Some(*radius_km)),
     };
-    let (directory, candidates) = look(site, placement, now);
+    let (lines, from) = (basket.lines.clone(), basket.pickup.clone());
+    asked(site, Question { lines, from, radius_km, may_split, named, excluded: Vec::new() })
+}
+
+/// Looks for another store for what is owed of an order; near the one that had it first, since where the shopper is, is kept
+/// nowhere. `named`: the store the shopper has agreed to.
+pub(super) fn survey_owed(
+    site: &Site,
+    view: &OrderView,
+    named: Option<StoreId>,
+) -> Result<Option<Survey>, Problem> {
+    let (Some(wish), Some(first)) = (&view.shop.content.wish, view.parts.first()) else { return Ok(None) };
+    let lines = view.owed().into_iter().map(|(sku, quantity)| PlacedLine { sku, quantity }).collect();
+    let radius_km = Some(wish.radius_km.unwrap_or(site.settings().reroute_km));
+    let question = Question {
+        lines,
+        from: Wanted::Store(first.store.clone()),
+        radius_km: radius_km.filter(|_| named.is_none()),
+        may_split: wish.may_split,
+        named,
+        excluded: view.parts.iter().map(|part| part.store.clone()).collect(),
+    };
+    asked(site, question).map(Some)
+}
+
+fn asked(site: &Site, question: Question) -> Result<Survey, Problem> {
+    let now = site.wall();
+    let (directory, candidates) = look(site, &question, now);
+    let Question { lines, radius_km, may_split, named, .. } = question;
     if let Some(store) = named.as_ref().filter(|store| directory.find(store.as_str()).is_none()) {
         let detail = format!("there is no store `{}`; /v1/stores lists them", shown(store.as_str()));
         return Err(Problem::of(Kind::UnknownStore, "pickup.store", detail));
     }
     let hold_until = later(now, site.settings().order_hold.as_millis());
-    let lines = placement.lines.iter().map(|line| line.quantity).collect();
-    let wish = Wish { lines, radius_km, may_split: placement.may_split, hold_until };
+    let quantities = lines.iter().map(|line| line.quantity).collect();
+    let wish = Wish { lines: quantities, radius_km, may_split, hold_until };
     let meant: Vec<Candidate> = match &named {
         Some(store) => candidates.iter().filter(|candidate| candidate.store == *store).cloned().collect(),
         None => candidates.clone(),
     };
     let decision = routing::route(&wish, &meant, &routing::Settings::default(), now);
-    Ok(Survey { now, wish, directory, candidates, decision, named })
+    Ok(Survey { now, lines, wish, directory, candidates, decision, named })
 }
 
-fn look(site: &Site, placement: &Placement, now: UnixMillis) -> (Arc<Directory>, Vec<Candidate>) {
+fn look(site: &Site, question: &Question, now: UnixMillis) -> (Arc<Directory>, Vec<Candidate>) {
     let reading = site.index().read();
     let directory = Arc::clone(reading.directory());
     let standings = site.standings(&reading);
-    let items: Vec<_> = placement.lines.iter().map(|line| reading.find(line.sku.as_str())).collect();
+    let items: Vec<_> = question.lines.iter().map(|line| reading.find(line.sku.as_str())).collect();
     // A shopper who names a store is as near to others as that store is.
-    let from = match &placement.pickup {
+    let from = match &question.from {
         Wanted::Near { place, .. } => Some(Point::from(*place)),
         Wanted::Store(store) => directory.find(store.as_str()).and_then(|ix| directory.get(ix).point),
     };
@@ -93,7 +134,8 @@ fn look(site: &Site, placement: &Placement, now: UnixMillis) -> (Arc<Directory>,
             stock: stock.collect(),
         }
     };
-    let candidates = directory.all().map(candidate).collect();
+    let may_have_it = |ix: &StoreIx| !question.excluded.contains(&directory.get(*ix).info.id);
+    let candidates = directory.all().filter(may_have_it).map(candidate).collect();
     drop(reading);
     (directory, candidates)
 }
@@ -103,33 +145,116 @@ pub(super) fn new_order(
     site: &Site,
     placement: &Placement,
     survey: &Survey,
-    caller: &Caller,
-    key: &IdempotencyKey,
-    fingerprint: &[u8; 32],
+    origin: Origin,
 ) -> Result<NewOrder, Problem> {
-    let failed = |error: &dyn std::fmt::Display| {
-        tracing::error!(%error, "an order could not be prepared");
-        Problem::new(Kind::Internal, "the hub failed; send it again with the same Idempotency-Key")
-    };
-    let order = draw().map_err(|error| failed(&error))?;
+    let order = drawn()?;
+    let customer = Some(&placement.customer);
+    let radius_km = survey.wish.radius_km;
+    let choices = choices(site, survey, Some(order), customer)?;
+    Ok(NewOrder { radius_km, choices, ..unplaced(site, placement, order, origin)? })
+}
+
+/// The order of what was reserved, at the store where it was.
+pub(super) fn reserved_order(
+    site: &Site,
+    placement: &Placement,
+    reserved: Option<&ReservationView>,
+    id: OrderId,
+    origin: Origin,
+) -> Result<NewOrder, Problem> {
+    let order = drawn()?;
+    let choice = reserved.map(|view| {
+        let lines = view.reservation.lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect();
+        let half = half(site, site.wall(), order, Some(&placement.customer));
+        Choice { parts: vec![Part { store: view.reservation.store.clone(), order, lines, half }] }
+    });
+    let choices = choice.into_iter().collect();
+    Ok(NewOrder { reservation: Some(id), choices, ..unplaced(site, placement, order, origin)? })
+}
+
+/// Who asks, by which key, with what.
+pub(super) struct Origin {
+    key: String,
+    fingerprint: String,
+}
+
+impl Origin {
+    pub(super) fn new(caller: &Caller, key: &IdempotencyKey, body: &[u8]) -> Origin {
+        let fingerprint = body_fingerprint(body).iter().map(|byte| format!("{byte:02x}")).collect();
+        Origin { key: format!("{} {}", caller.0, key.as_str()), fingerprint }
+    }
+}
+
+fn unplaced(
+    site: &Site,
+    placement: &Placement,
+    order: OrderId,
+    Origin { key, fingerprint }: Origin,
+) -> Result<NewOrder, Problem> {
     let sealed = site.state.order_keys.vault.seal(order, &placement.customer);
+    Ok(NewOrder {
+        order,
+        key,
+        fingerprint,
+        customer: sealed.map_err(|error| failed(&error))?,
+        payment_reference: placement.payment_reference.clone(),
+        reroute: placement.reroute,
+        may_split: placement.may_split,
+        radius_km: None,
+        reservation: None,
+        choices: Vec::new(),
+    })
+}
+
+/// What is to be kept, with the stores to try.
+pub(super) fn new_reservation(
+    survey: &Survey,
+    seconds: u32,
+    Origin { key, fingerprint }: Origin,
+) -> Result<NewReservation, Problem> {
+    let stores = choices_of(survey).into_iter().filter_map(|legs| match legs.as_slice() {
+        [leg] => Some(leg.store.clone()),
+        _ => None,
+    });
+    Ok(NewReservation {
+        id: drawn()?,
+        key,
+        fingerprint,
+        until: later(survey.now, u128::from(seconds) * 1000),
+        stores: stores.collect(),
+        lines: survey.lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect(),
+    })
+}
+
+/// The stores to try, best first. `first`: the number of each first part.
+pub(super) fn choices(
+    site: &Site,
+    survey: &Survey,
+    first: Option<OrderId>,
+    customer: Option<&Customer>,
+) -> Result<Vec<Choice>, Problem> {
     let mut choices = Vec::new();
     for legs in choices_of(survey) {
         let mut parts = Vec::with_capacity(legs.len());
         for (place, leg) in legs.iter().enumerate() {
-            let number = if place == 0 { order } else { draw().map_err(|error| failed(&error))? };
-            parts.push(part(site, placement, survey, leg, number));
+            let number = match first.filter(|_| place == 0) {
+                Some(order) => order,
+                None => drawn()?,
+            };
+            parts.push(part(site, survey, leg, number, customer));
         }
         choices.push(Choice { parts });
     }
-    Ok(NewOrder {
-        order,
-        key: format!("{} {}", caller.0, key.as_str()),
-        fingerprint: fingerprint.iter().map(|byte| format!("{byte:02x}")).collect(),
-        customer: sealed.map_err(|error| failed(&error))?,
-        payment_reference: placement.payment_reference.clone(),
-        choices,
-    })
+    Ok(choices)
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Problem {
+    tracing::error!(%error, "an order could not be prepared");
+    Problem::new(Kind::Internal, "the hub failed; send it again with the same Idempotency-Key")
+}
+
+fn drawn() -> Result<OrderId, Problem> {
+    draw().map_err(|error| failed(&error))
 }
 
 fn draw() -> Result<OrderId, getrandom::Error> {
@@ -162,26 +287,26 @@ fn choices_of(survey: &Survey) -> Vec<Vec<Leg>> {
     ranked.into_iter().take(CHOICES_MAX).map(|(_, store)| vec![whole(store)]).collect()
 }
 
-fn part(site: &Site, placement: &Placement, survey: &Survey, leg: &Leg, order: OrderId) -> Part {
-    let line = |(at, quantity): &(usize, Quantity)| {
-        let PlacedLine { sku, .. } = placement.lines.get(*at)?;
-        Some((sku.clone(), *quantity))
-    };
+fn part(site: &Site, survey: &Survey, leg: &Leg, order: OrderId, customer: Option<&Customer>) -> Part {
+    let line = |(at, quantity): &(usize, Quantity)| Some((survey.lines.get(*at)?.sku.clone(), *quantity));
     let lines: Vec<(Sku, Quantity)> = leg.lines.iter().filter_map(line).collect();
-    let keys = &site.state.order_keys;
-    let half = HubOrder {
+    Part { store: leg.store.clone(), order, lines, half: half(site, survey.now, order, customer) }
+}
+
+/// Everything of the hub's half but the lines, which the store's own numbers make.
+fn half(site: &Site, now: UnixMillis, order: OrderId, customer: Option<&Customer>) -> HubOrder {
+    HubOrder {
         revision: 1,
-        placed_at: survey.now,
-        ready_by: later(survey.now, site.settings().order_ready.as_millis()),
-        hold_until: survey.wish.hold_until,
+        placed_at: now,
+        ready_by: later(now, site.settings().order_ready.as_millis()),
+        hold_until: later(now, site.settings().order_hold.as_millis()),
         lines: Vec::new(),
-        display_name: placement.customer.display_name(),
-        phone: placement.customer.masked_phone(),
-        code_hash: code_hash(order, keys.pickup.short_code(order)),
+        display_name: customer.map(Customer::display_name).unwrap_or_default(),
+        phone: customer.map(Customer::masked_phone).unwrap_or_default(),
+        code_hash: code_hash(order, site.state.order_keys.pickup.short_code(order)),
         cancel: None,
         closed: false,
-    };
-    Part { store: leg.store.clone(), order, lines, half }
+    }
 }
 
 fn later(now: UnixMillis, by_ms: u128) -> UnixMillis {
@@ -189,14 +314,14 @@ fn later(now: UnixMillis, by_ms: u128) -> UnixMillis {
 }
 
 /// What lacks where, and who has it.
-pub(super) fn shortfall(placement: &Placement, survey: &Survey) -> Response {
+pub(super) fn shortfall(survey: &Survey) -> Response {
     let short = survey.decision.considered.iter().filter_map(|considered| match &considered.verdict {
         Verdict::Dropped(Dropped::Short { lacks }) => Some(lacks),
         _ => None,
     });
     let least = short.min_by_key(|lacks| lacks.iter().map(|lack| lack.thousandths()).sum::<i64>());
-    let zero = vec![Quantity::ZERO; placement.lines.len()];
-    let lines = placement.lines.iter().zip(least.unwrap_or(&zero)).map(|(line, lack)| LackBody {
+    let zero = vec![Quantity::ZERO; survey.lines.len()];
+    let lines = survey.lines.iter().zip(least.unwrap_or(&zero)).map(|(line, lack)| LackBody {
         sku: line.sku.to_string(),
         asked: line.quantity,
         available: Quantity::from_thousandths(line.quantity.thousandths().saturating_sub(lack.thousandths())),
@@ -214,7 +339,8 @@ pub(super) fn shortfall(placement: &Placement, survey: &Survey) -> Response {
     problem_with(status, &body)
 }
 
-fn alternatives(survey: &Survey) -> Vec<AlternativeBody> {
+/// Stores that have all of it, the best first.
+pub(super) fn alternatives(survey: &Survey) -> Vec<AlternativeBody> {
     let wish = Wish { radius_km: None, may_split: false, ..survey.wish.clone() };
     let others = routing::route(&wish, &survey.candidates, &routing::Settings::default(), survey.now);
     let mut ranked: Vec<(u32, usize)> = others
