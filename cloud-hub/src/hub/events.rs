@@ -77,25 +77,25 @@ impl Hub {
             shop.content.told.short.get(&order.order.number()).is_some_and(|told| *told >= short)
         };
         let is_short = short > 0 && self.shop.order(order.part_of).is_some_and(|shop| !is_told(shop));
-        if !is_news && !is_short {
-            return;
+        if (is_news || is_short)
+            && let Ok(view) = self.view(order.part_of)
+            && let Some(part) =
+                view.parts.iter().find(|part| part.order == order.order && part.store == *store)
+        {
+            let body = EventBody::of_part(&view, part, by);
+            if is_short {
+                self.outbox.put("short", &view.shop, at, &body);
+                self.shop.change(order.part_of, |shop| {
+                    shop.content.told.short.insert(order.order.number(), short);
+                });
+            }
+            if is_news {
+                self.outbox.put(part.status.name(), &view.shop, at, &body);
+            }
         }
-        let Ok(view) = self.view(order.part_of) else { return };
-        let Some(part) = view.parts.iter().find(|part| part.order == order.order && part.store == *store)
-        else {
-            return;
-        };
-        let body = EventBody::of_part(&view, part, by);
-        if is_short {
-            self.outbox.put("short", &view.shop, at, &body);
-            self.shop.change(order.part_of, |shop| {
-                shop.content.told.short.insert(order.order.number(), short);
-            });
+        if order.status().is_final() {
+            self.tell_closed(order.part_of, at);
         }
-        if is_news {
-            self.outbox.put(part.status.name(), &view.shop, at, &body);
-        }
-        self.tell_closed(order.part_of, at);
     }
 
     /// An order may have come to its end.

@@ -146,3 +146,21 @@ fn every_start_gives_ids_of_its_own() {
     }
     assert_eq!(ids.len(), 2);
 }
+
+#[test]
+fn an_order_that_another_store_is_looked_for_is_not_closed_before_that_has_ended() {
+    let (mut hq, mut caller, mut told) = opened();
+    let mut order = wanted(&hq, 1, "a", &[(MILK, 5)]);
+    order.reroute = crate::orders::placement::Reroute::Auto;
+    let number = order.order;
+    let view = place(&mut hq, order).unwrap();
+    let mut half = received(&caller, &view);
+    does(&mut half, Act::Refuse { reason: "flooded".to_owned() });
+    says(&mut hq, &mut caller, number, &half, 0);
+    assert_eq!(told.kinds(), ["order.placed", "order.refused"]);
+    hq.pass(31 * 60 * 1000);
+    hq.tick();
+    assert_eq!(told.kinds(), ["order.closed"]);
+    hq.tick();
+    assert_eq!(told.kinds(), [""; 0]);
+}
