@@ -31,12 +31,15 @@ pub enum SecretError {
     Count { path: PathBuf, found: usize, wanted: &'static str },
 }
 
+/// Reads the secrets out of a file's text.
+type Reader = fn(&Path, &str) -> Result<Vec<Vec<u8>>, SecretError>;
+
 /// What a request is sent with, read from a file each time, so that it is replaced without a restart. A file that can't be used
 /// leaves what was last read.
 #[derive(Debug)]
 pub(super) struct Secrets {
     path: PathBuf,
-    read: fn(&Path, &str) -> Result<Vec<Vec<u8>>, SecretError>,
+    read: Reader,
     last: Mutex<Arc<Vec<Vec<u8>>>>,
 }
 
@@ -51,10 +54,7 @@ impl Secrets {
         Secrets::open(path, token)
     }
 
-    fn open(
-        path: &Path,
-        read: fn(&Path, &str) -> Result<Vec<Vec<u8>>, SecretError>,
-    ) -> Result<Secrets, SecretError> {
+    fn open(path: &Path, read: Reader) -> Result<Secrets, SecretError> {
         let first = read(path, &text_of(path)?)?;
         Ok(Secrets { path: path.to_owned(), read, last: Mutex::new(Arc::new(first)) })
     }
