@@ -26,6 +26,7 @@ pub struct Config {
     /// None: the hub is reached directly, which needs nothing else to run.
     pub broker: Option<Broker>,
     pub storefront: Storefront,
+    pub orders: Orders,
     pub freshness: Freshness,
     pub log: Log,
     /// Who hears what happens to orders.
@@ -123,6 +124,24 @@ pub struct Storefront {
     pub keys_file: PathBuf,
     /// Requests per second of each key; 0, the default, sets no limit.
     pub requests_per_second: u32,
+}
+
+/// What shoppers are told when they order, and how long their orders are kept.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Orders {
+    /// How long a store gets to have an order ready. Default 120.
+    #[serde(deserialize_with = "positive")]
+    pub ready_minutes: u32,
+    /// How long it is kept for its shopper. Default 72.
+    #[serde(deserialize_with = "positive")]
+    pub hold_hours: u32,
+    /// How far from the first store another one may be, where the shopper gave no radius. Default 10.
+    #[serde(deserialize_with = "positive")]
+    pub reroute_km: u32,
+    /// How long after an order's end its customer is known. Default 30.
+    #[serde(deserialize_with = "positive")]
+    pub customers_kept_days: u32,
 }
 
 /// How the age of a store's numbers is judged.
@@ -230,6 +249,12 @@ impl Default for Storefront {
     }
 }
 
+impl Default for Orders {
+    fn default() -> Self {
+        Self { ready_minutes: 120, hold_hours: 72, reroute_km: 10, customers_kept_days: 30 }
+    }
+}
+
 impl Default for Freshness {
     fn default() -> Self {
         Self { live_s: 60, offline_s: 900, hold_back_share_per_hour: 0.0, stop_after_s: 0 }
@@ -270,6 +295,8 @@ struct File {
     #[serde(default)]
     storefront: Storefront,
     #[serde(default)]
+    orders: Orders,
+    #[serde(default)]
     freshness: Freshness,
     #[serde(default)]
     log: Log,
@@ -281,7 +308,7 @@ struct File {
 
 impl File {
     fn resolved(self, folder: &Path) -> Config {
-        let File { data_dir, quic, mqtt, mut broker, mut storefront, freshness, log, .. } = self;
+        let File { data_dir, quic, mqtt, mut broker, mut storefront, orders, freshness, log, .. } = self;
         let (mut webhooks, mut payment, mut notification) = (self.webhook, self.payment, self.notification);
         webhooks.iter_mut().for_each(|webhook| webhook.secrets_file = folder.join(&webhook.secrets_file));
         let tokens = [&mut payment, &mut notification].into_iter().flatten();
@@ -292,8 +319,28 @@ impl File {
             files.into_iter().flatten().for_each(|file| *file = folder.join(&*file));
         }
         let data_dir = folder.join(data_dir);
-        Config { data_dir, quic, mqtt, broker, storefront, freshness, log, webhooks, payment, notification }
+        Config {
+            data_dir,
+            quic,
+            mqtt,
+            broker,
+            storefront,
+            orders,
+            freshness,
+            log,
+            webhooks,
+            payment,
+            notification,
+        }
     }
+}
+
+fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = u32::deserialize(from)?;
+    if !(1..=100_000).contains(&number) {
+        return Err(D::Error::custom(format!("`{number}` is not between 1 and 100000")));
+    }
+    Ok(number)
 }
 
 fn udp_payload<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
@@ -510,7 +557,16 @@ mod tests {
         assert_eq!(example, parse("data_dir = '/var/lib/shopsmart/hub'").unwrap());
         assert_eq!(example.quic, Quic::default());
         assert_eq!(example.mqtt, Mqtt::default());
+        assert_eq!(example.orders, Orders::default());
         assert_eq!(example.storefront.keys_file, Path::new("/etc/shopsmart/keys"));
+    }
+
+    #[test]
+    fn times_of_orders_are_in_their_range() {
+        let orders = parse("data_dir = 'hub'\n[orders]\nhold_hours = 24").unwrap().orders;
+        assert_eq!(orders, Orders { hold_hours: 24, ..Orders::default() });
+        let complaint = complaint("data_dir = 'hub'\n[orders]\ncustomers_kept_days = 0");
+        assert!(complaint.contains("customers_kept_days") && complaint.contains("between 1"), "{complaint}");
     }
 
     #[test]

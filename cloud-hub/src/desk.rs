@@ -24,6 +24,7 @@ pub enum Request {
     Cancel { order: OrderId, why: Cancel, reply: oneshot::Sender<OrderAnswer> },
     Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
     List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
+    Erase { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
     LookedFor { reply: oneshot::Sender<Vec<OrderView>> },
     Reroute { order: OrderId, choices: Vec<Choice>, reply: oneshot::Sender<OrderAnswer> },
     Reservation { ask: ReservationAsk, reply: oneshot::Sender<ReservationAnswer> },
@@ -75,6 +76,14 @@ impl Desk {
     /// There is no answer.
     pub async fn list(&self, wanted: Listing) -> Result<Vec<OrderView>, NoAnswer> {
         self.ask(|reply| Request::List { wanted, reply }).await
+    }
+
+    /// Removes what is known of an order's customer.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn erase(&self, order: OrderId) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Erase { order, reply }).await
     }
 
     /// Orders for which the hub is to find another store.

@@ -5,7 +5,6 @@
 
 use super::Hub;
 use super::orders::{OrderView, PartView};
-use super::rerouting::Rerouting;
 use crate::storage::{OrderEvent, ShopOrder, StoredOrder};
 use serde::Serialize;
 use sync_protocol::order::{OrderId, Stage, Status};
@@ -44,14 +43,6 @@ impl Outbox {
             body: serde_json::to_string(body).expect("text keys, numbers and no failing parts"),
         });
     }
-}
-
-/// Whether nothing more is to come of an order: every part has ended, and no other store is looked for.
-fn is_closed(view: &OrderView) -> bool {
-    !view.parts.is_empty()
-        && view.parts.len() == view.shop.content.parts.len()
-        && view.parts.iter().all(|part| part.status.is_final())
-        && view.rerouting() == Rerouting::Not
 }
 
 impl Hub {
@@ -93,19 +84,13 @@ impl Hub {
                 self.outbox.put(part.status.name(), &view.shop, at, &body);
             }
         }
-        if order.status().is_final() {
-            self.tell_closed(order.part_of, at);
-        }
     }
 
-    /// An order may have come to its end.
+    /// Every part of an order has ended, and no other store is looked for. Told once, also when a handover is taken back and made again.
     pub(super) fn tell_closed(&mut self, order: OrderId, at: UnixMillis) {
-        let is_told = |shop: &ShopOrder| shop.content.told.closed_at.is_some();
-        if self.shop.order(order).is_none_or(is_told) {
-            return;
-        }
         let Ok(view) = self.view(order) else { return };
-        if is_closed(&view) {
+        let is_whole = !view.parts.is_empty() && view.parts.len() == view.shop.content.parts.len();
+        if is_whole && view.shop.content.told.closed_at.is_none() {
             self.outbox.put("closed", &view.shop, at, &EventBody::of_whole(&view));
             self.shop.change(order, |shop| shop.content.told.closed_at = Some(at.0));
         }

@@ -7,6 +7,7 @@
 //! **Invariants:** nothing is acknowledged before its commit; a frame of another epoch or boot than the one the hub goes by is
 //! dropped whole; a link speaks for one store only; after every step `promised + returned − released ≤ granted` in every cell.
 
+mod erasing;
 pub mod events;
 mod frames;
 mod handover;
@@ -96,6 +97,11 @@ pub enum Input {
         order: OrderId,
         choices: Vec<Choice>,
     },
+    /// Remove what is known of an order's customer.
+    Erase {
+        ticket: Ticket,
+        order: OrderId,
+    },
     Reservation {
         ticket: Ticket,
         ask: ReservationAsk,
@@ -138,6 +144,8 @@ pub struct Settings {
     pub fresh_life: u64,
     /// The operator says that the database was restored from a backup.
     pub restored: bool,
+    /// How long after an order's end its customer is known, in milliseconds.
+    pub customers_kept_ms: i64,
 }
 
 /// What the hub counts since its start.
@@ -421,6 +429,10 @@ impl Hub {
                 let answer = self.reroute(*order, choices, now).map(Box::new);
                 self.answers.push(Output::Order { ticket: *ticket, answer });
             }
+            Input::Erase { ticket, order } => {
+                let answer = self.erase_customer(*order, now).map(Box::new);
+                self.answers.push(Output::Order { ticket: *ticket, answer });
+            }
             Input::Reservation { ticket, ask } => {
                 let answer = self.asked_of_reservations(ask, now).map(Box::new);
                 self.answers.push(Output::Reservation { ticket: *ticket, answer });
@@ -429,6 +441,7 @@ impl Hub {
                 self.expire(now);
                 self.end_reservations(now);
                 self.stop_looking(now);
+                self.erase_due(now);
                 if let Err(error) = self.read_stores() {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }

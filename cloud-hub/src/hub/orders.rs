@@ -2,7 +2,9 @@
 
 use super::{Hub, Output, Ticket};
 use crate::orders::placement::Reroute;
-use crate::storage::{Happening, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder};
+use crate::storage::{
+    Happening, Receipt, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::order::{Cancel, HubOrder, Line, OrderId, Status, StoreOrder};
 use sync_protocol::time::Now;
@@ -74,6 +76,10 @@ pub enum OrderError {
     ReservedTooLong,
     #[error("more is reserved than the hub keeps; order without reserving")]
     TooManyReservations,
+    #[error(
+        "order {order} has not come to its end, and its store needs to know whose it is; cancel it first"
+    )]
+    StillOpen { order: OrderId },
     #[error("nothing of order {order} waits for another store")]
     NothingOwed { order: OrderId },
     #[error("the hub's storage did not take the change; nothing was promised, send it again")]
@@ -121,6 +127,10 @@ pub(super) struct Shop {
     holds: BTreeSet<(UnixMillis, StoreId, OrderId)>,
     /// Those that wait for another store.
     owed: BTreeSet<OrderId>,
+    /// Those that have ended and still have a customer, by when they did.
+    ended: BTreeSet<(i64, OrderId)>,
+    /// By store, its orders whose customer it has not confirmed to have forgotten, and the shoppers' orders they are part of.
+    unconfirmed: BTreeMap<StoreId, BTreeSet<(OrderId, OrderId)>>,
     changed: BTreeSet<OrderId>,
 }
 
@@ -137,6 +147,12 @@ impl Shop {
         }
         if order.content.owed_since.is_some() {
             self.owed.insert(order.order);
+        }
+        if let (Some(ended), None) = (order.content.ended_at, order.content.erased_at) {
+            self.ended.insert((ended, order.order));
+        }
+        if order.content.erased_at.is_some() {
+            self.await_receipts(&order);
         }
         self.orders.insert(order.order, order);
     }
@@ -168,6 +184,60 @@ impl Shop {
     pub(super) fn give_up(&mut self, order: OrderId) {
         self.set_owed(order, None);
         self.change(order, |shop| shop.content.is_given_up = true);
+    }
+
+    pub(super) fn set_ended(&mut self, order: OrderId, at: Option<i64>) {
+        let Some(shop) = self.orders.get(&order) else { return };
+        let (before, is_erased) = (shop.content.ended_at, shop.content.erased_at.is_some());
+        if before == at {
+            return;
+        }
+        self.change(order, |shop| shop.content.ended_at = at);
+        if let Some(before) = before {
+            self.ended.remove(&(before, order));
+        }
+        if let Some(at) = at.filter(|_| !is_erased) {
+            self.ended.insert((at, order));
+        }
+    }
+
+    pub(super) fn ended_before(&self, before: i64) -> impl Iterator<Item = OrderId> {
+        self.ended.iter().take_while(move |(at, _)| *at <= before).map(|(_, order)| *order)
+    }
+
+    /// Removes the customer of an order.
+    pub(super) fn erase(&mut self, order: OrderId, now: UnixMillis) {
+        self.change(order, |shop| {
+            shop.customer = Vec::new();
+            shop.content.erased_at = Some(now.0);
+        });
+        let Some(shop) = self.orders.get(&order).cloned() else { return };
+        if let Some(ended) = shop.content.ended_at {
+            self.ended.remove(&(ended, order));
+        }
+        self.await_receipts(&shop);
+    }
+
+    fn await_receipts(&mut self, shop: &ShopOrder) {
+        let receipts = &shop.content.receipts;
+        let open = shop.content.parts.iter().filter(|part| receipts.iter().all(|it| it.order != part.order));
+        for part in open {
+            if let (Ok(store), Ok(order)) = (part.store.parse(), OrderId::from_number(part.order)) {
+                self.unconfirmed.entry(store).or_default().insert((order, shop.order));
+            }
+        }
+    }
+
+    pub(super) fn unconfirmed(&self, store: &StoreId) -> impl Iterator<Item = (OrderId, OrderId)> {
+        self.unconfirmed.get(store).into_iter().flatten().copied()
+    }
+
+    pub(super) fn confirm(&mut self, store: &StoreId, part: OrderId, order: OrderId, now: UnixMillis) {
+        if let Some(unconfirmed) = self.unconfirmed.get_mut(store) {
+            unconfirmed.remove(&(part, order));
+        }
+        let receipt = Receipt { store: store.to_string(), order: part.number(), at: now.0 };
+        self.change(order, |shop| shop.content.receipts.push(receipt));
     }
 
     pub(super) fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
@@ -369,7 +439,12 @@ impl Hub {
         if let Some(hub) = &stored.hub {
             self.shop.holds.insert((hub.hold_until, store.clone(), order));
         }
-        if self.shop.orders.contains_key(&stored.part_of) {
+        if let Some(known) = self.shop.orders.get(&stored.part_of) {
+            let is_erased = stored.hub.as_ref().is_some_and(|hub| hub.closed && hub.display_name.is_empty());
+            if is_erased && known.content.erased_at.is_none() {
+                self.shop.erase(stored.part_of, now.wall);
+            }
+            self.look_after(stored.part_of, now.wall);
             return;
         }
         let items = self.names_of(store, &stored);

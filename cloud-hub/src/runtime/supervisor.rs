@@ -243,10 +243,11 @@ impl Shared {
         let sqlite = Sqlite::open(&config.database_file())?;
         let mut storage = Metered::new(sqlite, self.clock, Arc::clone(&self.health), registry);
         let index = Arc::clone(&self.index);
+        let customers_kept_ms = i64::from(config.orders.customers_kept_days) * 24 * 3_600_000;
         let opening = move || {
             let fresh_life = random_life()?;
             let known_life = storage.hub(fresh_life)?.life;
-            let settings = Settings { timing: Timing::default(), fresh_life, restored };
+            let settings = Settings { timing: Timing::default(), fresh_life, restored, customers_kept_ms };
             let mut hub = Hub::open(Box::new(storage), settings)?;
             hub.each_initial_update(|updates| index.publish(updates))?;
             Ok(Core { hub, life: if restored { fresh_life } else { known_life } })
@@ -356,6 +357,9 @@ fn storefront_settings(config: &Config, lineage: u64) -> storefront::Settings {
         freshness: availability::Freshness { live_s, offline_s, hold_back_share_per_hour, stop_after_s },
         requests_per_second: config.storefront.requests_per_second,
         lineage,
+        order_ready: Duration::from_secs(60 * u64::from(config.orders.ready_minutes)),
+        order_hold: Duration::from_secs(3600 * u64::from(config.orders.hold_hours)),
+        reroute_km: f64::from(config.orders.reroute_km),
         ..storefront::Settings::default()
     }
 }

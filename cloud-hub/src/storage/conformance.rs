@@ -4,7 +4,7 @@
 //! everything by design, it gives the same one back).
 
 use super::{
-    AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Reservation,
+    AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Receipt, Reservation,
     ReservedLine, ShopOrder, ShopOrderContent, ShopPart, ShopWish, Storage, StoreChanges, StoreFacts,
     StoreKey, StoredCell, StoredCursor, StoredOrder, Told,
 };
@@ -410,6 +410,9 @@ fn shop_order(number: u64) -> ShopOrder {
         }),
         owed_since: Some(1_793_480_602_001),
         is_given_up: true,
+        ended_at: Some(1_793_480_602_002),
+        erased_at: Some(1_793_480_602_003),
+        receipts: vec![Receipt { store: "S0001".to_owned(), order: number, at: 1_793_480_602_004 }],
     };
     ShopOrder { order: OrderId::from_number(number).unwrap(), content, customer: vec![0, 255] }
 }

@@ -141,12 +141,29 @@ pub struct ShopOrderContent {
     /// No other store is looked for any more.
     #[serde(default)]
     pub is_given_up: bool,
+    /// Since when nothing more is expected of anybody.
+    #[serde(default)]
+    pub ended_at: Option<i64>,
+    /// When the customer's data was removed.
+    #[serde(default)]
+    pub erased_at: Option<i64>,
+    /// The stores that have confirmed that it is gone there, too.
+    #[serde(default)]
+    pub receipts: Vec<Receipt>,
+}
+
+/// A store's word that it holds nothing of a customer any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub store: String,
+    pub order: u64,
+    pub at: i64,
 }
 
 /// What events have said of an order that its halves alone don't show to have been said.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// When all of its parts had ended for the first time, on the clock of whoever ended the last.
+    /// When it came to its end for the first time: unlike `ended_at`, it stays when a handover is taken back.
     pub closed_at: Option<i64>,
     /// By part: how much in all will not be handed over, in thousandths.
     pub short: BTreeMap<u64, i64>,

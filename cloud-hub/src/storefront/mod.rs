@@ -156,6 +156,7 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(deliveries::replay_webhook))
         .routes(routes!(orders::reroute_order))
         .routes(routes!(orders::list_alternatives))
+        .routes(routes!(orders::erase_customer, orders::get_erasure))
         .routes(routes!(orders::make_reservation))
         .routes(routes!(orders::get_reservation, orders::end_reservation))
         .routes(routes!(orders::extend_reservation))

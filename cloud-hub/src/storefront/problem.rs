@@ -44,6 +44,7 @@ pub(super) enum Kind {
     NoSuchReservation,
     ReservedTooLong,
     NothingOwed,
+    StillOpen,
     MethodNotAllowed,
     CursorTooOld,
     TooManyStreams,
@@ -53,7 +54,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 23] = [
+    pub(super) const ALL: [Kind; 24] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -72,6 +73,7 @@ impl Kind {
         Kind::NoSuchReservation,
         Kind::ReservedTooLong,
         Kind::NothingOwed,
+        Kind::StillOpen,
         Kind::MethodNotAllowed,
         Kind::CursorTooOld,
         Kind::TooManyStreams,
@@ -115,6 +117,7 @@ impl Kind {
             Kind::NothingOwed => {
                 (StatusCode::CONFLICT, "nothing-owed", "Nothing of the order waits for another store")
             }
+            Kind::StillOpen => (StatusCode::CONFLICT, "still-open", "The order has not come to its end"),
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take that method")
             }
@@ -141,7 +144,7 @@ pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
     /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
-    /// `reserved-too-long`, `nothing-owed`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.

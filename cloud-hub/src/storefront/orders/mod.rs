@@ -4,11 +4,13 @@
 //! stores to try, and in which order. The answer leaves when the promise is on disk.
 
 mod body;
+mod erasing;
 mod placing;
 mod rerouting;
 mod reservations;
 
 pub(super) use body::{OrderBody, OrderList, ShortfallBody};
+pub(super) use erasing::*;
 pub use rerouting::keep_rerouting;
 pub(super) use rerouting::*;
 pub(super) use reservations::*;
@@ -283,6 +285,7 @@ fn problem(error: &OrderError) -> Problem {
         OrderError::NoSuchReservation { .. } => Kind::NoSuchReservation,
         OrderError::ReservedTooLong => Kind::ReservedTooLong,
         OrderError::NothingOwed { .. } => Kind::NothingOwed,
+        OrderError::StillOpen { .. } => Kind::StillOpen,
         OrderError::TooManyReservations => Kind::RateLimited,
         OrderError::Storage => return Problem::new(Kind::Unhealthy, error.to_string()).retry_after(1),
     };
