@@ -8,6 +8,7 @@
 //! dropped whole; a link speaks for one store only; after every step `promised + returned − released ≤ granted` in every cell.
 
 mod erasing;
+pub mod events;
 mod frames;
 mod handover;
 mod ledger;
@@ -17,6 +18,7 @@ pub mod reservations;
 
 use crate::availability::{StoreInfo, Update};
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
+use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
 use orders::{Choice, Listing, NewOrder, OrderError, OrderView, Shop};
 use reservations::{ReservationAsk, ReservationView, Reservations};
@@ -171,6 +173,7 @@ pub struct Hub {
     facts: HubFacts,
     stores: HashMap<StoreId, StoreLedger>,
     shop: Shop,
+    outbox: Outbox,
     reservations: Reservations,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
@@ -194,12 +197,14 @@ impl Hub {
     /// Storage can't be read.
     pub fn open(mut storage: Box<dyn Storage>, settings: Settings) -> Result<Hub, StorageError> {
         let facts = storage.hub(settings.fresh_life)?;
+        let outbox = Outbox::new(settings.fresh_life);
         let mut hub = Hub {
             settings,
             storage,
             facts,
             stores: HashMap::new(),
             shop: Shop::default(),
+            outbox,
             reservations: Reservations::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
@@ -245,7 +250,8 @@ impl Hub {
         for input in &inputs {
             self.take(input, now);
         }
-        let changes = self.take_changes();
+        let mut changes = self.take_changes();
+        changes.events = self.outbox.take(now.wall);
         if !changes.is_empty()
             && let Err(error) = self.storage.commit(&changes)
         {

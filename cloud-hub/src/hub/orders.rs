@@ -159,6 +159,10 @@ impl Shop {
         self.orders.insert(order.order, order);
     }
 
+    pub(super) fn order(&self, order: OrderId) -> Option<&ShopOrder> {
+        self.orders.get(&order)
+    }
+
     pub(super) fn take_changed(&mut self) -> Vec<ShopOrder> {
         let changed = std::mem::take(&mut self.changed);
         changed.iter().filter_map(|order| self.orders.get(order).cloned()).collect()
@@ -238,7 +242,7 @@ impl Shop {
         self.change(order, |shop| shop.content.receipts.push(receipt));
     }
 
-    fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
+    pub(super) fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
         if let Some(found) = self.orders.get_mut(&order) {
             change(found);
             self.changed.insert(order);
@@ -331,6 +335,7 @@ impl Hub {
                 shop.content.timeline.push(happening(&id, number, Status::Placed, now.wall, ""));
             });
             self.down_changed(&id, true, now);
+            self.tell_placed(order, number, now.wall);
             self.shop.holds.insert((hold_until, id, number));
         }
     }
@@ -467,13 +472,16 @@ impl Hub {
 
     fn happened(&mut self, store: &StoreId, order: &StoredOrder, at: UnixMillis, by: &str) {
         let line = happening(store, order.order, order.status(), at, by);
+        let mut is_news = false;
         self.shop.change(order.part_of, |shop| {
             let timeline = &mut shop.content.timeline;
             let last = timeline.iter().rev().find(|earlier| earlier.order == line.order);
             if last.is_none_or(|last| last.status != line.status) && timeline.len() < TIMELINE_MAX {
                 timeline.push(line);
+                is_news = true;
             }
         });
+        self.tell(store, order, is_news, at, by);
     }
 
     pub(super) fn view(&self, order: OrderId) -> Result<OrderView, OrderError> {

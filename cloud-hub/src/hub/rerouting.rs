@@ -161,6 +161,9 @@ impl Hub {
         let ended = has_ended.then(|| content.ended_at.unwrap_or(at.0));
         self.shop.set_owed(order, owed);
         self.shop.set_ended(order, ended);
+        if has_ended {
+            self.tell_closed(order, at);
+        }
     }
 
     /// Ends the search for another store where it has taken too long.

@@ -6,6 +6,7 @@
 
 use crate::availability::{self, Index};
 use crate::config::{Broker, Config, Freshness, Quic};
+use crate::courier::{Courier, CourierError, CourierMetrics};
 use crate::desk::{Desk, Request};
 use crate::enrol::ca::{Pki, PkiError, Renewal};
 use crate::enrol::order_keys::OrderKeyError;
@@ -95,6 +96,8 @@ pub enum StartError {
     Mqtt(#[from] mqtt::ListenError),
     #[error("can't be a client of the broker")]
     Broker(#[from] broker::NoCertificates),
+    #[error("can't send out what happens to orders")]
+    Courier(#[from] CourierError),
     #[error("can't listen on TCP {address}")]
     Http { address: SocketAddr, source: io::Error },
     #[error("the system gives no random numbers")]
@@ -142,8 +145,9 @@ impl Running {
         let addresses = Addresses { http, quic: quic.address(), mqtt: mqtt_address };
         let lineage = core.life;
         let driver = shared.driver(core, (arrivals, requests), &mut registry);
+        let courier = shared.courier(config, &mut registry)?;
         let (stop, stopped) = watch::channel(false);
-        let orders = (desk, order_keys(&config.pki_folder())?);
+        let orders = (desk, courier.clone(), order_keys(&config.pki_folder())?);
         let state = shared.storefront(config, orders, Arc::clone(&keys), lineage, stopped.clone(), registry);
         let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
         let mut parts = JoinSet::new();
@@ -157,6 +161,7 @@ impl Running {
         }
         parts.spawn(reroute(state.clone()));
         parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
+        parts.spawn(run_courier(courier, stopped.clone()));
         parts.spawn(watch_keys(keys, stopped));
         let running =
             Running { addresses, addresses_file: config.addresses_file(), stop, parts, _lock: lock };
@@ -307,10 +312,15 @@ impl Shared {
         }
     }
 
+    fn courier(&self, config: &Config, registry: &mut Registry) -> Result<Courier, CourierError> {
+        let clock = self.clock;
+        Courier::open(config, Arc::new(move || clock.wall()), CourierMetrics::register(registry))
+    }
+
     fn storefront(
         &self,
         config: &Config,
-        (desk, order_keys): (Desk, OrderKeys),
+        (desk, courier, order_keys): (Desk, Courier, OrderKeys),
         keys: Arc<KeyRing>,
         lineage: u64,
         closing: watch::Receiver<bool>,
@@ -321,6 +331,7 @@ impl Shared {
         StorefrontState {
             index: Arc::clone(&self.index),
             desk,
+            courier,
             order_keys: Arc::new(order_keys),
             settings: storefront_settings(config, lineage),
             keys,
@@ -423,6 +434,11 @@ async fn serve_mqtt(ingest: mqtt::Ingest, stopped: watch::Receiver<bool>) -> End
 async fn serve_broker(ingest: broker::Ingest, stopped: watch::Receiver<bool>) -> Ended {
     ingest.serve(stopped).await;
     ("broker ingest", Ok(()))
+}
+
+async fn run_courier(courier: Courier, stopped: watch::Receiver<bool>) -> Ended {
+    courier.run(stopped).await;
+    ("courier", Ok(()))
 }
 
 /// Keys can be added and withdrawn while the hub runs.

@@ -11,6 +11,7 @@ mod ask;
 mod availability;
 mod changes;
 mod cursor;
+mod deliveries;
 mod events;
 mod explain;
 mod gate;
@@ -35,6 +36,7 @@ pub use metrics::StorefrontMetrics;
 pub use orders::{OrderKeys, keep_rerouting};
 
 use crate::availability::{Freshness, Index};
+use crate::courier::Courier;
 use crate::desk::Desk;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -55,6 +57,7 @@ use utoipa_axum::routes;
 pub struct StorefrontState {
     pub index: Arc<Index>,
     pub desk: Desk,
+    pub courier: Courier,
     pub order_keys: Arc<OrderKeys>,
     pub settings: Settings,
     pub keys: Arc<KeyRing>,
@@ -145,6 +148,12 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(orders::place_order, orders::list_orders))
         .routes(routes!(orders::get_order))
         .routes(routes!(orders::cancel_order))
+        .routes(routes!(deliveries::list_order_events))
+        .routes(routes!(deliveries::list_dead_letters))
+        .routes(routes!(deliveries::get_dead_letter))
+        .routes(routes!(deliveries::retry_dead_letter))
+        .routes(routes!(deliveries::list_webhooks))
+        .routes(routes!(deliveries::replay_webhook))
         .routes(routes!(orders::reroute_order))
         .routes(routes!(orders::list_alternatives))
         .routes(routes!(orders::erase_customer, orders::get_erasure))

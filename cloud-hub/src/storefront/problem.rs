@@ -36,6 +36,8 @@ pub(super) enum Kind {
     NoSuchPath,
     UnknownStore,
     NoSuchOrder,
+    NoSuchLetter,
+    NoSuchWebhook,
     Insufficient,
     KeyReused,
     TooLate,
@@ -52,7 +54,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 22] = [
+    pub(super) const ALL: [Kind; 24] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -63,6 +65,8 @@ impl Kind {
         Kind::NoSuchPath,
         Kind::UnknownStore,
         Kind::NoSuchOrder,
+        Kind::NoSuchLetter,
+        Kind::NoSuchWebhook,
         Kind::Insufficient,
         Kind::KeyReused,
         Kind::TooLate,
@@ -93,6 +97,8 @@ impl Kind {
             Kind::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
             Kind::UnknownStore => (StatusCode::NOT_FOUND, "unknown-store", "There is no such store"),
             Kind::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
+            Kind::NoSuchLetter => (StatusCode::NOT_FOUND, "no-such-dead-letter", "There is no such letter"),
+            Kind::NoSuchWebhook => (StatusCode::NOT_FOUND, "no-such-webhook", "There is no such webhook"),
             Kind::Insufficient => {
                 (StatusCode::CONFLICT, "insufficient-availability", "Not enough is available")
             }
@@ -137,7 +143,7 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
+    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
     /// `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,

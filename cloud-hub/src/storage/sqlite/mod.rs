@@ -1,5 +1,6 @@
 //! Storage in one SQLite file: the default, for a hub on one machine.
 
+pub mod events;
 mod orders;
 mod rows;
 
@@ -19,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_start.sql"),
     include_str!("schema/0002_orders.sql"),
     include_str!("schema/0003_reservations.sql"),
+    include_str!("schema/0004_events.sql"),
 ];
 
 /// The hub's database.
@@ -184,6 +186,7 @@ impl Storage for Sqlite {
             write_store(&step, *store, changes).map_err(&act)?;
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
+        events::save_events(&step, &changes.events).map_err(&act)?;
         orders::save_reservations(&step, &changes.reservations).map_err(&act)?;
         step.commit().map_err(&act)
     }
