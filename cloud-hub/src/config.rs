@@ -3,6 +3,10 @@
 //! A mistake is answered with the file, the line, the key and, for an unknown key, the nearest known one. Relative
 //! paths come out resolved against the folder of the file. `hub.example.toml` documents every key with its default.
 
+mod outgoing;
+
+pub use outgoing::{HttpUrl, Participant, Webhook};
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use std::fmt::{self, Write as _};
@@ -22,8 +26,15 @@ pub struct Config {
     /// None: the hub is reached directly, which needs nothing else to run.
     pub broker: Option<Broker>,
     pub storefront: Storefront,
+    pub orders: Orders,
     pub freshness: Freshness,
     pub log: Log,
+    /// Who hears what happens to orders.
+    pub webhooks: Vec<Webhook>,
+    /// Who captures, refunds and voids payments. None: nobody is told.
+    pub payment: Option<Participant>,
+    /// Who tells shoppers. None: nobody is told.
+    pub notification: Option<Participant>,
 }
 
 /// Where store agents connect.
@@ -115,6 +126,24 @@ pub struct Storefront {
     pub requests_per_second: u32,
 }
 
+/// What shoppers are told when they order, and how long their orders are kept.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Orders {
+    /// How long a store gets to have an order ready. Default 120.
+    #[serde(deserialize_with = "positive")]
+    pub ready_minutes: u32,
+    /// How long it is kept for its shopper. Default 72.
+    #[serde(deserialize_with = "positive")]
+    pub hold_hours: u32,
+    /// How far from the first store another one may be, where the shopper gave no radius. Default 10.
+    #[serde(deserialize_with = "positive")]
+    pub reroute_km: u32,
+    /// How long after an order's end its customer is known. Default 30.
+    #[serde(deserialize_with = "positive")]
+    pub customers_kept_days: u32,
+}
+
 /// How the age of a store's numbers is judged.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -168,12 +197,18 @@ impl Config {
         let config = file.resolved(path.parent().unwrap_or(Path::new("")));
         Place { path, text }.check_ages(&config.freshness)?;
         config.broker.as_ref().map_or(Ok(()), |broker| Place { path, text }.check_pair(broker))?;
+        Place { path, text }.check_outgoing(&config)?;
         Ok(config)
     }
 
     #[must_use]
     pub fn database_file(&self) -> PathBuf {
         self.data_dir.join("hub.db")
+    }
+
+    #[must_use]
+    pub fn courier_file(&self) -> PathBuf {
+        self.data_dir.join("courier.db")
     }
 
     #[must_use]
@@ -211,6 +246,12 @@ impl Default for Storefront {
             keys_file: PathBuf::from("keys"),
             requests_per_second: 0,
         }
+    }
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self { ready_minutes: 120, hold_hours: 72, reroute_km: 10, customers_kept_days: 30 }
     }
 }
 
@@ -254,21 +295,52 @@ struct File {
     #[serde(default)]
     storefront: Storefront,
     #[serde(default)]
+    orders: Orders,
+    #[serde(default)]
     freshness: Freshness,
     #[serde(default)]
     log: Log,
+    #[serde(default)]
+    webhook: Vec<Webhook>,
+    payment: Option<Participant>,
+    notification: Option<Participant>,
 }
 
 impl File {
     fn resolved(self, folder: &Path) -> Config {
-        let File { data_dir, quic, mqtt, mut broker, mut storefront, freshness, log } = self;
+        let File { data_dir, quic, mqtt, mut broker, mut storefront, orders, freshness, log, .. } = self;
+        let (mut webhooks, mut payment, mut notification) = (self.webhook, self.payment, self.notification);
+        webhooks.iter_mut().for_each(|webhook| webhook.secrets_file = folder.join(&webhook.secrets_file));
+        let tokens = [&mut payment, &mut notification].into_iter().flatten();
+        tokens.filter_map(|to| to.token_file.as_mut()).for_each(|file| *file = folder.join(&*file));
         storefront.keys_file = folder.join(storefront.keys_file);
         if let Some(broker) = &mut broker {
             let files = [&mut broker.ca_file, &mut broker.certificate_file, &mut broker.key_file];
             files.into_iter().flatten().for_each(|file| *file = folder.join(&*file));
         }
-        Config { data_dir: folder.join(data_dir), quic, mqtt, broker, storefront, freshness, log }
+        let data_dir = folder.join(data_dir);
+        Config {
+            data_dir,
+            quic,
+            mqtt,
+            broker,
+            storefront,
+            orders,
+            freshness,
+            log,
+            webhooks,
+            payment,
+            notification,
+        }
     }
+}
+
+fn positive<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let number = u32::deserialize(from)?;
+    if !(1..=100_000).contains(&number) {
+        return Err(D::Error::custom(format!("`{number}` is not between 1 and 100000")));
+    }
+    Ok(number)
 }
 
 fn udp_payload<'de, D: Deserializer<'de>>(from: D) -> Result<u16, D::Error> {
@@ -363,6 +435,32 @@ impl Place<'_> {
         })
     }
 
+    fn check_outgoing(&self, config: &Config) -> Result<(), ConfigError> {
+        let value = |key: String, reason: &str| {
+            let line = self.line_of(key.rsplit('.').next().unwrap_or(&key)).unwrap_or(1);
+            Err(ConfigError::Value { path: self.path.to_owned(), line, key, reason: reason.to_owned() })
+        };
+        for (at, webhook) in config.webhooks.iter().enumerate() {
+            if config.webhooks[..at].iter().any(|earlier| earlier.name == webhook.name) {
+                return value("webhook.name".to_owned(), &format!("`{}` is given twice", webhook.name));
+            }
+        }
+        let webhooks = config.webhooks.iter().map(|to| ("webhook", &to.url, to.allow_private_addresses));
+        let participants = [("payment", &config.payment), ("notification", &config.notification)];
+        let participants = participants.into_iter().filter_map(|(table, to)| {
+            let to = to.as_ref()?;
+            Some((table, &to.url, to.allow_private_addresses))
+        });
+        for (table, url, allow_private) in webhooks.chain(participants) {
+            if !url.is_tls && !allow_private {
+                let reason = "plain HTTP is only for one's own network: write https, or \
+                              `allow_private_addresses = true`";
+                return value(format!("{table}.url"), reason);
+            }
+        }
+        Ok(())
+    }
+
     fn line(&self, span: &Range<usize>) -> usize {
         self.before(span.start).matches('\n').count() + 1
     }
@@ -402,7 +500,7 @@ fn key_of(line: &str) -> Option<&str> {
 }
 
 fn table_of(line: &str) -> Option<&str> {
-    line.trim().strip_prefix('[')?.split(']').next().map(str::trim)
+    line.trim().strip_prefix('[')?.trim_start_matches('[').split(']').next().map(str::trim)
 }
 
 /// Takes serde's "unknown field `a`, expected one of `b`, `c`" apart.
@@ -459,7 +557,16 @@ mod tests {
         assert_eq!(example, parse("data_dir = '/var/lib/shopsmart/hub'").unwrap());
         assert_eq!(example.quic, Quic::default());
         assert_eq!(example.mqtt, Mqtt::default());
+        assert_eq!(example.orders, Orders::default());
         assert_eq!(example.storefront.keys_file, Path::new("/etc/shopsmart/keys"));
+    }
+
+    #[test]
+    fn times_of_orders_are_in_their_range() {
+        let orders = parse("data_dir = 'hub'\n[orders]\nhold_hours = 24").unwrap().orders;
+        assert_eq!(orders, Orders { hold_hours: 24, ..Orders::default() });
+        let complaint = complaint("data_dir = 'hub'\n[orders]\ncustomers_kept_days = 0");
+        assert!(complaint.contains("customers_kept_days") && complaint.contains("between 1"), "{complaint}");
     }
 
     #[test]
@@ -480,6 +587,35 @@ mod tests {
         assert_eq!(broker.ca_file.unwrap(), Path::new("/etc/shopsmart/ca.pem"));
         assert_eq!(broker.key_file, None);
         assert_eq!(broker.share, "hub");
+    }
+
+    #[test]
+    fn endpoints_are_read_with_their_files_and_defaults() {
+        let text = "data_dir = 'hub'\n[[webhook]]\nname = 'shop'\nurl = 'https://shop.example/hooks'\nsecrets_file = 's'\n\
+                    [payment]\nurl = 'http://10.0.0.7:8081/pay'\ntoken_file = 't'\nallow_private_addresses = true";
+        let config = parse(text).unwrap();
+        assert_eq!(config.webhooks[0].secrets_file, Path::new("/etc/shopsmart/s"));
+        let payment = config.payment.unwrap();
+        assert_eq!(payment.token_file.as_deref(), Some(Path::new("/etc/shopsmart/t")));
+        assert_eq!((payment.timeout_s, payment.open_after_failures, payment.dead_after_h), (10, 5, 24));
+        let hook = "[[webhook]]\nname = 'shop'\nsecrets_file = 's'\n";
+        let cases = [
+            (format!("{hook}url = 'shop'"), "line 5: `webhook.url`: this is no URL"),
+            (format!("{hook}url = 'http://shop.example'"), "line 5: `webhook.url`: plain HTTP"),
+            (format!("{hook}adress = 'x'"), "unknown key `webhook.adress`"),
+            (
+                format!("{hook}url = 'https://a.example'\n{hook}url = 'https://b.example'"),
+                "`shop` is given twice",
+            ),
+            (
+                "[payment]\nurl = 'https://p.example'\ntimeout_s = 0".to_owned(),
+                "`0` is not between 1 and 120",
+            ),
+        ];
+        for (text, expected) in cases {
+            let said = complaint(&format!("data_dir = 'x'\n{text}"));
+            assert!(said.contains(expected), "{said}");
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The cloud hub: merges every store's stock and answers the storefront what can be collected where, as of when.
 //!
 //! Floors, each importing only what stands before it: words (`config`, `health`, `identity`, `telemetry`), what can be
-//! asked (`availability`), how orders find their store (`orders`), what is kept (`storage`), what is decided (`hub`: synchronous, no clock, no network), where it is asked (`desk`), the
-//! doors (`enrol`, `ingest`, `storefront`, side by side), and `runtime`, which puts them together.
+//! asked (`availability`), how orders find their store (`orders`), what is kept (`storage`), what is decided (`hub`: synchronous, no clock, no network), where it is asked (`desk`), what is
+//! sent out (`courier`), the doors (`enrol`, `ingest`, `storefront`, side by side), and `runtime`, which puts them together.
 
 pub mod config;
 pub mod health;
@@ -18,6 +18,8 @@ pub mod storage;
 pub mod hub;
 
 pub mod desk;
+
+pub mod courier;
 
 pub mod enrol;
 pub mod ingest;

@@ -290,6 +290,32 @@ fn a_checkout_keeps_its_units_until_it_orders_or_gives_them_up() {
     hub.shows("S0001", "apples", "2");
 }
 
+#[test]
+fn a_customers_data_goes_everywhere_and_the_store_confirms_when_its_line_is_back() {
+    let scene = super::scene("orders-erased");
+    let hub = Hub::open(&scene);
+    let store = Store::open(&scene, &hub, "S0001");
+    store.receive("apples", "10");
+    hub.shows("S0001", "apples", "10");
+    let order = text(&placed(&hub, "one", &wish("S0001", &[("apples", 3)])), "order");
+    let path = format!("/v1/orders/{order}/customer");
+    let erase = || hub.client().send("DELETE", &path, "", &[]).expect("the hub answers");
+    assert_eq!(listed(&store, &order)["display_name"], "Asha K.");
+    erase().expect(409);
+    act(&store, &order, "hand-over", &json!({ "by": "Noor", "person": true }), 200);
+    stands(&hub, &order, "collected");
+    store.line.cut();
+    let erased = erase().expect(200).json();
+    assert!(erased["erased_at"].is_string() && erased["stores"][0]["confirmed_at"].is_null(), "{erased}");
+    store.line.mend();
+    eventually("the store's receipt", || {
+        let erasure = hub.client().get(&path).expect("the hub answers").expect(200).json();
+        if erasure["stores"][0]["confirmed_at"].is_string() { Ok(()) } else { Err(erasure) }
+    });
+    let reply = store.client().get(&format!("/v1/orders/{order}")).expect("the agent answers").expect(200);
+    assert_eq!((&reply.json()["display_name"], &reply.json()["phone"]), (&json!(""), &json!("")));
+}
+
 fn with(field: &str, value: Value, mut wish: Value) -> Value {
     wish[field] = value;
     wish

@@ -383,6 +383,7 @@ impl Hub {
         if let Some(link) = self.links.get_mut(&link) {
             link.keep_up(epoch, boot, beat.down_mark.min(pulse.down_head), now.ticks);
         }
+        self.note_down_mark(store, beat.down_mark, now);
         self.answer(link, epoch, boot, Body::Pulse(pulse));
         if !trusted {
             // The offer that was to come with the last hello has been lost.

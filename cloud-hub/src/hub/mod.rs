@@ -7,6 +7,8 @@
 //! **Invariants:** nothing is acknowledged before its commit; a frame of another epoch or boot than the one the hub goes by is
 //! dropped whole; a link speaks for one store only; after every step `promised + returned − released ≤ granted` in every cell.
 
+mod erasing;
+pub mod events;
 mod frames;
 mod handover;
 mod ledger;
@@ -18,6 +20,7 @@ pub mod reservations;
 use crate::availability::{StoreInfo, Update};
 use crate::orders::pickup_settings::Revised;
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
+use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
 use orders::{Choice, Listing, NewOrder, OrderError, OrderView, Shop};
 use pickups::{Pickups, SettingsChange, SettingsError};
@@ -104,6 +107,11 @@ pub enum Input {
         order: OrderId,
         choices: Vec<Choice>,
     },
+    /// Remove what is known of an order's customer.
+    Erase {
+        ticket: Ticket,
+        order: OrderId,
+    },
     Reservation {
         ticket: Ticket,
         ask: ReservationAsk,
@@ -147,6 +155,8 @@ pub struct Settings {
     pub fresh_life: u64,
     /// The operator says that the database was restored from a backup.
     pub restored: bool,
+    /// How long after an order's end its customer is known, in milliseconds.
+    pub customers_kept_ms: i64,
 }
 
 /// What the hub counts since its start.
@@ -175,6 +185,7 @@ pub struct Hub {
     stores: HashMap<StoreId, StoreLedger>,
     shop: Shop,
     pickups: Pickups,
+    outbox: Outbox,
     reservations: Reservations,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
@@ -198,6 +209,7 @@ impl Hub {
     /// Storage can't be read.
     pub fn open(mut storage: Box<dyn Storage>, settings: Settings) -> Result<Hub, StorageError> {
         let facts = storage.hub(settings.fresh_life)?;
+        let outbox = Outbox::new(settings.fresh_life);
         let mut hub = Hub {
             settings,
             storage,
@@ -205,6 +217,7 @@ impl Hub {
             stores: HashMap::new(),
             shop: Shop::default(),
             pickups: Pickups::default(),
+            outbox,
             reservations: Reservations::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
@@ -251,7 +264,8 @@ impl Hub {
         for input in &inputs {
             self.take(input, now);
         }
-        let changes = self.take_changes();
+        let mut changes = self.take_changes();
+        changes.events = self.outbox.take(now.wall);
         if !changes.is_empty()
             && let Err(error) = self.storage.commit(&changes)
         {
@@ -435,6 +449,10 @@ impl Hub {
                 let answer = self.reroute(*order, choices, now).map(Box::new);
                 self.answers.push(Output::Order { ticket: *ticket, answer });
             }
+            Input::Erase { ticket, order } => {
+                let answer = self.erase_customer(*order, now).map(Box::new);
+                self.answers.push(Output::Order { ticket: *ticket, answer });
+            }
             Input::Reservation { ticket, ask } => {
                 let answer = self.asked_of_reservations(ask, now).map(Box::new);
                 self.answers.push(Output::Reservation { ticket: *ticket, answer });
@@ -443,6 +461,7 @@ impl Hub {
                 self.expire(now);
                 self.end_reservations(now);
                 self.stop_looking(now);
+                self.erase_due(now);
                 if let Err(error) = self.read_stores().and_then(|()| self.read_settings()) {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }

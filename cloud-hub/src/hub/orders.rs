@@ -1,10 +1,14 @@
 //! Orders at the hub: placed in one atomic step, cancelled by asking, followed by what the stores say.
 
+use super::ledger::StoreLedger;
 use super::{Hub, Output, Ticket};
 use crate::orders::placement::Reroute;
 use crate::orders::routing::Dropped;
-use crate::storage::{Happening, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder};
+use crate::storage::{
+    Happening, Receipt, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder,
+};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use sync_protocol::order::{Cancel, HubOrder, Line, OrderId, Status, StoreOrder};
 use sync_protocol::time::Now;
 use sync_protocol::{ItemNo, Quantity, Sku, StoreId, UnixMillis};
@@ -77,6 +81,10 @@ pub enum OrderError {
     ReservedTooLong,
     #[error("more is reserved than the hub keeps; order without reserving")]
     TooManyReservations,
+    #[error(
+        "order {order} has not come to its end, and its store needs to know whose it is; cancel it first"
+    )]
+    StillOpen { order: OrderId },
     #[error("nothing of order {order} waits for another store")]
     NothingOwed { order: OrderId },
     #[error("the hub's storage did not take the change; nothing was promised, send it again")]
@@ -124,6 +132,10 @@ pub(super) struct Shop {
     holds: BTreeSet<(UnixMillis, StoreId, OrderId)>,
     /// Those that wait for another store.
     owed: BTreeSet<OrderId>,
+    /// Those that have ended and still have a customer, by when they did.
+    ended: BTreeSet<(i64, OrderId)>,
+    /// By store, its orders whose customer it has not confirmed to have forgotten, and the shoppers' orders they are part of.
+    unconfirmed: BTreeMap<StoreId, BTreeSet<(OrderId, OrderId)>>,
     changed: BTreeSet<OrderId>,
 }
 
@@ -141,7 +153,17 @@ impl Shop {
         if order.content.owed_since.is_some() {
             self.owed.insert(order.order);
         }
+        if let (Some(ended), None) = (order.content.ended_at, order.content.erased_at) {
+            self.ended.insert((ended, order.order));
+        }
+        if order.content.erased_at.is_some() {
+            self.await_receipts(&order);
+        }
         self.orders.insert(order.order, order);
+    }
+
+    pub(super) fn order(&self, order: OrderId) -> Option<&ShopOrder> {
+        self.orders.get(&order)
     }
 
     pub(super) fn take_changed(&mut self) -> Vec<ShopOrder> {
@@ -169,7 +191,61 @@ impl Shop {
         self.change(order, |shop| shop.content.is_given_up = true);
     }
 
-    fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
+    pub(super) fn set_ended(&mut self, order: OrderId, at: Option<i64>) {
+        let Some(shop) = self.orders.get(&order) else { return };
+        let (before, is_erased) = (shop.content.ended_at, shop.content.erased_at.is_some());
+        if before == at {
+            return;
+        }
+        self.change(order, |shop| shop.content.ended_at = at);
+        if let Some(before) = before {
+            self.ended.remove(&(before, order));
+        }
+        if let Some(at) = at.filter(|_| !is_erased) {
+            self.ended.insert((at, order));
+        }
+    }
+
+    pub(super) fn ended_before(&self, before: i64) -> impl Iterator<Item = OrderId> {
+        self.ended.iter().take_while(move |(at, _)| *at <= before).map(|(_, order)| *order)
+    }
+
+    /// Removes the customer of an order.
+    pub(super) fn erase(&mut self, order: OrderId, now: UnixMillis) {
+        self.change(order, |shop| {
+            shop.customer = Vec::new();
+            shop.content.erased_at = Some(now.0);
+        });
+        let Some(shop) = self.orders.get(&order).cloned() else { return };
+        if let Some(ended) = shop.content.ended_at {
+            self.ended.remove(&(ended, order));
+        }
+        self.await_receipts(&shop);
+    }
+
+    fn await_receipts(&mut self, shop: &ShopOrder) {
+        let receipts = &shop.content.receipts;
+        let open = shop.content.parts.iter().filter(|part| receipts.iter().all(|it| it.order != part.order));
+        for part in open {
+            if let (Ok(store), Ok(order)) = (part.store.parse(), OrderId::from_number(part.order)) {
+                self.unconfirmed.entry(store).or_default().insert((order, shop.order));
+            }
+        }
+    }
+
+    pub(super) fn unconfirmed(&self, store: &StoreId) -> impl Iterator<Item = (OrderId, OrderId)> {
+        self.unconfirmed.get(store).into_iter().flatten().copied()
+    }
+
+    pub(super) fn confirm(&mut self, store: &StoreId, part: OrderId, order: OrderId, now: UnixMillis) {
+        if let Some(unconfirmed) = self.unconfirmed.get_mut(store) {
+            unconfirmed.remove(&(part, order));
+        }
+        let receipt = Receipt { store: store.to_string(), order: part.number(), at: now.0 };
+        self.change(order, |shop| shop.content.receipts.push(receipt));
+    }
+
+    pub(super) fn change(&mut self, order: OrderId, change: impl FnOnce(&mut ShopOrder)) {
         if let Some(found) = self.orders.get_mut(&order) {
             change(found);
             self.changed.insert(order);
@@ -274,6 +350,7 @@ impl Hub {
                 shop.content.timeline.push(happening(&id, number, Status::Placed, now.wall, ""));
             });
             self.down_changed(&id, true, now);
+            self.tell_placed(order, number, now.wall);
             self.shop.holds.insert((hold_until, id, number));
         }
     }
@@ -379,7 +456,12 @@ impl Hub {
         if let Some(hub) = &stored.hub {
             self.shop.holds.insert((hub.hold_until, store.clone(), order));
         }
-        if self.shop.orders.contains_key(&stored.part_of) {
+        if let Some(known) = self.shop.orders.get(&stored.part_of) {
+            let is_erased = stored.hub.as_ref().is_some_and(|hub| hub.closed && hub.display_name.is_empty());
+            if is_erased && known.content.erased_at.is_none() {
+                self.shop.erase(stored.part_of, now.wall);
+            }
+            self.look_after(stored.part_of, now.wall);
             return;
         }
         let items = self.names_of(store, &stored);
@@ -405,13 +487,16 @@ impl Hub {
 
     fn happened(&mut self, store: &StoreId, order: &StoredOrder, at: UnixMillis, by: &str) {
         let line = happening(store, order.order, order.status(), at, by);
+        let mut is_news = false;
         self.shop.change(order.part_of, |shop| {
             let timeline = &mut shop.content.timeline;
             let last = timeline.iter().rev().find(|earlier| earlier.order == line.order);
             if last.is_none_or(|last| last.status != line.status) && timeline.len() < TIMELINE_MAX {
                 timeline.push(line);
+                is_news = true;
             }
         });
+        self.tell(store, order, is_news, at, by);
     }
 
     pub(super) fn view(&self, order: OrderId) -> Result<OrderView, OrderError> {
@@ -437,16 +522,32 @@ impl Hub {
     }
 
     pub(super) fn list(&self, wanted: &Listing) -> Vec<OrderView> {
-        let fits = |view: &OrderView| {
-            view.parts.iter().any(|part| {
-                wanted.store.as_ref().is_none_or(|store| *store == part.store)
-                    && wanted.status.is_none_or(|status| status == part.status)
-            })
+        let after = wanted.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let limit = wanted.limit.min(LISTED_MAX);
+        let numbers: Vec<OrderId> = if wanted.store.is_none() && wanted.status.is_none() {
+            self.shop.orders.range((after, Bound::Unbounded)).map(|(order, _)| *order).take(limit).collect()
+        } else {
+            self.fitting(wanted).range((after, Bound::Unbounded)).take(limit).copied().collect()
         };
-        let after = wanted.after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let orders = self.shop.orders.range((after, std::ops::Bound::Unbounded));
-        let views = orders.filter_map(|(order, _)| self.view(*order).ok()).filter(fits);
-        views.take(wanted.limit.min(LISTED_MAX)).collect()
+        numbers.into_iter().filter_map(|order| self.view(order).ok()).collect()
+    }
+
+    /// Asks the stores' books: a look at each part, and nothing copied.
+    fn fitting(&self, wanted: &Listing) -> BTreeSet<OrderId> {
+        let asked =
+            self.stores.values().filter(|store| wanted.store.as_ref().is_none_or(|id| *id == store.info.id));
+        let parts = asked.flat_map(StoreLedger::orders);
+        let fit = parts.filter(|part| wanted.status.is_none_or(|status| status == part.status()));
+        let after = |order: &OrderId| wanted.after.is_none_or(|after| *order > after);
+        // Of a hundred thousand that fit, a page is wanted.
+        let mut first = BTreeSet::new();
+        for order in fit.map(|part| part.part_of).filter(after) {
+            first.insert(order);
+            if first.len() > wanted.limit {
+                first.pop_last();
+            }
+        }
+        first
     }
 }
 

@@ -151,12 +151,19 @@ impl Hub {
         self.view(order)
     }
 
-    /// Takes down whether an order waits for another store.
+    /// Takes down whether an order waits for another store, or has come to its end.
     pub(super) fn look_after(&mut self, order: OrderId, at: UnixMillis) {
         let Ok(view) = self.view(order) else { return };
+        let content = &view.shop.content;
         let waits = view.rerouting() != Rerouting::Not;
-        let since = waits.then(|| view.shop.content.owed_since.unwrap_or(at.0));
-        self.shop.set_owed(order, since);
+        let has_ended = !waits && view.parts.iter().all(|part| part.status.is_final());
+        let owed = waits.then(|| content.owed_since.unwrap_or(at.0));
+        let ended = has_ended.then(|| content.ended_at.unwrap_or(at.0));
+        self.shop.set_owed(order, owed);
+        self.shop.set_ended(order, ended);
+        if has_ended {
+            self.tell_closed(order, at);
+        }
     }
 
     /// Ends the search for another store where it has taken too long.
@@ -175,6 +182,7 @@ impl Hub {
             };
             if until < now.wall {
                 self.shop.give_up(order);
+                self.look_after(order, now.wall);
             }
         }
     }

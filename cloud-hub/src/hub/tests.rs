@@ -15,6 +15,8 @@ use sync_protocol::stock::{HubHalf, StoreHalf};
 
 mod doors;
 mod epochs;
+mod erasing;
+mod events;
 mod failures;
 mod headquarters;
 mod merging;

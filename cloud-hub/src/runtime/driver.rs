@@ -219,6 +219,7 @@ impl Rounds {
             Request::Settings { store, change, reply } => {
                 (Waiting::Settings(reply), Input::Settings { ticket, store, change })
             }
+            Request::Erase { order, reply } => (Waiting::Order(reply), Input::Erase { ticket, order }),
             Request::LookedFor { reply } => (Waiting::Orders(reply), Input::LookedFor { ticket }),
             Request::Reroute { order, choices, reply } => {
                 (Waiting::Order(reply), Input::Reroute { ticket, order, choices })

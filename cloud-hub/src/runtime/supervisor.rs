@@ -6,6 +6,7 @@
 
 use crate::availability::{self, Index};
 use crate::config::{Broker, Config, Freshness, Quic};
+use crate::courier::{Courier, CourierError, CourierMetrics};
 use crate::desk::{Desk, Request};
 use crate::enrol::ca::{Pki, PkiError, Renewal};
 use crate::enrol::order_keys::OrderKeyError;
@@ -96,6 +97,8 @@ pub enum StartError {
     Mqtt(#[from] mqtt::ListenError),
     #[error("can't be a client of the broker")]
     Broker(#[from] broker::NoCertificates),
+    #[error("can't send out what happens to orders")]
+    Courier(#[from] CourierError),
     #[error("can't listen on TCP {address}")]
     Http { address: SocketAddr, source: io::Error },
     #[error("the system gives no random numbers")]
@@ -143,8 +146,9 @@ impl Running {
         let addresses = Addresses { http, quic: quic.address(), mqtt: mqtt_address };
         let lineage = core.life;
         let driver = shared.driver(core, (arrivals, requests), &mut registry);
+        let courier = shared.courier(config, &mut registry)?;
         let (stop, stopped) = watch::channel(false);
-        let orders = (desk, order_keys(&config.pki_folder())?);
+        let orders = (desk, courier.clone(), order_keys(&config.pki_folder())?);
         let state = shared.storefront(config, orders, Arc::clone(&keys), lineage, stopped.clone(), registry);
         let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
         let mut parts = JoinSet::new();
@@ -158,6 +162,7 @@ impl Running {
         }
         parts.spawn(reroute(state.clone()));
         parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
+        parts.spawn(run_courier(courier, stopped.clone()));
         parts.spawn(watch_keys(keys, stopped));
         let running =
             Running { addresses, addresses_file: config.addresses_file(), stop, parts, _lock: lock };
@@ -246,10 +251,11 @@ impl Shared {
         let sqlite = Sqlite::open(&config.database_file())?;
         let mut storage = Metered::new(sqlite, self.clock, Arc::clone(&self.health), registry);
         let (index, board) = (Arc::clone(&self.index), Arc::clone(&self.board));
+        let customers_kept_ms = i64::from(config.orders.customers_kept_days) * 24 * 3_600_000;
         let opening = move || {
             let fresh_life = random_life()?;
             let known_life = storage.hub(fresh_life)?.life;
-            let settings = Settings { timing: Timing::default(), fresh_life, restored };
+            let settings = Settings { timing: Timing::default(), fresh_life, restored, customers_kept_ms };
             let mut hub = Hub::open(Box::new(storage), settings)?;
             hub.each_initial_update(|updates| index.publish(updates))?;
             board.publish(hub.take_posts());
@@ -316,10 +322,15 @@ impl Shared {
         }
     }
 
+    fn courier(&self, config: &Config, registry: &mut Registry) -> Result<Courier, CourierError> {
+        let clock = self.clock;
+        Courier::open(config, Arc::new(move || clock.wall()), CourierMetrics::register(registry))
+    }
+
     fn storefront(
         &self,
         config: &Config,
-        (desk, order_keys): (Desk, OrderKeys),
+        (desk, courier, order_keys): (Desk, Courier, OrderKeys),
         keys: Arc<KeyRing>,
         lineage: u64,
         closing: watch::Receiver<bool>,
@@ -331,6 +342,7 @@ impl Shared {
             index: Arc::clone(&self.index),
             board: Arc::clone(&self.board),
             desk,
+            courier,
             order_keys: Arc::new(order_keys),
             settings: storefront_settings(config, lineage),
             keys,
@@ -356,6 +368,9 @@ fn storefront_settings(config: &Config, lineage: u64) -> storefront::Settings {
         freshness: availability::Freshness { live_s, offline_s, hold_back_share_per_hour, stop_after_s },
         requests_per_second: config.storefront.requests_per_second,
         lineage,
+        order_ready: Duration::from_secs(60 * u64::from(config.orders.ready_minutes)),
+        order_hold: Duration::from_secs(3600 * u64::from(config.orders.hold_hours)),
+        reroute_km: f64::from(config.orders.reroute_km),
         ..storefront::Settings::default()
     }
 }
@@ -430,6 +445,11 @@ async fn serve_mqtt(ingest: mqtt::Ingest, stopped: watch::Receiver<bool>) -> End
 async fn serve_broker(ingest: broker::Ingest, stopped: watch::Receiver<bool>) -> Ended {
     ingest.serve(stopped).await;
     ("broker ingest", Ok(()))
+}
+
+async fn run_courier(courier: Courier, stopped: watch::Receiver<bool>) -> Ended {
+    courier.run(stopped).await;
+    ("courier", Ok(()))
 }
 
 /// Keys can be added and withdrawn while the hub runs.

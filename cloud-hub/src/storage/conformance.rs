@@ -4,9 +4,9 @@
 //! everything by design, it gives the same one back).
 
 use super::{
-    AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Reservation,
+    AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Receipt, Reservation,
     ReservedLine, ShopOrder, ShopOrderContent, ShopPart, ShopWish, Storage, StoreChanges, StoreFacts,
-    StoreKey, StoredCell, StoredCursor, StoredOrder,
+    StoreKey, StoredCell, StoredCursor, StoredOrder, Told,
 };
 use crate::availability::StoreInfo;
 use crate::orders::pickup_settings::{PickupSettings, Revised};
@@ -150,9 +150,8 @@ fn a_commit_happens_whole_or_not_at_all(mut storage: Box<dyn Storage>, reopen: R
     let before = storage.hub(1).unwrap();
     let hub = Some(HubFacts { life: 2, feed: 5 });
     let (shop_orders, reservations) = (vec![shop_order(9)], vec![reserved(9)]);
-    let failed = storage
-        .commit(&Changes { hub, stores, shop_orders, reservations, ..Changes::default() })
-        .unwrap_err();
+    let changes = Changes { hub, stores, shop_orders, reservations, ..Changes::default() };
+    let failed = storage.commit(&changes).unwrap_err();
     assert_eq!(failed.to_string(), "committing failed");
     nothing_is_there(&mut storage, &[first, second]);
     assert_eq!(storage.hub(1).unwrap(), before);
@@ -405,6 +404,7 @@ fn shop_order(number: u64) -> ShopOrder {
             items: vec![(7, "4011".to_owned())],
         }],
         timeline: vec![happening],
+        told: Told { closed_at: Some(1_793_480_602_001), short: BTreeMap::from([(number, 1_500)]) },
         wish: Some(ShopWish {
             lines: vec![("4011".parse().unwrap(), Quantity::from_thousandths(1_235))],
             reroute: Reroute::Auto,
@@ -413,6 +413,9 @@ fn shop_order(number: u64) -> ShopOrder {
         }),
         owed_since: Some(1_793_480_602_001),
         is_given_up: true,
+        ended_at: Some(1_793_480_602_002),
+        erased_at: Some(1_793_480_602_003),
+        receipts: vec![Receipt { store: "S0001".to_owned(), order: number, at: 1_793_480_602_004 }],
     };
     ShopOrder { order: OrderId::from_number(number).unwrap(), content, customer: vec![0, 255] }
 }

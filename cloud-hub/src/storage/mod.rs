@@ -131,6 +131,8 @@ pub struct ShopOrderContent {
     /// In the order they came to be.
     pub parts: Vec<ShopPart>,
     pub timeline: Vec<Happening>,
+    #[serde(default)]
+    pub told: Told,
     /// `None`: a restored hub has been told of it by a store, and knows no more.
     #[serde(default)]
     pub wish: Option<ShopWish>,
@@ -140,6 +142,32 @@ pub struct ShopOrderContent {
     /// No other store is looked for any more.
     #[serde(default)]
     pub is_given_up: bool,
+    /// Since when nothing more is expected of anybody.
+    #[serde(default)]
+    pub ended_at: Option<i64>,
+    /// When the customer's data was removed.
+    #[serde(default)]
+    pub erased_at: Option<i64>,
+    /// The stores that have confirmed that it is gone there, too.
+    #[serde(default)]
+    pub receipts: Vec<Receipt>,
+}
+
+/// A store's word that it holds nothing of a customer any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub store: String,
+    pub order: u64,
+    pub at: i64,
+}
+
+/// What events have said of an order that its halves alone don't show to have been said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// When it came to its end for the first time: unlike `ended_at`, it stays when a handover is taken back.
+    pub closed_at: Option<i64>,
+    /// By part: how much in all will not be handed over, in thousandths.
+    pub short: BTreeMap<u64, i64>,
 }
 
 /// What the shopper ordered, and what may be done when a store can't have it ready.
@@ -192,6 +220,29 @@ pub struct Happening {
     /// Who at the store; empty for the hub.
     pub by: String,
 }
+
+/// Something that has happened to an order, for others to hear of: kept in the commit in which it happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderEvent {
+    /// Given once, also by a hub that was restored.
+    pub id: String,
+    /// On the clock of whoever did it.
+    pub at: UnixMillis,
+    /// On the hub's clock.
+    pub recorded_at: UnixMillis,
+    /// Such as `order.ready`.
+    pub kind: String,
+    pub order: OrderId,
+    /// For the payment service alone, and so not in the body.
+    pub payment_reference: Option<String>,
+    /// A JSON object. Nothing personal of the shopper is in it.
+    pub body: String,
+}
+
+/// How long events are kept, in milliseconds: 30 days.
+pub const EVENTS_KEPT: u64 = 30 * 24 * 3600 * 1000;
+/// Most old events that one commit removes. Only commits with new ones remove any.
+pub const EVENTS_PRUNED_MAX: usize = 100;
 
 /// The physical part of a cell as at the cut, where it has moved on since. In thousandths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,6 +315,8 @@ pub struct Changes {
     /// No store twice. Each must be the revision after the one that is there, or the whole commit fails: somebody else has
     /// changed it meanwhile.
     pub pickup_settings: Vec<(StoreKey, Revised)>,
+    /// In the order in which they happened.
+    pub events: Vec<OrderEvent>,
     /// `None`: it has ended.
     pub reservations: Vec<(OrderId, Option<Reservation>)>,
 }
@@ -276,6 +329,7 @@ impl Changes {
             && self.shop_orders.is_empty()
             && self.pickup_settings.is_empty()
             && self.reservations.is_empty()
+            && self.events.is_empty()
     }
 }
 

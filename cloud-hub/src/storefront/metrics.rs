@@ -24,6 +24,7 @@ pub(super) enum Route {
     Snapshot,
     Orders,
     Order,
+    Deliveries,
     OpenApi,
     Health,
     Metrics,
@@ -31,7 +32,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    const ALL: [Route; 12] = [
+    const ALL: [Route; 13] = [
         Route::Availability,
         Route::Basket,
         Route::Stores,
@@ -40,6 +41,7 @@ impl Route {
         Route::Snapshot,
         Route::Orders,
         Route::Order,
+        Route::Deliveries,
         Route::OpenApi,
         Route::Health,
         Route::Metrics,
@@ -54,10 +56,14 @@ impl Route {
             "/v1/changes" => Route::Changes,
             "/v1/snapshot" => Route::Snapshot,
             "/v1/orders" => Route::Orders,
+            "/v1/orders/events" | "/v1/dead-letters" | "/v1/webhooks" => Route::Deliveries,
             "/openapi.json" => Route::OpenApi,
             "/healthz" => Route::Health,
             "/metrics" => Route::Metrics,
             path if path.starts_with("/v1/stores/") => Route::Store,
+            path if path.starts_with("/v1/dead-letters/") || path.starts_with("/v1/webhooks/") => {
+                Route::Deliveries
+            }
             path if path.starts_with("/v1/orders/") => Route::Order,
             _ => Route::Other,
         }
@@ -73,6 +79,7 @@ impl Route {
             Route::Snapshot => "snapshot",
             Route::Orders => "orders",
             Route::Order => "order",
+            Route::Deliveries => "deliveries",
             Route::OpenApi => "openapi",
             Route::Health => "healthz",
             Route::Metrics => "metrics",

@@ -11,6 +11,7 @@ mod ask;
 mod availability;
 mod changes;
 mod cursor;
+mod deliveries;
 mod events;
 mod explain;
 mod gate;
@@ -36,6 +37,7 @@ pub use metrics::StorefrontMetrics;
 pub use orders::{OrderKeys, keep_rerouting};
 
 use crate::availability::{Freshness, Index};
+use crate::courier::Courier;
 use crate::desk::Desk;
 use crate::orders::board::Board;
 use axum::Router;
@@ -58,6 +60,7 @@ pub struct StorefrontState {
     pub index: Arc<Index>,
     pub board: Arc<Board>,
     pub desk: Desk,
+    pub courier: Courier,
     pub order_keys: Arc<OrderKeys>,
     pub settings: Settings,
     pub keys: Arc<KeyRing>,
@@ -151,8 +154,15 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(orders::place_order, orders::list_orders))
         .routes(routes!(orders::get_order))
         .routes(routes!(orders::cancel_order))
+        .routes(routes!(deliveries::list_order_events))
+        .routes(routes!(deliveries::list_dead_letters))
+        .routes(routes!(deliveries::get_dead_letter))
+        .routes(routes!(deliveries::retry_dead_letter))
+        .routes(routes!(deliveries::list_webhooks))
+        .routes(routes!(deliveries::replay_webhook))
         .routes(routes!(orders::reroute_order))
         .routes(routes!(orders::list_alternatives))
+        .routes(routes!(orders::erase_customer, orders::get_erasure))
         .routes(routes!(orders::make_reservation))
         .routes(routes!(orders::get_reservation, orders::end_reservation))
         .routes(routes!(orders::extend_reservation))

@@ -35,6 +35,7 @@ use utoipa::{Modify, OpenApi};
         (name = "availability", description = "What can be collected where."),
         (name = "stores", description = "The stores, and how fresh their numbers are."),
         (name = "changes", description = "Following everything: a snapshot, then the changes after it."),
+        (name = "deliveries", description = "What the hub sends out by itself: webhooks, and what could not be delivered."),
         (name = "operation", description = "For those who run the hub. No key needed."),
     ),
     components(schemas(Change<'_>)),

@@ -36,6 +36,8 @@ pub(super) enum Kind {
     NoSuchPath,
     UnknownStore,
     NoSuchOrder,
+    NoSuchLetter,
+    NoSuchWebhook,
     Insufficient,
     NotTaking,
     PreconditionFailed,
@@ -45,6 +47,7 @@ pub(super) enum Kind {
     NoSuchReservation,
     ReservedTooLong,
     NothingOwed,
+    StillOpen,
     MethodNotAllowed,
     CursorTooOld,
     TooManyStreams,
@@ -54,7 +57,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 24] = [
+    pub(super) const ALL: [Kind; 27] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -65,6 +68,8 @@ impl Kind {
         Kind::NoSuchPath,
         Kind::UnknownStore,
         Kind::NoSuchOrder,
+        Kind::NoSuchLetter,
+        Kind::NoSuchWebhook,
         Kind::Insufficient,
         Kind::NotTaking,
         Kind::PreconditionFailed,
@@ -74,6 +79,7 @@ impl Kind {
         Kind::NoSuchReservation,
         Kind::ReservedTooLong,
         Kind::NothingOwed,
+        Kind::StillOpen,
         Kind::MethodNotAllowed,
         Kind::CursorTooOld,
         Kind::TooManyStreams,
@@ -97,6 +103,8 @@ impl Kind {
             Kind::NoSuchPath => (StatusCode::NOT_FOUND, "no-such-path", "There is nothing here"),
             Kind::UnknownStore => (StatusCode::NOT_FOUND, "unknown-store", "There is no such store"),
             Kind::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
+            Kind::NoSuchLetter => (StatusCode::NOT_FOUND, "no-such-dead-letter", "There is no such letter"),
+            Kind::NoSuchWebhook => (StatusCode::NOT_FOUND, "no-such-webhook", "There is no such webhook"),
             Kind::Insufficient => {
                 (StatusCode::CONFLICT, "insufficient-availability", "Not enough is available")
             }
@@ -124,6 +132,7 @@ impl Kind {
             Kind::NothingOwed => {
                 (StatusCode::CONFLICT, "nothing-owed", "Nothing of the order waits for another store")
             }
+            Kind::StillOpen => (StatusCode::CONFLICT, "still-open", "The order has not come to its end"),
             Kind::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This path does not take that method")
             }
@@ -149,9 +158,9 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `insufficient-availability`, `store-not-taking-orders`, `changed-meanwhile`,
-    /// `precondition-required`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
-    /// `reserved-too-long`, `nothing-owed`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`, `store-not-taking-orders`,
+    /// `changed-meanwhile`, `precondition-required`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
+    /// `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.

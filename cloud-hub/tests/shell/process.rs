@@ -4,13 +4,18 @@ use crate::commands::Site;
 use crate::mqtt_peer::{CONNACK, MqttPeer, PLAIN, connect};
 use crate::peer::{PATIENCE, Peer, Shown, farewell, framed, open, received};
 use cloud_hub::enrol::ca::{Pki, STORE_DAYS};
+use cloud_hub::storage::sqlite::Sqlite;
+use cloud_hub::storage::{Changes, OrderEvent, Storage};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use std::fs::Permissions;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::Duration;
 use sync_protocol::frame::{self, Body, BootMark, Frame, Hello, Stream, VERSION_MAX, VERSION_MIN};
+use sync_protocol::order::OrderId;
 use sync_protocol::{Boot, Epoch, Position, Seq, UnixMillis};
 
 /// A running hub; killed when the test ends otherwise.
@@ -99,8 +104,54 @@ fn a_hub_starts_answers_and_stops_when_told() {
         assert!(hub.get("/healthz").starts_with("HTTP/1.1 200"));
         assert!(hub.tell(signal).success(), "{}", hub.said());
         assert!(!hub.site.path("hub/addresses.json").exists(), "addresses of nothing were left behind");
+        assert!(!hub.site.path("hub/hub.db-wal").exists(), "the next start would take this for a crash");
         assert!(hub.said().contains("stopped"));
     }
+}
+
+/// What happens to orders leaves a running hub; a secret that everybody may read keeps it from starting.
+#[test]
+fn a_hub_sends_what_happens_to_its_webhooks() {
+    let receiver = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let site = Site::with_a_store();
+    let mut config = std::fs::read_to_string(site.config()).unwrap();
+    config += &format!(
+        "[[webhook]]\nname = \"shop\"\nurl = \"http://{}/hook\"\nsecrets_file = \"secrets\"\nallow_private_addresses = true\n",
+        receiver.local_addr().unwrap()
+    );
+    std::fs::write(site.config(), config).unwrap();
+    std::fs::write(site.path("secrets"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+    std::fs::set_permissions(site.path("secrets"), Permissions::from_mode(0o644)).unwrap();
+    let said = site.fails(1, &["run"]);
+    assert!(said.contains("secrets` is open to every user"), "{said}");
+    std::fs::set_permissions(site.path("secrets"), Permissions::from_mode(0o600)).unwrap();
+    let hub = Running::on(site);
+    let event = OrderEvent {
+        id: "birth-1".to_owned(),
+        at: UnixMillis(1),
+        recorded_at: UnixMillis(1),
+        kind: "order.ready".to_owned(),
+        order: OrderId::from_random(7),
+        payment_reference: None,
+        body: "{}".to_owned(),
+    };
+    let mut storage = Sqlite::open(&hub.site.path("hub/hub.db")).unwrap();
+    storage.commit(&Changes { events: vec![event], ..Changes::default() }).unwrap();
+    drop(storage);
+    let (mut stream, _) = receiver.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut request = String::new();
+    let mut bytes = [0; 4096];
+    while !request.contains("order.ready") {
+        let read = stream.read(&mut bytes).unwrap();
+        assert!(read > 0, "{request}");
+        request += std::str::from_utf8(&bytes[..read]).unwrap();
+    }
+    assert!(
+        request.starts_with("POST /hook HTTP/1.1") && request.contains("webhook-id: birth-1"),
+        "{request}"
+    );
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,6 +47,7 @@ const BUILDINGS: [Building; 4] = [
             &["storage"],
             &["hub"],
             &["desk"],
+            &["courier"],
             &["enrol", "ingest", "storefront"],
             &["runtime"],
             &["main"],

@@ -29,8 +29,11 @@ pub(super) fn info(text: &str) -> StoreInfo {
     }
 }
 
+/// Thirty days.
+pub(super) const CUSTOMERS_KEPT_MS: i64 = 30 * 24 * 3_600_000;
+
 fn settings(restored: bool, fresh_life: u64) -> Settings {
-    Settings { timing: Timing::default(), fresh_life, restored }
+    Settings { timing: Timing::default(), fresh_life, restored, customers_kept_ms: CUSTOMERS_KEPT_MS }
 }
 
 /// The next so many commits fail before they have done anything, or reads of a store.

@@ -10,7 +10,14 @@ use sync_protocol::record::StoreOrderRecord;
 const HOUR_MS: i64 = 3_600_000;
 
 pub(super) fn open_shop() -> (Headquarters, Caller) {
-    let mut hq = Headquarters::open();
+    stocked(Headquarters::open())
+}
+
+pub(super) fn open_shop_at(folder: &std::path::Path) -> (Headquarters, Caller) {
+    stocked(Headquarters::open_at(folder))
+}
+
+fn stocked(mut hq: Headquarters) -> (Headquarters, Caller) {
     let mut caller = Caller::greeted(&mut hq, "S0001", 1);
     let stock = vec![caller.stock(MILK, 20, 0, 10), caller.stock(SALT, 20, 0, 3)];
     caller.reports(&mut hq, stock);

@@ -1,5 +1,6 @@
 //! Storage in one SQLite file: the default, for a hub on one machine.
 
+pub mod events;
 mod orders;
 mod pickup_settings;
 mod rows;
@@ -21,7 +22,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_start.sql"),
     include_str!("schema/0002_orders.sql"),
     include_str!("schema/0003_reservations.sql"),
-    include_str!("schema/0004_pickup_settings.sql"),
+    include_str!("schema/0004_events.sql"),
+    include_str!("schema/0005_pickup_settings.sql"),
 ];
 
 /// The hub's database.
@@ -188,6 +190,7 @@ impl Storage for Sqlite {
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
         pickup_settings::save(&step, &changes.pickup_settings)?;
+        events::save_events(&step, &changes.events).map_err(&act)?;
         orders::save_reservations(&step, &changes.reservations).map_err(&act)?;
         step.commit().map_err(&act)
     }

@@ -4,12 +4,14 @@
 //! stores to try, and in which order. The answer leaves when the promise is on disk.
 
 mod body;
+mod erasing;
 mod not_taking;
 mod placing;
 mod rerouting;
 mod reservations;
 
 pub(super) use body::{OrderBody, OrderList};
+pub(super) use erasing::*;
 pub(super) use not_taking::NotPlacedBody;
 pub use rerouting::keep_rerouting;
 pub(super) use rerouting::*;
@@ -289,6 +291,7 @@ fn problem(error: &OrderError) -> Problem {
         OrderError::NoSuchReservation { .. } => Kind::NoSuchReservation,
         OrderError::ReservedTooLong => Kind::ReservedTooLong,
         OrderError::NothingOwed { .. } => Kind::NothingOwed,
+        OrderError::StillOpen { .. } => Kind::StillOpen,
         OrderError::TooManyReservations => Kind::RateLimited,
         OrderError::Storage => return Problem::new(Kind::Unhealthy, error.to_string()).retry_after(1),
     };
