@@ -3,8 +3,12 @@
 //! An answer comes only after the commit it rests on.
 
 use crate::hub::orders::{Choice, Listing, NewOrder, OrderError, OrderView};
+use crate::hub::pickups::{SettingsChange, SettingsError};
 use crate::hub::reservations::{ReservationAsk, ReservationView};
+use crate::orders::pickup_settings::Revised;
+use std::sync::Arc;
 use std::time::Duration;
+use sync_protocol::StoreId;
 use sync_protocol::order::{Cancel, OrderId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -15,6 +19,7 @@ const REQUESTS_MAX: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub type OrderAnswer = Result<Box<OrderView>, OrderError>;
+pub type SettingsAnswer = Result<Arc<Revised>, SettingsError>;
 pub type ReservationAnswer = Result<Box<ReservationView>, OrderError>;
 
 /// What is asked of the core.
@@ -25,6 +30,7 @@ pub enum Request {
     Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
     List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
     Erase { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
+    Settings { store: StoreId, change: Box<SettingsChange>, reply: oneshot::Sender<SettingsAnswer> },
     LookedFor { reply: oneshot::Sender<Vec<OrderView>> },
     Reroute { order: OrderId, choices: Vec<Choice>, reply: oneshot::Sender<OrderAnswer> },
     Reservation { ask: ReservationAsk, reply: oneshot::Sender<ReservationAnswer> },
@@ -84,6 +90,17 @@ impl Desk {
     /// There is no answer.
     pub async fn erase(&self, order: OrderId) -> Result<OrderAnswer, NoAnswer> {
         self.ask(|reply| Request::Erase { order, reply }).await
+    }
+
+    /// # Errors
+    /// There is no answer.
+    pub async fn change_settings(
+        &self,
+        store: StoreId,
+        change: SettingsChange,
+    ) -> Result<SettingsAnswer, NoAnswer> {
+        let change = Box::new(change);
+        self.ask(|reply| Request::Settings { store, change, reply }).await
     }
 
     /// Orders for which the hub is to find another store.

@@ -1,21 +1,24 @@
-//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store add`, `store issue`), or
+//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store add`, `store issue`, `store settings import`), or
 //! about a broker between them and it (`broker issue`), and runs it (`run`).
 //!
 //! What a command found out goes to standard output, everything else to standard error. The exit code is 0 when the
 //! command did what it was asked, 1 when it could not (with the chain of causes), 2 when it was not understood.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::config::Config;
 use cloud_hub::enrol::ca::{BROKER_DAYS, Pki, STORE_DAYS, ServerName};
 use cloud_hub::enrol::key;
 use cloud_hub::orders::codes::PickupKey;
+use cloud_hub::orders::pickup_settings::Revised;
+use cloud_hub::orders::settings_file::{BadLine, Change, SettingsFile};
 use cloud_hub::runtime::clock::Clock;
 use cloud_hub::runtime::supervisor::Running;
-use cloud_hub::storage::Storage;
 use cloud_hub::storage::sqlite::Sqlite;
+use cloud_hub::storage::{Changes, Storage, StoreKey};
 use cloud_hub::telemetry;
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +68,27 @@ enum Store {
     Add(Add),
     /// Issue a store's certificate: writes ca.pem, store.pem and store.key
     Issue(Issue),
+    /// How stores take part in pickup
+    #[command(subcommand)]
+    Settings(StoreSettings),
+}
+
+#[derive(Subcommand)]
+enum StoreSettings {
+    /// Take the pickup settings of many stores from a CSV file; a running hub takes notice within seconds
+    Import(ImportSettings),
+}
+
+#[derive(Args)]
+struct ImportSettings {
+    #[command(flatten)]
+    configured: Configured,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// With the columns store, pickup, monday to sunday, exceptions, per_hour and per_day; what has no column stays
+    #[arg(value_name = "FILE.csv")]
+    file: PathBuf,
 }
 
 #[derive(Args)]
@@ -143,6 +167,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Run(run) => run.run(),
         Command::Store(Store::Add(add)) => add.run(),
         Command::Store(Store::Issue(issue)) => issue.run(),
+        Command::Store(Store::Settings(StoreSettings::Import(import))) => import.run(),
         Command::Broker(Broker::Issue(issue)) => issue.run(),
         Command::Version => say(&format!("cloud-hub {}", env!("CARGO_PKG_VERSION"))),
     }
@@ -222,6 +247,60 @@ impl Issue {
             self.out.display()
         ))
     }
+}
+
+/// Most bad lines of a file that are shown.
+const BAD_LINES_SHOWN: usize = 50;
+
+impl ImportSettings {
+    /// All of the file in one commit, or nothing.
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.configured.load()?;
+        let shown = self.file.display();
+        let bytes = std::fs::read(&self.file).with_context(|| format!("can't read {shown}"))?;
+        let refused = |faults: Vec<BadLine>| anyhow!("nothing was changed; {shown}:{}", listed(&faults));
+        let file = SettingsFile::read(&bytes).map_err(refused)?;
+        let mut storage = open_storage(&config)?;
+        let (keys, stores) = stores_and_settings(&mut storage)?;
+        let changes = file.changes(&stores).map_err(refused)?;
+        for line in changes.iter().flat_map(Change::lines) {
+            say(&line)?;
+        }
+        let (changed, all) = (changes.len(), file.stores());
+        if self.dry_run {
+            return say(&format!("a dry run: {changed} of {all} stores would change, none has"));
+        }
+        let revised = changes.into_iter().filter_map(|change| {
+            let revision = change.before.revision + 1;
+            Some((*keys.get(&change.store)?, Revised { revision, settings: change.after }))
+        });
+        let changes = Changes { pickup_settings: revised.collect(), ..Changes::default() };
+        if !changes.is_empty() {
+            let failed =
+                "nothing was changed; somebody may have changed settings at the same moment, try again";
+            storage.commit(&changes).context(failed)?;
+        }
+        say(&format!("{changed} of {all} stores changed"))
+    }
+}
+
+fn listed(faults: &[BadLine]) -> String {
+    let mut text: String = faults.iter().take(BAD_LINES_SHOWN).map(|fault| format!("\n  {fault}")).collect();
+    if faults.len() > BAD_LINES_SHOWN {
+        text += &format!("\n  and {} more lines", faults.len() - BAD_LINES_SHOWN);
+    }
+    text
+}
+
+type StoresAndSettings = (HashMap<StoreId, StoreKey>, HashMap<StoreId, Revised>);
+
+fn stores_and_settings(storage: &mut Sqlite) -> anyhow::Result<StoresAndSettings> {
+    let keys: HashMap<StoreId, StoreKey> =
+        storage.stores()?.into_iter().map(|(key, info)| (info.id, key)).collect();
+    let settings: HashMap<StoreKey, Revised> = storage.pickup_settings()?.into_iter().collect();
+    let of = |key: &StoreKey| settings.get(key).cloned().unwrap_or_default();
+    let stores = keys.iter().map(|(id, key)| (id.clone(), of(key))).collect();
+    Ok((keys, stores))
 }
 
 impl IssueBroker {

@@ -66,6 +66,13 @@ impl Client {
         self.ask(Method::POST, path, content_type, body.into()).await
     }
 
+    /// With an idempotency key: the same one again has no further effect.
+    pub async fn post_keyed(&mut self, path: &str, key: &str, body: impl Into<Bytes>) -> Result<Reply> {
+        let mut request = self.request(Method::POST, path, "application/json", body.into())?;
+        request.headers_mut().insert("idempotency-key", key.parse().context("an odd idempotency key")?);
+        self.answered(request, path).await
+    }
+
     pub async fn put(&mut self, path: &str, content_type: &str, body: impl Into<Bytes>) -> Result<Reply> {
         self.ask(Method::PUT, path, content_type, body.into()).await
     }
@@ -85,6 +92,10 @@ impl Client {
 
     async fn ask(&mut self, method: Method, path: &str, content_type: &str, body: Bytes) -> Result<Reply> {
         let request = self.request(method, path, content_type, body)?;
+        self.answered(request, path).await
+    }
+
+    async fn answered(&mut self, request: Request<Full<Bytes>>, path: &str) -> Result<Reply> {
         let reply = timeout(PATIENCE, self.exchange(request)).await;
         let reply = reply.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", PATIENCE.as_secs())));
         if reply.is_err() {

@@ -13,16 +13,20 @@ mod frames;
 mod handover;
 mod ledger;
 pub mod orders;
+pub mod pickups;
 pub mod rerouting;
 pub mod reservations;
 
 use crate::availability::{StoreInfo, Update};
+use crate::orders::pickup_settings::Revised;
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
 use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
 use orders::{Choice, Listing, NewOrder, OrderError, OrderView, Shop};
+use pickups::{Pickups, SettingsChange, SettingsError};
 use reservations::{ReservationAsk, ReservationView, Reservations};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use sync_protocol::frame::{self, Body, Marks, Refusal, Refused, Stream};
 use sync_protocol::link::Timing;
 use sync_protocol::link::hub::HubLink;
@@ -87,6 +91,12 @@ pub enum Input {
         ticket: Ticket,
         wanted: Listing,
     },
+    /// Change how a store takes part in pickup.
+    Settings {
+        ticket: Ticket,
+        store: StoreId,
+        change: Box<SettingsChange>,
+    },
     /// Orders for which the hub is to find another store.
     LookedFor {
         ticket: Ticket,
@@ -106,7 +116,7 @@ pub enum Input {
         ticket: Ticket,
         ask: ReservationAsk,
     },
-    /// Time has passed; also reads the list of stores again.
+    /// Time has passed; also reads the list of stores and their settings again.
     Tick,
 }
 
@@ -118,6 +128,7 @@ pub enum Output {
     Answer { ticket: Ticket, answer: Result<(), PromiseError> },
     Order { ticket: Ticket, answer: Result<Box<OrderView>, OrderError> },
     Orders { ticket: Ticket, answer: Vec<OrderView> },
+    Settings { ticket: Ticket, answer: Result<Arc<Revised>, SettingsError> },
     Reservation { ticket: Ticket, answer: Result<Box<ReservationView>, OrderError> },
 }
 
@@ -174,6 +185,7 @@ pub struct Hub {
     stores: HashMap<StoreId, StoreLedger>,
     shop: Shop,
     outbox: Outbox,
+    pickups: Pickups,
     reservations: Reservations,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
@@ -205,6 +217,7 @@ impl Hub {
             stores: HashMap::new(),
             shop: Shop::default(),
             outbox,
+            pickups: Pickups::default(),
             reservations: Reservations::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
@@ -218,6 +231,7 @@ impl Hub {
             digest_checked_at: HashMap::new(),
         };
         hub.read_stores()?;
+        hub.read_settings()?;
         hub.read_orders()?;
         if hub.settings.restored {
             hub.start_new_life("the operator says so");
@@ -345,6 +359,7 @@ impl Hub {
                 Some(store) if store.info == info => {}
                 Some(store) => {
                     store.info = info.clone();
+                    self.pickups.is_due(&info.id);
                     self.updates.push(Update::Store(info));
                 }
                 None => {
@@ -365,6 +380,7 @@ impl Hub {
 
     fn load_store(&mut self, key: StoreKey, info: StoreInfo) -> Result<(), StorageError> {
         let (stored, items) = (self.storage.load(key)?, self.storage.items(key)?);
+        self.pickups.is_due(&info.id);
         self.stores.insert(info.id.clone(), StoreLedger::new(key, info, stored, &items));
         Ok(())
     }
@@ -421,6 +437,10 @@ impl Hub {
                 let answer = self.list(wanted);
                 self.answers.push(Output::Orders { ticket: *ticket, answer });
             }
+            Input::Settings { ticket, store, change } => {
+                let answer = self.change_settings(store, change);
+                self.answers.push(Output::Settings { ticket: *ticket, answer });
+            }
             Input::LookedFor { ticket } => {
                 let answer = self.looked_for();
                 self.answers.push(Output::Orders { ticket: *ticket, answer });
@@ -442,7 +462,7 @@ impl Hub {
                 self.end_reservations(now);
                 self.stop_looking(now);
                 self.erase_due(now);
-                if let Err(error) = self.read_stores() {
+                if let Err(error) = self.read_stores().and_then(|()| self.read_settings()) {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }
             }
@@ -532,6 +552,9 @@ impl Hub {
         let before = self.facts.feed;
         for id in &self.heard {
             let Some(store) = self.stores.get_mut(id) else { continue };
+            if store.take_workload_moved() {
+                self.pickups.is_due(id);
+            }
             if let Some((of_store, updates)) = store.take_changes(&mut self.facts.feed) {
                 changes.stores.insert(store.key, of_store);
                 self.updates.extend(updates);
@@ -542,6 +565,7 @@ impl Hub {
             self.facts_changed = false;
         }
         changes.shop_orders = self.shop.take_changed();
+        changes.pickup_settings = self.pickups.take_changed();
         changes.reservations = self.reservations.take_changed();
         changes
     }
@@ -573,6 +597,7 @@ impl Hub {
                     Output::Answer { ticket, answer: Err(PromiseError::Storage) }
                 }
                 Output::Order { ticket, .. } => orders::given_back(ticket),
+                Output::Settings { ticket, .. } => pickups::given_back(ticket),
                 Output::Reservation { ticket, .. } => reservations::given_back(ticket),
                 other => other,
             })
@@ -597,6 +622,9 @@ impl Hub {
                 tracing::error!(store = %info.id, %error, "cannot read the store again");
                 self.stores.remove(&info.id);
             }
+        }
+        if !changes.pickup_settings.is_empty() {
+            self.settings_given_back();
         }
         if orders_changed && let Err(error) = self.read_orders() {
             tracing::error!(%error, "cannot read the orders again");

@@ -3,6 +3,7 @@
 use super::ledger::StoreLedger;
 use super::{Hub, Output, Ticket};
 use crate::orders::placement::Reroute;
+use crate::orders::routing::Dropped;
 use crate::storage::{
     Happening, Receipt, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder,
 };
@@ -62,7 +63,7 @@ pub(super) struct Resolved {
 }
 
 /// Why an order was not placed, or not found. Nothing has changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum OrderError {
     #[error("there is no order {order}")]
     NoSuchOrder { order: OrderId },
@@ -70,6 +71,8 @@ pub enum OrderError {
     KeyReused,
     #[error("not all of it can be promised at any of the stores that were asked for")]
     Insufficient,
+    #[error("store `{store}` takes no such order now: {why}")]
+    NotTaking { store: StoreId, why: Dropped },
     #[error("order {order} is {status}; it can't be cancelled any more")]
     TooLate { order: OrderId, status: &'static str },
     #[error("there is no reservation {reservation}, or it has ended; order without it, or reserve anew")]
@@ -294,7 +297,7 @@ impl Hub {
                 None
             }
         };
-        let parts = match self.first_promisable(&new.choices) {
+        let parts = match self.first_promisable(&new.choices, now) {
             Ok(parts) => parts,
             Err(error) => {
                 reserved.into_iter().for_each(|reserved| self.close_reservation(reserved, now));
@@ -314,13 +317,25 @@ impl Hub {
         self.view(new.order)
     }
 
-    pub(super) fn first_promisable(&mut self, choices: &[Choice]) -> Result<Vec<Resolved>, OrderError> {
+    pub(super) fn first_promisable(
+        &mut self,
+        choices: &[Choice],
+        now: Now,
+    ) -> Result<Vec<Resolved>, OrderError> {
+        let mut refusal = OrderError::Insufficient;
         for choice in choices {
+            if let Err(error) = self.takes_orders(choice, now) {
+                // Only whoever named the store wants to know.
+                if choices.len() == 1 {
+                    refusal = error;
+                }
+                continue;
+            }
             if let Some(parts) = self.promisable(choice).map_err(|_| OrderError::Storage)? {
                 return Ok(parts);
             }
         }
-        Err(OrderError::Insufficient)
+        Err(refusal)
     }
 
     /// Promises the parts to an order, and tells their stores.

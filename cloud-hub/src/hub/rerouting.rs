@@ -140,7 +140,7 @@ impl Hub {
             part.half.display_name.clone_from(&shown.display_name);
             part.half.phone.clone_from(&shown.phone);
         }
-        let parts = self.first_promisable(&choices)?;
+        let parts = self.first_promisable(&choices, now)?;
         let refused: Vec<&PartView> =
             view.parts.iter().filter(|part| part.status == Status::Refused).collect();
         for part in refused {

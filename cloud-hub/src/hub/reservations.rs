@@ -151,7 +151,15 @@ impl Hub {
         if self.reservations.all.contains_key(&new.id) {
             return Err(OrderError::Insufficient);
         }
+        let mut refusal = OrderError::Insufficient;
         for store in &new.stores {
+            // When it opens again is asked once it is ordered.
+            if let Err(error) = self.store_takes_orders(store, UnixMillis(i64::MAX), now) {
+                if new.stores.len() == 1 {
+                    refusal = error;
+                }
+                continue;
+            }
             let Some(lines) = self.reservable(store, &new.lines).map_err(|_| OrderError::Storage)? else {
                 continue;
             };
@@ -167,7 +175,7 @@ impl Hub {
             self.reservations.put(new.id, reservation);
             return self.reservation(new.id);
         }
-        Err(OrderError::Insufficient)
+        Err(refusal)
     }
 
     /// The lines with the store's own item numbers; `None` where not every one of them is free.

@@ -21,6 +21,7 @@ mod failures;
 mod headquarters;
 mod merging;
 mod orders;
+mod pickups;
 mod promises;
 mod rerouting;
 mod reservations;

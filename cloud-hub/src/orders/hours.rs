@@ -90,6 +90,17 @@ impl Hours {
         None
     }
 
+    /// The end of the first opening day after the one `from` is on; `None` as with [`next_open`](Self::next_open), and for a
+    /// store that is always open.
+    #[must_use]
+    pub fn whole_day_after(&self, from: UnixMillis, zone: &TimeZone) -> Option<UnixMillis> {
+        let first = zone.to_datetime(timestamp(from)?).date();
+        let mut days = (1..=DAYS_AHEAD_MAX).filter_map(|n| first.checked_add(n.days()).ok());
+        days.find_map(|date| Some((date, self.on(date).last()?)))
+            .and_then(|(date, last)| last.on(date, zone))
+            .map(|stretch| stretch.end)
+    }
+
     /// The stretches of time that end after `from`, in order.
     fn stretches(&self, from: UnixMillis, zone: &TimeZone) -> impl Iterator<Item = Stretch> {
         let always = self.weekly.is_none().then_some(Stretch { begin: from, end: UnixMillis(i64::MAX) });
@@ -217,6 +228,16 @@ mod tests {
         assert_eq!(after("2026-11-23T17:50", minutes(15)), at("2026-11-24T09:05"));
         assert_eq!(after("2026-11-25T11:00", minutes(120)), at("2026-11-25T15:00"));
         assert_eq!(Hours::default().after_open(UnixMillis(5), 10, &berlin()), Some(UnixMillis(15)));
+    }
+
+    #[test]
+    fn a_whole_opening_day_ends_with_its_last_opening() {
+        let end = |text: &str| hours().whole_day_after(at(text), &berlin());
+        assert_eq!(end("2026-11-23T11:00"), Some(at("2026-11-24T18:00")));
+        assert_eq!(end("2026-11-24T08:00"), Some(at("2026-11-25T18:00")), "with its break");
+        assert_eq!(end("2026-11-21T11:00"), Some(at("2026-11-23T18:00")), "Sundays are off");
+        assert_eq!(end("2026-12-17T11:00"), Some(at("2026-12-19T00:00")));
+        assert_eq!(Hours::default().whole_day_after(at("2026-11-23T11:00"), &berlin()), None);
     }
 
     /// On 29 March 2026 clocks go from 02:00 to 03:00, on 25 October back from 03:00 to 02:00.

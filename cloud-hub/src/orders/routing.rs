@@ -10,6 +10,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
 use sync_protocol::{Quantity, StoreId, UnixMillis};
 
 /// What the shopper wants.
@@ -32,7 +34,7 @@ pub struct Candidate {
     pub distance_km: Option<f64>,
     pub pickup: Pickup,
     pub zone: TimeZone,
-    pub hours: Hours,
+    pub hours: Arc<Hours>,
     /// Milliseconds since its numbers were complete.
     pub age_ms: u64,
     /// Orders it has taken this hour and today, and those it has not handed over.
@@ -134,6 +136,20 @@ pub enum Dropped {
     },
 }
 
+impl fmt::Display for Dropped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Dropped::PickupOff => f.write_str("pickup is switched off there"),
+            Dropped::Paused { .. } => f.write_str("pickup is paused there"),
+            Dropped::TooFar { km, radius_km } => write!(f, "it is {km:.1} km away, more than {radius_km} km"),
+            Dropped::TooOld { age_ms } => write!(f, "its numbers are {} s old", age_ms / 1000),
+            Dropped::Full { max, per, .. } => write!(f, "it can do {max} orders a {per}, and has as many"),
+            Dropped::ClosedUntilTooLate => f.write_str("it does not open again in time"),
+            Dropped::Short { .. } => f.write_str("it has not all of it"),
+        }
+    }
+}
+
 /// What became of one store.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -197,14 +213,11 @@ pub fn route(wish: &Wish, candidates: &[Candidate], settings: &Settings, now: Un
 
 /// The filters, cheapest and most telling first.
 fn judged(wish: &Wish, candidate: &Candidate, settings: &Settings, now: UnixMillis) -> Result<(), Dropped> {
-    takes_part(candidate, now)?;
+    takes_part(candidate.pickup, now)?;
     is_near(wish, candidate)?;
     is_fresh(candidate, settings)?;
     has_capacity(&candidate.load)?;
-    let opens = candidate.hours.next_open(now, &candidate.zone);
-    if opens.is_none_or(|opens| opens >= wish.hold_until) {
-        return Err(Dropped::ClosedUntilTooLate);
-    }
+    opens_in_time(&candidate.hours, &candidate.zone, now, wish.hold_until)?;
     let lacks: Vec<Quantity> = wish
         .lines
         .iter()
@@ -217,13 +230,23 @@ fn judged(wish: &Wish, candidate: &Candidate, settings: &Settings, now: UnixMill
     Ok(())
 }
 
-fn takes_part(candidate: &Candidate, now: UnixMillis) -> Result<(), Dropped> {
-    match candidate.pickup {
+pub(super) fn takes_part(pickup: Pickup, now: UnixMillis) -> Result<(), Dropped> {
+    match pickup {
         Pickup::On => Ok(()),
         Pickup::Off => Err(Dropped::PickupOff),
         Pickup::PausedUntil(until) if until > now => Err(Dropped::Paused { until: until.0 }),
         Pickup::PausedUntil(_) => Ok(()),
     }
+}
+
+pub(super) fn opens_in_time(
+    hours: &Hours,
+    zone: &TimeZone,
+    now: UnixMillis,
+    hold_until: UnixMillis,
+) -> Result<(), Dropped> {
+    let opens = hours.next_open(now, zone);
+    if opens.is_none_or(|opens| opens >= hold_until) { Err(Dropped::ClosedUntilTooLate) } else { Ok(()) }
 }
 
 fn is_near(wish: &Wish, candidate: &Candidate) -> Result<(), Dropped> {
@@ -238,7 +261,7 @@ fn is_fresh(candidate: &Candidate, settings: &Settings) -> Result<(), Dropped> {
     if age_ms > settings.age_max_ms { Err(Dropped::TooOld { age_ms }) } else { Ok(()) }
 }
 
-fn has_capacity(load: &Load) -> Result<(), Dropped> {
+pub(super) fn has_capacity(load: &Load) -> Result<(), Dropped> {
     for (taken, max, per) in
         [(load.this_hour, load.per_hour_max, "hour"), (load.today, load.per_day_max, "day")]
     {
@@ -373,7 +396,7 @@ mod tests {
             distance_km: Some(km),
             pickup: Pickup::On,
             zone: TimeZone::UTC,
-            hours: Hours::default(),
+            hours: Arc::default(),
             age_ms: 1_000,
             load: Load::default(),
             not_found_rate: 0.0,
@@ -426,7 +449,7 @@ mod tests {
         let load = Load { today: 40, per_day_max: Some(40), ..Load::default() };
         assert_eq!(dropped(Candidate { load, ..good() }), Dropped::Full { taken: 40, max: 40, per: "day" });
         let hours = Hours { weekly: Some(Default::default()), ..Hours::default() };
-        assert_eq!(dropped(Candidate { hours, ..good() }), Dropped::ClosedUntilTooLate);
+        assert_eq!(dropped(Candidate { hours: Arc::new(hours), ..good() }), Dropped::ClosedUntilTooLate);
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! the availability index.
 
 use crate::availability::Index;
-use crate::desk::{OrderAnswer, Request, ReservationAnswer};
+use crate::desk::{OrderAnswer, Request, ReservationAnswer, SettingsAnswer};
 use crate::health::Health;
 use crate::hub::orders::OrderView;
 use crate::hub::{Hub, Input, LinkId, Output, Ticket};
 use crate::ingest::{Answer, Arrival, Farewell, Outlet, Room};
+use crate::orders::board::Board;
 use crate::runtime::clock::Clock;
 use crate::runtime::tally::Tally;
 use prometheus_client::metrics::counter::Counter;
@@ -41,6 +42,7 @@ const ROUND_BUCKETS: [f64; 12] =
 pub struct Driver {
     pub hub: Hub,
     pub index: Arc<Index>,
+    pub board: Arc<Board>,
     pub arrivals: mpsc::Receiver<Arrival>,
     pub requests: mpsc::Receiver<Request>,
     pub clock: Clock,
@@ -168,6 +170,10 @@ impl Rounds {
         if !updates.is_empty() {
             self.driver.index.publish(updates);
         }
+        let posts = self.driver.hub.take_posts();
+        if !posts.is_empty() {
+            self.driver.board.publish(posts);
+        }
         self.driver.metrics.tally.count(self.driver.hub.counters());
         self.answer(outputs);
         self.driver.health.beat(now.wall);
@@ -211,6 +217,9 @@ impl Rounds {
             Request::Show { order, reply } => (Waiting::Order(reply), Input::Order { ticket, order }),
             Request::List { wanted, reply } => (Waiting::Orders(reply), Input::Orders { ticket, wanted }),
             Request::Erase { order, reply } => (Waiting::Order(reply), Input::Erase { ticket, order }),
+            Request::Settings { store, change, reply } => {
+                (Waiting::Settings(reply), Input::Settings { ticket, store, change })
+            }
             Request::LookedFor { reply } => (Waiting::Orders(reply), Input::LookedFor { ticket }),
             Request::Reroute { order, choices, reply } => {
                 (Waiting::Order(reply), Input::Reroute { ticket, order, choices })
@@ -228,6 +237,7 @@ impl Rounds {
         match (self.waiting.remove(&ticket), output) {
             (Some(Waiting::Order(reply)), Output::Order { answer, .. }) => drop(reply.send(answer)),
             (Some(Waiting::Orders(reply)), Output::Orders { answer, .. }) => drop(reply.send(answer)),
+            (Some(Waiting::Settings(reply)), Output::Settings { answer, .. }) => drop(reply.send(answer)),
             (Some(Waiting::Reservation(reply)), Output::Reservation { answer, .. }) => {
                 drop(reply.send(answer));
             }
@@ -245,6 +255,7 @@ impl Rounds {
                 Output::HangUp { link, reason } => farewells.push((link, reason)),
                 Output::Order { ticket, .. }
                 | Output::Orders { ticket, .. }
+                | Output::Settings { ticket, .. }
                 | Output::Reservation { ticket, .. }
                 | Output::Answer { ticket, .. } => {
                     self.reply(ticket, output);
@@ -269,6 +280,7 @@ impl Rounds {
 enum Waiting {
     Order(oneshot::Sender<OrderAnswer>),
     Orders(oneshot::Sender<Vec<OrderView>>),
+    Settings(oneshot::Sender<SettingsAnswer>),
     Reservation(oneshot::Sender<ReservationAnswer>),
 }
 

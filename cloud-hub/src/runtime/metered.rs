@@ -2,6 +2,7 @@
 
 use crate::availability::StoreInfo;
 use crate::health::Health;
+use crate::orders::pickup_settings::Revised;
 use crate::runtime::clock::Clock;
 use crate::storage::{
     Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreKey, StoredStore,
@@ -92,6 +93,10 @@ impl<S: Storage> Storage for Metered<S> {
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
         self.storage.shop_orders()
+    }
+
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
+        self.storage.pickup_settings()
     }
 
     fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {

@@ -13,6 +13,7 @@ use crate::enrol::order_keys::OrderKeyError;
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
 use crate::ingest::{self, Arrival, Certificates, Inbox, Links, broker, mqtt, quic};
+use crate::orders::board::Board;
 use crate::orders::codes::PickupKey;
 use crate::orders::vault::Vault;
 use crate::runtime::broker::credentials;
@@ -219,6 +220,7 @@ struct Shared {
     clock: Clock,
     health: Arc<Health>,
     index: Arc<Index>,
+    board: Arc<Board>,
     links: Arc<Links>,
 }
 
@@ -230,7 +232,13 @@ struct Core {
 
 impl Shared {
     fn new() -> Shared {
-        Shared { clock: Clock::start(), health: Arc::default(), index: Arc::default(), links: Arc::default() }
+        Shared {
+            clock: Clock::start(),
+            health: Arc::default(),
+            index: Arc::default(),
+            board: Arc::default(),
+            links: Arc::default(),
+        }
     }
 
     /// Reads every cell into memory and makes it visible, which takes a moment, before anybody can ask.
@@ -242,7 +250,7 @@ impl Shared {
     ) -> Result<Core, StartError> {
         let sqlite = Sqlite::open(&config.database_file())?;
         let mut storage = Metered::new(sqlite, self.clock, Arc::clone(&self.health), registry);
-        let index = Arc::clone(&self.index);
+        let (index, board) = (Arc::clone(&self.index), Arc::clone(&self.board));
         let customers_kept_ms = i64::from(config.orders.customers_kept_days) * 24 * 3_600_000;
         let opening = move || {
             let fresh_life = random_life()?;
@@ -250,6 +258,7 @@ impl Shared {
             let settings = Settings { timing: Timing::default(), fresh_life, restored, customers_kept_ms };
             let mut hub = Hub::open(Box::new(storage), settings)?;
             hub.each_initial_update(|updates| index.publish(updates))?;
+            board.publish(hub.take_posts());
             Ok(Core { hub, life: if restored { fresh_life } else { known_life } })
         };
         tokio::task::spawn_blocking(opening).await.map_err(StartError::Opening)?
@@ -304,6 +313,7 @@ impl Shared {
         Driver {
             hub: core.hub,
             index: Arc::clone(&self.index),
+            board: Arc::clone(&self.board),
             arrivals,
             requests,
             clock: self.clock,
@@ -330,6 +340,7 @@ impl Shared {
         let (health, clock) = (Arc::clone(&self.health), self.clock);
         StorefrontState {
             index: Arc::clone(&self.index),
+            board: Arc::clone(&self.board),
             desk,
             courier,
             order_keys: Arc::new(order_keys),

@@ -9,6 +9,7 @@ use super::{
     StoreKey, StoredCell, StoredCursor, StoredOrder, Told,
 };
 use crate::availability::StoreInfo;
+use crate::orders::pickup_settings::{PickupSettings, Revised};
 use crate::orders::placement::Reroute;
 use std::collections::BTreeMap;
 use sync_protocol::frame::{Body, BootMark, Frame, HistoryBatch, encode};
@@ -24,7 +25,7 @@ type Reopen<'a> = &'a dyn Fn(Box<dyn Storage>) -> Box<dyn Storage>;
 /// # Panics
 /// With the promise it breaks.
 pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Storage>) -> Box<dyn Storage>) {
-    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 16] = [
+    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 18] = [
         it_starts_empty,
         its_life_is_given_once,
         a_store_is_added_once_and_may_change,
@@ -40,6 +41,8 @@ pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Stora
         history_of_a_later_epoch_counts_anew,
         quarantine_keeps_the_newest,
         orders_are_kept_and_replaced,
+        pickup_settings_are_kept_and_replaced,
+        of_two_who_change_the_same_settings_one_fails,
         reservations_are_kept_until_they_end,
     ];
     for promise in promises {
@@ -424,6 +427,41 @@ fn orders_are_kept_and_replaced(mut storage: Box<dyn Storage>, reopen: Reopen<'_
     let removed = ShopOrder { customer: Vec::new(), ..shop_order(8) };
     storage.commit(&changes(vec![removed.clone()])).unwrap();
     assert_eq!(reopen(storage).shop_orders().unwrap(), [removed, shop_order(OrderId::MAX)]);
+}
+
+fn pickup_settings(revision: u64, per_hour: u32) -> Revised {
+    let text = format!(
+        r#"{{"pickup":false,"hours":{{"monday":["09:00-12:00","14:00-24:00"],"tuesday":[],"wednesday":[],"thursday":[],
+        "friday":[],"saturday":[],"sunday":["00:00-24:00"]}},"exceptions":{{"2026-12-25":[]}},"capacity":{{"per_hour":{per_hour}}},
+        "paused":{{"until":"1999-12-31T23:59:59.999Z","reason":"ä \"quoted\" reason"}}}}"#
+    );
+    Revised { revision, settings: PickupSettings::read_stored(text.as_bytes()).unwrap() }
+}
+
+fn pickup_settings_are_kept_and_replaced(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
+    let (store, other) = (added(&mut storage, "S0001"), added(&mut storage, "S0002"));
+    assert_eq!(storage.pickup_settings().unwrap(), []);
+    let changes = |pickup_settings| Changes { pickup_settings, ..Changes::default() };
+    let first = vec![(store, pickup_settings(1, 10)), (other, pickup_settings(1, 20))];
+    storage.commit(&changes(first)).unwrap();
+    storage.commit(&changes(vec![(store, pickup_settings(2, 30))])).unwrap();
+    let expected = [(store, pickup_settings(2, 30)), (other, pickup_settings(1, 20))];
+    assert_eq!(storage.pickup_settings().unwrap(), expected);
+    assert_eq!(reopen(storage).pickup_settings().unwrap(), expected);
+}
+
+fn of_two_who_change_the_same_settings_one_fails(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
+    let store = added(&mut storage, "S0001");
+    let changes = |pickup_settings| Changes { pickup_settings, ..Changes::default() };
+    storage.commit(&changes(vec![(store, pickup_settings(1, 10))])).unwrap();
+    for late in [pickup_settings(1, 20), pickup_settings(3, 20)] {
+        let mut late = changes(vec![(store, late)]);
+        late.shop_orders = vec![shop_order(8)];
+        assert!(storage.commit(&late).is_err());
+    }
+    let mut storage = reopen(storage);
+    assert_eq!(storage.pickup_settings().unwrap(), [(store, pickup_settings(1, 10))]);
+    assert_eq!(storage.shop_orders().unwrap(), [], "nothing of that commit has happened");
 }
 
 fn reserved(number: u64) -> (OrderId, Option<Reservation>) {

@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod sqlite;
 
 use crate::availability::StoreInfo;
+use crate::orders::pickup_settings::Revised;
 use crate::orders::placement::Reroute;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -313,6 +314,9 @@ pub struct Changes {
     pub shop_orders: Vec<ShopOrder>,
     /// In the order in which they happened.
     pub events: Vec<OrderEvent>,
+    /// No store twice. Each must be the revision after the one that is there, or the whole commit fails: somebody else has
+    /// changed it meanwhile.
+    pub pickup_settings: Vec<(StoreKey, Revised)>,
     /// `None`: it has ended.
     pub reservations: Vec<(OrderId, Option<Reservation>)>,
 }
@@ -323,6 +327,7 @@ impl Changes {
         self.hub.is_none()
             && self.stores.is_empty()
             && self.shop_orders.is_empty()
+            && self.pickup_settings.is_empty()
             && self.reservations.is_empty()
             && self.events.is_empty()
     }
@@ -394,6 +399,11 @@ pub trait Storage: Send {
     /// Storage can't be read.
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError>;
 
+    /// The pickup settings of every store that somebody has entered any for.
+    ///
+    /// # Errors
+    /// Storage can't be read.
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError>;
     /// Every reservation that has not ended.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod limit;
 mod metrics;
 mod openapi;
 mod orders;
+mod pickup_settings;
 mod problem;
 mod query;
 mod reply;
@@ -38,6 +39,7 @@ pub use orders::{OrderKeys, keep_rerouting};
 use crate::availability::{Freshness, Index};
 use crate::courier::Courier;
 use crate::desk::Desk;
+use crate::orders::board::Board;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
@@ -56,6 +58,7 @@ use utoipa_axum::routes;
 #[derive(Clone)]
 pub struct StorefrontState {
     pub index: Arc<Index>,
+    pub board: Arc<Board>,
     pub desk: Desk,
     pub courier: Courier,
     pub order_keys: Arc<OrderKeys>,
@@ -143,6 +146,9 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(availability::query_availability))
         .routes(routes!(stores::list_stores))
         .routes(routes!(stores::get_store))
+        .routes(routes!(pickup_settings::get_pickup_settings, pickup_settings::put_pickup_settings))
+        .routes(routes!(pickup_settings::pause_pickup))
+        .routes(routes!(pickup_settings::resume_pickup))
         .routes(routes!(changes::list_changes))
         .routes(routes!(snapshot::get_snapshot))
         .routes(routes!(orders::place_order, orders::list_orders))

@@ -39,6 +39,9 @@ pub(super) enum Kind {
     NoSuchLetter,
     NoSuchWebhook,
     Insufficient,
+    NotTaking,
+    PreconditionFailed,
+    PreconditionRequired,
     KeyReused,
     TooLate,
     NoSuchReservation,
@@ -54,7 +57,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 24] = [
+    pub(super) const ALL: [Kind; 27] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -68,6 +71,9 @@ impl Kind {
         Kind::NoSuchLetter,
         Kind::NoSuchWebhook,
         Kind::Insufficient,
+        Kind::NotTaking,
+        Kind::PreconditionFailed,
+        Kind::PreconditionRequired,
         Kind::KeyReused,
         Kind::TooLate,
         Kind::NoSuchReservation,
@@ -101,6 +107,15 @@ impl Kind {
             Kind::NoSuchWebhook => (StatusCode::NOT_FOUND, "no-such-webhook", "There is no such webhook"),
             Kind::Insufficient => {
                 (StatusCode::CONFLICT, "insufficient-availability", "Not enough is available")
+            }
+            Kind::NotTaking => {
+                (StatusCode::CONFLICT, "store-not-taking-orders", "The store takes no orders now")
+            }
+            Kind::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "changed-meanwhile", "Somebody else has changed it")
+            }
+            Kind::PreconditionRequired => {
+                (StatusCode::PRECONDITION_REQUIRED, "precondition-required", "If-Match is missing")
             }
             Kind::KeyReused => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key came with another body")
@@ -143,8 +158,10 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
-    /// `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`,
+    /// `store-not-taking-orders`, `changed-meanwhile`, `precondition-required`, `idempotency-key-reused`, `too-late`,
+    /// `no-such-reservation`, `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`,
+    /// `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.

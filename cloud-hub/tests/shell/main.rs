@@ -13,4 +13,5 @@ mod mqtt;
 mod mqtt_peer;
 mod nats;
 mod peer;
+mod pickup_settings;
 mod process;

@@ -19,13 +19,13 @@ use sync_protocol::order::OrderId;
 use sync_protocol::{Boot, Epoch, Position, Seq, UnixMillis};
 
 /// A running hub; killed when the test ends otherwise.
-struct Running {
-    site: Site,
+pub struct Running {
+    pub site: Site,
     process: Child,
 }
 
 impl Running {
-    fn on(site: Site) -> Running {
+    pub fn on(site: Site) -> Running {
         Running::started(site, &["run"])
     }
 
@@ -37,7 +37,7 @@ impl Running {
     }
 
     /// Until `reached`, for at most as long as a test is patient.
-    fn wait(&mut self, reached: impl Fn(&Running) -> bool) {
+    pub fn wait(&mut self, reached: impl Fn(&Running) -> bool) {
         let mut patience = PATIENCE.as_millis() / 10;
         while !reached(self) {
             assert!(patience > 0, "waited too long");
@@ -49,13 +49,13 @@ impl Running {
         }
     }
 
-    fn address(&self, of: &str) -> SocketAddr {
+    pub fn address(&self, of: &str) -> SocketAddr {
         let text = std::fs::read_to_string(self.site.path("hub/addresses.json")).unwrap();
         let addresses: serde_json::Value = serde_json::from_str(&text).unwrap();
         addresses[of].as_str().unwrap().parse().unwrap()
     }
 
-    fn tell(&mut self, signal: &str) -> ExitStatus {
+    pub fn tell(&mut self, signal: &str) -> ExitStatus {
         let pid = self.process.id().to_string();
         assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
         self.process.wait().unwrap()

@@ -7,6 +7,7 @@ use crate::clock;
 use anyhow::{Context, Result};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::hub::{Hub, Input, LinkId, Settings};
+use cloud_hub::orders::pickup_settings::Revised;
 use cloud_hub::storage::{
     Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreKey, StoredStore,
 };
@@ -63,7 +64,8 @@ fn time_joins(batches: &[StateBatch]) -> Duration {
 }
 
 fn time_hub(batches: &[StateBatch]) -> Result<Duration> {
-    let settings = Settings { timing: Timing::default(), fresh_life: 1, restored: false, customers_kept_ms: i64::MAX };
+    let settings =
+        Settings { timing: Timing::default(), fresh_life: 1, restored: false, customers_kept_ms: i64::MAX };
     let mut hub = Hub::open(Box::new(Forgetful), settings).context("opening a hub's core")?;
     let stores: Vec<StoreId> = (0..STORES).map(store).collect();
     let epoch = greet(&mut hub, &stores)?;
@@ -189,6 +191,10 @@ impl Storage for Forgetful {
     }
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
+        Ok(Vec::new())
+    }
+
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
         Ok(Vec::new())
     }
 

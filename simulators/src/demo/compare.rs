@@ -33,6 +33,10 @@ pub struct Comparison {
     /// Of those, the ones that differ in what is on hand, not only in what the web may have.
     pub stock_different: u64,
     pub shown: Vec<Difference>,
+    /// Cells of which more has been promised than was granted, by either end's books. Never above 0.
+    pub promised_over_granted: u64,
+    /// Cells of which less is on the shelf than is set aside for orders.
+    pub breaches: u64,
     /// On hand over all cells, in thousandths, by each of the three.
     pub totals: Totals,
 }
@@ -60,6 +64,8 @@ pub struct Figures {
     pub hub: Option<i128>,
     pub store_free: Option<i128>,
     pub hub_free: Option<i128>,
+    /// By the store: set aside for orders, but not on the shelf.
+    pub shortfall: Option<i128>,
 }
 
 impl Figures {
@@ -67,6 +73,11 @@ impl Figures {
     /// (a line of quantity zero) may be unknown to the hub.
     fn agree(&self) -> bool {
         self.agree_on_stock() && self.store_free.unwrap_or(0) == self.hub_free.unwrap_or(0)
+    }
+
+    /// `granted − returned − promised + released` is below zero.
+    fn is_over_promised(&self) -> bool {
+        self.store_free.unwrap_or(0) < 0 || self.hub_free.unwrap_or(0) < 0
     }
 
     fn agree_on_stock(&self) -> bool {
@@ -102,6 +113,7 @@ async fn compare_once(hub: &Hub, stores: &[Arc<Store>], witness: &Witness) -> Re
         {
             let figures = cells.entry(sku).or_default();
             (figures.store, figures.store_free) = (Some(cell.on_hand), Some(cell.free));
+            figures.shortfall = Some(cell.shortfall);
         }
         let at_hub = listed.remove(&store.id()).unwrap_or_default();
         for sku in &at_hub {
@@ -124,6 +136,8 @@ impl Comparison {
     fn add(&mut self, store: &str, cells: BTreeMap<String, Figures>) {
         for (sku, figures) in cells {
             self.cells += 1;
+            self.promised_over_granted += u64::from(figures.is_over_promised());
+            self.breaches += u64::from(figures.shortfall.unwrap_or(0) > 0);
             self.totals.tills += figures.tills.unwrap_or(0);
             self.totals.stores += figures.store.unwrap_or(0);
             self.totals.hub += figures.hub.unwrap_or(0);
@@ -144,6 +158,7 @@ impl Comparison {
 struct Cell {
     on_hand: i128,
     free: i128,
+    shortfall: i128,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +172,7 @@ struct StockLine {
     sku: String,
     on_hand: Box<RawValue>,
     free: Box<RawValue>,
+    shortfall: Box<RawValue>,
 }
 
 async fn read_store(store: &Store) -> Result<Vec<(String, Cell)>> {
@@ -165,7 +181,8 @@ async fn read_store(store: &Store) -> Result<Vec<(String, Cell)>> {
         let path = format!("/v1/stock?limit={PAGE}&after={}", escaped(&after));
         let page: StockPage = client.get(&path).await?.success()?.json()?;
         for line in page.items {
-            let cell = Cell { on_hand: thousandths(&line.on_hand)?, free: thousandths(&line.free)? };
+            let (on_hand, free) = (thousandths(&line.on_hand)?, thousandths(&line.free)?);
+            let cell = Cell { on_hand, free, shortfall: thousandths(&line.shortfall)? };
             cells.push((line.sku, cell));
         }
         match page.next {
@@ -325,7 +342,7 @@ mod tests {
 
     fn figures(tills: i128, store: i128, hub: i128) -> Figures {
         let (tills, store, hub) = (Some(tills), Some(store), Some(hub));
-        Figures { tills, store, hub, store_free: Some(5), hub_free: Some(5) }
+        Figures { tills, store, hub, store_free: Some(5), hub_free: Some(5), shortfall: Some(0) }
     }
 
     #[test]
@@ -339,6 +356,15 @@ mod tests {
         );
         assert!(!Figures { hub: None, ..figures(1, 1, 1) }.agree());
         assert!(Figures { hub: None, hub_free: None, store_free: Some(0), ..figures(0, 0, 0) }.agree());
+    }
+
+    #[test]
+    fn a_cell_with_more_promised_than_granted_is_counted_also_where_all_agree() {
+        let mut comparison = Comparison::default();
+        let over = Figures { store_free: Some(-1), hub_free: Some(-1), ..figures(1, 1, 1) };
+        let breach = Figures { shortfall: Some(2), ..figures(1, 1, 1) };
+        comparison.add("S0001", [("a".to_owned(), over), ("b".to_owned(), breach)].into());
+        assert_eq!((comparison.different, comparison.promised_over_granted, comparison.breaches), (0, 1, 1));
     }
 
     #[test]

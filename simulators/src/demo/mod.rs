@@ -6,6 +6,7 @@ pub mod convergence;
 pub mod faults;
 pub mod opening;
 pub mod options;
+pub mod orders;
 pub mod probe;
 pub mod report;
 pub mod run;

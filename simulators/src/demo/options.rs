@@ -48,6 +48,9 @@ pub struct Options {
     /// Items each store carries, when sales are made up
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub items: usize,
+    /// Shoppers who order for pickup at the hub's API; pickers in each store do the orders
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub shoppers: usize,
     /// Tills in each store
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub tills: usize,
@@ -58,6 +61,7 @@ impl Options {
     pub const STORES: usize = 8;
     /// As many as fit on one machine with room to spare.
     const STORES_MAX: usize = 1000;
+    const SHOPPERS_MAX: usize = 5000;
 
     /// Stores whose line is simulated: all of them where lines are of some kind, else only those that are cut.
     #[must_use]
@@ -74,6 +78,9 @@ impl Options {
         }
         if !(0.0..=1.0).contains(&self.cut) {
             bail!("--cut is a share of the stores, between 0 and 1, such as 0.2");
+        }
+        if self.shoppers > Self::SHOPPERS_MAX {
+            bail!("--shoppers must be at most {}", Self::SHOPPERS_MAX);
         }
         if self.tills == 0 || self.tills > 100 {
             bail!("--tills must be between 1 and 100");

@@ -3,6 +3,7 @@
 use super::compare::{Comparison, shown};
 use super::convergence::SyncView;
 use super::options::Options;
+use super::orders::OrderReport;
 use super::screen::{bytes, grouped};
 use crate::fleet::Fleet;
 use crate::latency::Percentiles;
@@ -26,6 +27,9 @@ pub struct Report {
     /// What came by MQTT counts without the headers of TCP and IP.
     pub wire_without_tcp_headers: bool,
     pub links: LinkReport,
+    /// Where there were shoppers.
+    #[serde(flatten)]
+    pub orders: Option<OrderReport>,
     pub hub_rss_bytes: u64,
     pub agent_rss_bytes: AgentMemory,
     pub agent_kills: u32,
@@ -101,10 +105,11 @@ impl AgentMemory {
 }
 
 impl Report {
-    /// Everything was recorded once and every cell agrees.
+    /// Everything was recorded once, every cell agrees, and nothing was promised that had not been granted.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.cells_different == 0 && self.cells_compared > 0 && self.faults.is_empty()
+        let is_kept = self.orders.as_ref().is_none_or(|orders| orders.promised_over_granted == 0);
+        self.cells_different == 0 && self.cells_compared > 0 && self.faults.is_empty() && is_kept
     }
 
     pub fn write(&self, path: &Path) -> Result<()> {
@@ -115,7 +120,8 @@ impl Report {
     #[must_use]
     pub fn table(&self, comparison: &Comparison) -> String {
         let mut text = String::from("\n");
-        for (name, value) in self.rows() {
+        let orders = self.orders.as_ref().map(OrderReport::rows).unwrap_or_default();
+        for (name, value) in self.rows().into_iter().chain(orders) {
             // Writing into a string never fails.
             let _ = writeln!(text, "  {name:<22} {value}");
         }
@@ -203,6 +209,7 @@ mod tests {
             wire_bytes_per_line: 1.0,
             wire_without_tcp_headers: false,
             links: LinkReport::default(),
+            orders: None,
             hub_rss_bytes: 1,
             agent_rss_bytes: AgentMemory::of(vec![3, 1, 2]),
             agent_kills: 0,
@@ -237,6 +244,36 @@ mod tests {
         ] {
             assert!(json.pointer(key).is_some_and(serde_json::Value::is_number), "{key}");
         }
+        let orders = OrderReport {
+            shoppers: 50,
+            orders_placed: 1,
+            orders_refused: 0,
+            orders_collected: 1,
+            orders_short: 0,
+            orders_cancelled: 0,
+            promised_over_granted: 0,
+            breaches: 0,
+            place_ms: Percentiles::default(),
+            sent_to_store_ms: Percentiles::default(),
+        };
+        let broken = OrderReport { promised_over_granted: 1, ..orders.clone() };
+        let ordered = Report { orders: Some(orders), ..report.clone() };
+        let json = serde_json::to_value(&ordered).unwrap();
+        for key in [
+            "/orders_placed",
+            "/orders_refused",
+            "/orders_collected",
+            "/orders_short",
+            "/promised_over_granted",
+            "/breaches",
+            "/place_ms/p50",
+            "/place_ms/p99",
+            "/sent_to_store_ms/p50",
+            "/sent_to_store_ms/p99",
+        ] {
+            assert!(json.pointer(key).is_some_and(serde_json::Value::is_number), "{key}");
+        }
+        assert!(ordered.is_good() && !Report { orders: Some(broken), ..report.clone() }.is_good());
         assert_eq!((report.agent_rss_bytes.median, report.agent_rss_bytes.max), (2, 3));
         assert!(report.is_good());
         assert!(!Report { faults: vec!["refused".into()], ..report }.is_good());

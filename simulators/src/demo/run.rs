@@ -5,6 +5,7 @@ use super::convergence;
 use super::faults::{self, Plan};
 use super::opening::{self, Opening};
 use super::options::Options;
+use super::orders::Orders;
 use super::probe::{self, Lag, Probe};
 use super::report::{AgentMemory, LagReport, LinkReport, Report, differences};
 use super::sales::Sales;
@@ -53,8 +54,8 @@ pub async fn run(options: &Options, folder: &Path, screen: &mut Screen) -> Resul
 
     let mut demo =
         Demo { options, fleet: &fleet, sales: &sales, witness, lag: Arc::default(), rng: rng.fork(3) };
-    let sold = demo.sell(plan, screen).await?;
-    let converged_after = demo.converge(screen).await?;
+    let mut sold = demo.sell(plan, screen).await?;
+    let converged_after = demo.converge(&mut sold.orders, screen).await?;
     let report = demo.prove(sold, converged_after, screen).await?;
     Ok((fleet, report))
 }
@@ -95,6 +96,7 @@ struct Sold {
     lines_cut: usize,
     watch: Watch,
     view: View,
+    orders: Orders,
 }
 
 struct Demo<'a> {
@@ -117,6 +119,7 @@ impl Demo<'_> {
         let (stores, rng) = (self.fleet.stores.clone(), self.rng.fork(1));
         let mut faults = tokio::spawn(faults::carry_out(plan, stores, happened, events, rng));
         let probes = self.start_probes(&closing)?;
+        let mut orders = self.open_orders(&closing)?;
         let start = clock::now();
         let mut selling = self.start_tills(&closing)?;
 
@@ -130,6 +133,7 @@ impl Demo<'_> {
                     watch.look(&self.witness, &self.lag, &mut view).await;
                     screen.draw(&view, clock::now());
                     convergence::check_alive(self.fleet).await?;
+                    orders.check()?;
                 }
                 Some(event) = said.recv() => screen.say(&format!("{:>4} s  {event}", start.elapsed().as_secs())),
                 ended = selling.join_next(), if seconds.is_none() => match ended {
@@ -146,7 +150,7 @@ impl Demo<'_> {
         closing.store(true, Relaxed);
         probes.stop().await?;
         let (seconds, kills) = (seconds.unwrap_or_default(), kills.unwrap_or_default());
-        Ok(Sold { seconds, kills, lines_cut, watch, view })
+        Ok(Sold { seconds, kills, lines_cut, watch, view, orders })
     }
 
     fn advance(&self, start: Instant, sold_out: bool, progress: &watch::Sender<f64>, view: &mut View) {
@@ -180,6 +184,12 @@ impl Demo<'_> {
         Ok(selling)
     }
 
+    fn open_orders(&mut self, closing: &Arc<AtomicBool>) -> Result<Orders> {
+        let items = (0..self.sales.stores()).map(|store| self.sales.items(store)).collect();
+        let rng = &mut self.rng.fork(3);
+        Orders::open(self.fleet, self.options.shoppers, items, &self.witness, closing, rng)
+    }
+
     fn start_probes(&self, closing: &Arc<AtomicBool>) -> Result<Probes> {
         let feed = tokio::spawn(probe::follow(self.fleet.hub.client()?, Arc::clone(&self.lag)));
         let mut running = JoinSet::new();
@@ -196,9 +206,10 @@ impl Demo<'_> {
         Ok(Probes { feed, running })
     }
 
-    /// Mends what is still cut, and waits until the hub has everything.
-    async fn converge(&self, screen: &mut Screen) -> Result<f64> {
+    /// Mends what is still cut, lets the stores end their orders, and waits until the hub has everything.
+    async fn converge(&self, orders: &mut Orders, screen: &mut Screen) -> Result<f64> {
         self.fleet.stores.iter().filter(|store| store.is_cut()).for_each(|store| store.mend());
+        orders.end().await?;
         screen.say("the shops are closed; waiting until the hub has everything");
         let waited = convergence::wait(self.fleet, CONVERGE_PATIENCE).await?;
         Ok(waited.as_secs_f64())
@@ -244,6 +255,7 @@ impl Demo<'_> {
             wire_bytes_per_line: wire_bytes_per_line(wire_bytes.all, recorded).unwrap_or(0.0),
             wire_without_tcp_headers: wire_bytes.tcp > 0,
             links,
+            orders: sold.orders.report(comparison),
             hub_rss_bytes: proc_stat::rss_bytes(self.fleet.hub.pid()?)?,
             agent_rss_bytes: AgentMemory::of(self.fleet.stores.iter().filter_map(memory).collect()),
             agent_kills: sold.kills,

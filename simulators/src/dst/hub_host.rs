@@ -9,6 +9,7 @@ use super::truth::{Effects, HubHistory, add};
 use super::world::{Event, World};
 use cloud_hub::availability::{Figures, StoreInfo, Update};
 use cloud_hub::hub::{Counters, Hub, Input, LinkId, Output, Settings};
+use cloud_hub::orders::pickup_settings::Revised;
 use cloud_hub::storage::sqlite::Sqlite;
 use cloud_hub::storage::{
     Changes, HubFacts, Reservation, ShopOrder, Storage, StorageError, StoreChanges, StoreKey, StoredOrder,
@@ -209,6 +210,10 @@ impl Storage for Door {
         self.with(|watched| watched.sqlite.shop_orders())
     }
 
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
+        self.with(|watched| watched.sqlite.pickup_settings())
+    }
+
     fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {
         self.with(|watched| watched.sqlite.reservations())
     }
@@ -309,7 +314,12 @@ impl World {
         self.hub.with_storage(|storage| (storage.failing, storage.forgetful) = (0, false));
         let ticks_at_start = self.rng.below(1 << 40);
         // A name is a random number; 0 means "none".
-        let settings = Settings { timing: self.plan.timing, fresh_life: self.rng.next_u64() | 1, restored, customers_kept_ms: i64::MAX };
+        let settings = Settings {
+            timing: self.plan.timing,
+            fresh_life: self.rng.next_u64() | 1,
+            restored,
+            customers_kept_ms: i64::MAX,
+        };
         let mut hub = Hub::open(Box::new(Door(Arc::clone(&self.hub.storage))), settings)
             .expect("the hub's storage can be read");
         self.hub.shown.iter_mut().for_each(BTreeMap::clear);
@@ -448,7 +458,7 @@ impl World {
                 Output::Order { ticket, answer } => {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
-                Output::Orders { .. } | Output::Reservation { .. } => {}
+                Output::Orders { .. } | Output::Reservation { .. } | Output::Settings { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -464,7 +474,7 @@ impl World {
             match output {
                 Output::Answer { ticket, answer } => self.shopper_answered(ticket.0, &answer),
                 Output::Order { ticket, answer } => self.order_answered(ticket.0, &answer)?,
-                Output::Orders { .. } | Output::Reservation { .. } => {}
+                Output::Orders { .. } | Output::Reservation { .. } | Output::Settings { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);

@@ -179,6 +179,13 @@ fn certificates(hub: &Path, place: usize) -> PathBuf {
     hub.join("issued").join(store_id(place))
 }
 
+/// Where a store is, in degrees north and east.
+#[must_use]
+pub fn place_of(place: usize) -> (f64, f64) {
+    let (lat, lon) = position(place);
+    (lat.parse().unwrap_or_default(), lon.parse().unwrap_or_default())
+}
+
 /// Stores on a grid, twenty to a row, a tenth of a degree apart.
 fn position(place: usize) -> (String, String) {
     let (row, column) = (place / 20, place % 20);

@@ -7,10 +7,11 @@
 //! anew for the same order as soon as they are free, before anybody else can have them.
 
 use super::{Down, StoreLedger};
+use crate::orders::workload::{Share, Workload};
 use crate::storage::StoredOrder;
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::digest::order_bucket;
-use sync_protocol::order::{HubOrder, Line, OrderId, StoreOrder};
+use sync_protocol::order::{HubOrder, Line, OrderId, ShortReason, StoreOrder};
 use sync_protocol::record::{HubOrderRecord, StoreOrderRecord};
 use sync_protocol::stock::{Cell, EscrowError};
 use sync_protocol::{ItemNo, Quantity, Seq};
@@ -22,6 +23,8 @@ pub(super) struct Book {
     backed: BTreeMap<ItemNo, u64>,
     /// Items whose promises may not fit what they stand for.
     unsettled: BTreeSet<ItemNo>,
+    workload: Workload,
+    workload_moved: bool,
 }
 
 impl Book {
@@ -35,6 +38,9 @@ impl Book {
 
     /// Puts an order in the place of the one there was.
     fn put(&mut self, order: StoredOrder) {
+        let was = self.orders.get(&order.order).map(share);
+        self.workload.change(was, share(&order));
+        self.workload_moved = true;
         let before = self.orders.get(&order.order).map(StoredOrder::backed).unwrap_or_default();
         for (item, units) in before {
             let backed = self.backed.entry(item).or_default();
@@ -76,6 +82,16 @@ impl StoreLedger {
 
     pub(in crate::hub) fn orders(&self) -> impl Iterator<Item = &StoredOrder> {
         self.book.orders.values()
+    }
+
+    /// What the store has to do for its orders.
+    pub(in crate::hub) fn workload(&self) -> &Workload {
+        &self.book.workload
+    }
+
+    /// Whether it has more or less to do since this was asked last.
+    pub(in crate::hub) fn take_workload_moved(&mut self) -> bool {
+        std::mem::take(&mut self.book.workload_moved)
     }
 
     // What the hub does.
@@ -285,6 +301,17 @@ pub(super) fn promise_lacking(cell: &mut Cell, meant: u64) {
 
 fn forgotten(order: OrderId) -> StoredOrder {
     StoredOrder { order, part_of: order, hub: None, store: None::<StoreOrder>, down_seq: Seq(0) }
+}
+
+fn share(order: &StoredOrder) -> Share {
+    let progress = order.store.iter().flat_map(|store| &store.progress);
+    let (mut lines, mut not_found) = (0, 0);
+    for line in progress {
+        lines += 1;
+        not_found += u32::from(line.why == Some(ShortReason::NotFound));
+    }
+    let placed_at = order.hub.as_ref().map(|hub| hub.placed_at);
+    Share { placed_at, is_open: !order.status().is_final(), lines, not_found }
 }
 
 /// What promises of a cell come to, in thousandths.

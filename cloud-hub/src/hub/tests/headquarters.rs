@@ -114,6 +114,12 @@ impl Storage for Faulty {
         self.storage.shop_orders()
     }
 
+    fn pickup_settings(
+        &mut self,
+    ) -> Result<Vec<(StoreKey, crate::orders::pickup_settings::Revised)>, StorageError> {
+        self.storage.pickup_settings()
+    }
+
     fn quarantined(&mut self) -> Result<(u64, Option<UnixMillis>), StorageError> {
         self.storage.quarantined()
     }

@@ -2,6 +2,7 @@
 
 pub mod events;
 mod orders;
+mod pickup_settings;
 mod rows;
 
 use super::{
@@ -9,6 +10,7 @@ use super::{
     StoredStore,
 };
 use crate::availability::StoreInfo;
+use crate::orders::pickup_settings::Revised;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::time::Duration;
@@ -21,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002_orders.sql"),
     include_str!("schema/0003_reservations.sql"),
     include_str!("schema/0004_events.sql"),
+    include_str!("schema/0005_pickup_settings.sql"),
 ];
 
 /// The hub's database.
@@ -187,12 +190,17 @@ impl Storage for Sqlite {
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
         events::save_events(&step, &changes.events).map_err(&act)?;
+        pickup_settings::save(&step, &changes.pickup_settings)?;
         orders::save_reservations(&step, &changes.reservations).map_err(&act)?;
         step.commit().map_err(&act)
     }
 
     fn shop_orders(&mut self) -> Result<Vec<ShopOrder>, StorageError> {
         orders::shop_orders(&self.db).map_err(failed("reading the orders"))
+    }
+
+    fn pickup_settings(&mut self) -> Result<Vec<(StoreKey, Revised)>, StorageError> {
+        pickup_settings::all(&self.db).map_err(failed("reading pickup settings"))
     }
 
     fn reservations(&mut self) -> Result<Vec<(OrderId, Reservation)>, StorageError> {

@@ -5,12 +5,14 @@
 
 mod body;
 mod erasing;
+mod not_taking;
 mod placing;
 mod rerouting;
 mod reservations;
 
-pub(super) use body::{OrderBody, OrderList, ShortfallBody};
+pub(super) use body::{OrderBody, OrderList};
 pub(super) use erasing::*;
+pub(super) use not_taking::NotPlacedBody;
 pub use rerouting::keep_rerouting;
 pub(super) use rerouting::*;
 pub(super) use reservations::*;
@@ -66,8 +68,8 @@ pub struct OrderKeys {
             content_type = "application/problem+json"),
         (status = 404, description = "There is no such store.", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 409, description = "Not all of it can be promised: which lines lack what, and the nearest stores that have all \
-            of it.", body = ShortfallBody, content_type = "application/problem+json"),
+        (status = 409, description = "Not all of it can be promised, or the store that was named takes no orders now: which lines \
+            lack what or why, and the nearest stores that have all of it.", body = NotPlacedBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 422, description = "This key came with another body before.", body = ProblemBody,
@@ -104,6 +106,9 @@ pub(in crate::storefront) async fn place_order(
     match (site.state.desk.place(Box::new(new)).await.map_err(no_answer)?, survey) {
         (Ok(view), _) => Ok(placed(&site, &view)),
         (Err(OrderError::Insufficient), Some(survey)) => Ok(placing::shortfall(&survey)),
+        (Err(OrderError::NotTaking { store, why }), Some(survey)) => {
+            Ok(placing::not_taking(&survey, &store, &why))
+        }
         (Err(error), _) => Err(problem(&error)),
     }
 }
@@ -279,6 +284,7 @@ fn number(order: Result<Path<String>, PathRejection>) -> Result<OrderId, Problem
 fn problem(error: &OrderError) -> Problem {
     let kind = match error {
         OrderError::NoSuchOrder { .. } => return Problem::of(Kind::NoSuchOrder, "order", error.to_string()),
+        OrderError::NotTaking { .. } => Kind::NotTaking,
         OrderError::KeyReused => Kind::KeyReused,
         OrderError::Insufficient => Kind::Insufficient,
         OrderError::TooLate { .. } => Kind::TooLate,

@@ -5,18 +5,17 @@ use super::problem_with;
 use crate::availability::{Directory, Point, StoreIx, km_of_chord_squared};
 use crate::hub::orders::{Choice, NewOrder, OrderView, Part};
 use crate::hub::reservations::{NewReservation, ReservationView};
+use crate::orders::board::{Post, zone_of};
 use crate::orders::codes::code_hash;
 use crate::orders::customer::Customer;
-use crate::orders::hours::Hours;
 use crate::orders::idempotency::{IdempotencyKey, body_fingerprint};
 use crate::orders::placement::{Basket, PlacedLine, Placement, Wanted};
-use crate::orders::routing::{self, Candidate, Decision, Dropped, Leg, Load, Pickup, Stock, Verdict, Wish};
+use crate::orders::routing::{self, Candidate, Decision, Dropped, Leg, Pickup, Stock, Verdict, Wish};
 use crate::storefront::gate::Caller;
 use crate::storefront::problem::{Kind, Problem, shown};
 use crate::storefront::site::Site;
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::tz::TimeZone;
 use std::sync::Arc;
 use sync_protocol::order::{HubOrder, OrderId};
 use sync_protocol::{Quantity, Sku, StoreId, UnixMillis};
@@ -104,6 +103,7 @@ fn look(site: &Site, question: &Question, now: UnixMillis) -> (Arc<Directory>, V
     let reading = site.index().read();
     let directory = Arc::clone(reading.directory());
     let standings = site.standings(&reading);
+    let board = site.state.board.read();
     let items: Vec<_> = question.lines.iter().map(|line| reading.find(line.sku.as_str())).collect();
     // A shopper who names a store is as near to others as that store is.
     let from = match &question.from {
@@ -119,24 +119,25 @@ fn look(site: &Site, question: &Question, now: UnixMillis) -> (Arc<Directory>, V
             Stock { free, walk_in: Quantity::ZERO, on_hand: level.on_hand }
         });
         let info = &directory.get(ix).info;
+        let post = board.of(&info.id);
         let distance = from.map(|from| km_of_chord_squared(directory.chord_squared(from, ix)));
         Candidate {
             store: info.id.clone(),
             distance_km: distance.filter(|km| km.is_finite()),
-            pickup: Pickup::On,
-            zone: TimeZone::get(&info.timezone).unwrap_or(TimeZone::UTC),
-            hours: Hours::default(),
+            pickup: post.map_or(Pickup::On, Post::pickup),
+            zone: post.map_or_else(|| zone_of(&info.timezone), |post| post.zone.clone()),
+            hours: post.map(Post::hours).unwrap_or_default(),
             age_ms: standing
                 .as_of
                 .map_or(u64::MAX, |as_of| now.0.saturating_sub(as_of.0).max(0).unsigned_abs()),
-            load: Load::default(),
-            not_found_rate: 0.0,
+            load: post.map(|post| post.load(now)).unwrap_or_default(),
+            not_found_rate: post.map_or(0.0, |post| post.workload.not_found_rate(now)),
             stock: stock.collect(),
         }
     };
     let may_have_it = |ix: &StoreIx| !question.excluded.contains(&directory.get(*ix).info.id);
     let candidates = directory.all().filter(may_have_it).map(candidate).collect();
-    drop(reading);
+    drop((reading, board));
     (directory, candidates)
 }
 
@@ -165,7 +166,8 @@ pub(super) fn reserved_order(
     let order = drawn()?;
     let choice = reserved.map(|view| {
         let lines = view.reservation.lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect();
-        let half = half(site, site.wall(), order, Some(&placement.customer));
+        let store = &view.reservation.store;
+        let half = half(site, site.wall(), store, order, Some(&placement.customer));
         Choice { parts: vec![Part { store: view.reservation.store.clone(), order, lines, half }] }
     });
     let choices = choice.into_iter().collect();
@@ -290,16 +292,23 @@ fn choices_of(survey: &Survey) -> Vec<Vec<Leg>> {
 fn part(site: &Site, survey: &Survey, leg: &Leg, order: OrderId, customer: Option<&Customer>) -> Part {
     let line = |(at, quantity): &(usize, Quantity)| Some((survey.lines.get(*at)?.sku.clone(), *quantity));
     let lines: Vec<(Sku, Quantity)> = leg.lines.iter().filter_map(line).collect();
-    Part { store: leg.store.clone(), order, lines, half: half(site, survey.now, order, customer) }
+    Part { store: leg.store.clone(), order, lines, half: half(site, survey.now, &leg.store, order, customer) }
 }
 
 /// Everything of the hub's half but the lines, which the store's own numbers make.
-fn half(site: &Site, now: UnixMillis, order: OrderId, customer: Option<&Customer>) -> HubOrder {
+fn half(
+    site: &Site,
+    now: UnixMillis,
+    store: &StoreId,
+    order: OrderId,
+    customer: Option<&Customer>,
+) -> HubOrder {
+    let (ready_by, hold_until) = times(site, now, store);
     HubOrder {
         revision: 1,
         placed_at: now,
-        ready_by: later(now, site.settings().order_ready.as_millis()),
-        hold_until: later(now, site.settings().order_hold.as_millis()),
+        ready_by,
+        hold_until,
         lines: Vec::new(),
         display_name: customer.map(Customer::display_name).unwrap_or_default(),
         phone: customer.map(Customer::masked_phone).unwrap_or_default(),
@@ -309,8 +318,33 @@ fn half(site: &Site, now: UnixMillis, order: OrderId, customer: Option<&Customer
     }
 }
 
+/// When an order is to be ready, counted while the store is open, and until when it is kept: never less than one whole
+/// opening day after that.
+fn times(site: &Site, now: UnixMillis, store: &StoreId) -> (UnixMillis, UnixMillis) {
+    let ready = site.settings().order_ready;
+    let (usual, hold) = (later(now, ready.as_millis()), later(now, site.settings().order_hold.as_millis()));
+    let board = site.state.board.read();
+    let Some(post) = board.of(store) else { return (usual, hold) };
+    let (hours, zone) = (&post.settings().hours, &post.zone);
+    // A store that opens too late gets no order: the core says so.
+    if hours.next_open(now, zone).is_none_or(|opens| opens >= hold) {
+        return (usual, hold);
+    }
+    let open_for = u64::try_from(ready.as_millis()).unwrap_or(u64::MAX);
+    let ready_by = hours.after_open(now, open_for, zone).unwrap_or(usual);
+    (ready_by, hours.whole_day_after(ready_by, zone).map_or(hold, |end| end.max(hold)))
+}
+
 fn later(now: UnixMillis, by_ms: u128) -> UnixMillis {
     UnixMillis(now.0.saturating_add(i64::try_from(by_ms).unwrap_or(i64::MAX)))
+}
+
+/// Why the store that was named takes no orders now, and who does. Whoever named none is told what lacks where.
+pub(super) fn not_taking(survey: &Survey, store: &StoreId, why: &Dropped) -> Response {
+    match &survey.named {
+        Some(_) => super::not_taking::not_taking(store, why, alternatives(survey)),
+        None => shortfall(survey),
+    }
 }
 
 /// What lacks where, and who has it.

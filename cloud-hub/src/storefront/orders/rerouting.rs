@@ -1,6 +1,7 @@
 //! What another store may do of an order: as the shopper chooses, or as the hub finds.
 
-use super::body::{AlternativeBody, OrderBody, ShortfallBody};
+use super::body::{AlternativeBody, OrderBody};
+use super::not_taking::NotPlacedBody;
 use super::{answer, no_answer, number, placing, problem};
 use crate::hub::orders::{OrderError, OrderView};
 use crate::hub::rerouting::Rerouting;
@@ -62,7 +63,7 @@ pub(in crate::storefront) struct AlternativesBody {
         (status = 404, description = "There is no such order, or no such store.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 409, description = "Nothing is owed, or not all of it can be promised there: which lines lack what, and the \
-            nearest stores that have all of it.", body = ShortfallBody, content_type = "application/problem+json"),
+            nearest stores that have all of it.", body = NotPlacedBody, content_type = "application/problem+json"),
         (status = 429, description = "More requests than the key allows.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, description = "The hub could not take it now; look at the order, and send it again.", body = ProblemBody,
@@ -97,6 +98,7 @@ pub(in crate::storefront) async fn reroute_order(
     match site.state.desk.reroute(order, choices).await.map_err(no_answer)? {
         Ok(view) => Ok(answer(&site, &view)),
         Err(OrderError::Insufficient) => Ok(placing::shortfall(&survey)),
+        Err(OrderError::NotTaking { store, why }) => Ok(placing::not_taking(&survey, &store, &why)),
         Err(error) => Err(problem(&error)),
     }
 }
@@ -171,7 +173,8 @@ async fn look_for_one(site: &Site, view: &OrderView) {
             info!(%order, ?stores, "another store has what was owed of an order");
         }
         // Sold out meanwhile, or no longer wanted: the next look shows.
-        Ok(Err(OrderError::Insufficient | OrderError::NothingOwed { .. })) | Err(_) => {}
+        Ok(Err(OrderError::Insufficient | OrderError::NotTaking { .. } | OrderError::NothingOwed { .. }))
+        | Err(_) => {}
         Ok(Err(error)) => warn!(%order, %error, "an order could not be re-routed"),
     }
 }

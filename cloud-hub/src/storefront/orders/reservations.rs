@@ -1,6 +1,6 @@
 //! `POST /v1/reservations`: units kept while a shopper is at the checkout.
 
-use super::body::ShortfallBody;
+use super::not_taking::NotPlacedBody;
 use super::placing::{self, Origin};
 use super::{key_of, no_answer, problem, refused, replayed};
 use crate::hub::orders::OrderError;
@@ -73,7 +73,7 @@ struct ReservedLineBody {
         (status = 404, description = "There is no such store.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 409, description = "Not all of it can be kept: which lines lack what, and the nearest stores that have all of it.",
-            body = ShortfallBody, content_type = "application/problem+json"),
+            body = NotPlacedBody, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 422, description = "This key came with another body before.", body = ProblemBody,
@@ -104,6 +104,7 @@ pub(in crate::storefront) async fn make_reservation(
             Ok(response)
         }
         Err(OrderError::Insufficient) => Ok(placing::shortfall(&survey)),
+        Err(OrderError::NotTaking { store, why }) => Ok(placing::not_taking(&survey, &store, &why)),
         Err(error) => Err(problem(&error)),
     }
 }

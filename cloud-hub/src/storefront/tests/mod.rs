@@ -10,6 +10,7 @@ mod store_list;
 
 use super::{Clock, KeyRing, Settings, StorefrontMetrics, StorefrontState, router};
 use crate::availability::{Figures, Index, StoreInfo, Update};
+use crate::orders::board::Board;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -76,6 +77,7 @@ impl Shop {
         let keys_file = folder.path().join("keys");
         write_keys(&keys_file, &format!("web {KEY}\n"));
         let index = Arc::new(index);
+        let board = Arc::new(Board::default());
         let clock = Arc::new(HandClock { wall_ms: NOON.into(), running_ms: 0.into() });
         let (closing, closed) = watch::channel(false);
         let keys = Arc::new(KeyRing::load(&keys_file).unwrap());
@@ -84,6 +86,7 @@ impl Shop {
             courier: courier(folder.path()),
             order_keys: Arc::new(order_keys()),
             index: Arc::clone(&index),
+            board: Arc::clone(&board),
             settings,
             keys: Arc::clone(&keys),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
