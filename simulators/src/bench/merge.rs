@@ -63,7 +63,8 @@ fn time_joins(batches: &[StateBatch]) -> Duration {
 }
 
 fn time_hub(batches: &[StateBatch]) -> Result<Duration> {
-    let settings = Settings { timing: Timing::default(), fresh_life: 1, restored: false, customers_kept_ms: i64::MAX };
+    let settings =
+        Settings { timing: Timing::default(), fresh_life: 1, restored: false, customers_kept_ms: i64::MAX };
     let mut hub = Hub::open(Box::new(Forgetful), settings).context("opening a hub's core")?;
     let stores: Vec<StoreId> = (0..STORES).map(store).collect();
     let epoch = greet(&mut hub, &stores)?;

@@ -309,7 +309,12 @@ impl World {
         self.hub.with_storage(|storage| (storage.failing, storage.forgetful) = (0, false));
         let ticks_at_start = self.rng.below(1 << 40);
         // A name is a random number; 0 means "none".
-        let settings = Settings { timing: self.plan.timing, fresh_life: self.rng.next_u64() | 1, restored, customers_kept_ms: i64::MAX };
+        let settings = Settings {
+            timing: self.plan.timing,
+            fresh_life: self.rng.next_u64() | 1,
+            restored,
+            customers_kept_ms: i64::MAX,
+        };
         let mut hub = Hub::open(Box::new(Door(Arc::clone(&self.hub.storage))), settings)
             .expect("the hub's storage can be read");
         self.hub.shown.iter_mut().for_each(BTreeMap::clear);
