@@ -29,8 +29,8 @@ pub enum Request {
     Cancel { order: OrderId, why: Cancel, reply: oneshot::Sender<OrderAnswer> },
     Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
     List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
-    Settings { store: StoreId, change: Box<SettingsChange>, reply: oneshot::Sender<SettingsAnswer> },
     Erase { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
+    Settings { store: StoreId, change: Box<SettingsChange>, reply: oneshot::Sender<SettingsAnswer> },
     LookedFor { reply: oneshot::Sender<Vec<OrderView>> },
     Reroute { order: OrderId, choices: Vec<Choice>, reply: oneshot::Sender<OrderAnswer> },
     Reservation { ask: ReservationAsk, reply: oneshot::Sender<ReservationAnswer> },
@@ -84,6 +84,14 @@ impl Desk {
         self.ask(|reply| Request::List { wanted, reply }).await
     }
 
+    /// Removes what is known of an order's customer.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn erase(&self, order: OrderId) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Erase { order, reply }).await
+    }
+
     /// # Errors
     /// There is no answer.
     pub async fn change_settings(
@@ -93,14 +101,6 @@ impl Desk {
     ) -> Result<SettingsAnswer, NoAnswer> {
         let change = Box::new(change);
         self.ask(|reply| Request::Settings { store, change, reply }).await
-    }
-
-    /// Removes what is known of an order's customer.
-    ///
-    /// # Errors
-    /// There is no answer.
-    pub async fn erase(&self, order: OrderId) -> Result<OrderAnswer, NoAnswer> {
-        self.ask(|reply| Request::Erase { order, reply }).await
     }
 
     /// Orders for which the hub is to find another store.

@@ -157,7 +157,7 @@ impl Shop {
             self.ended.insert((ended, order.order));
         }
         if order.content.erased_at.is_some() {
-            self.await_receipts(&order);
+            self.note_missing_receipts(&order);
         }
         self.orders.insert(order.order, order);
     }
@@ -220,10 +220,10 @@ impl Shop {
         if let Some(ended) = shop.content.ended_at {
             self.ended.remove(&(ended, order));
         }
-        self.await_receipts(&shop);
+        self.note_missing_receipts(&shop);
     }
 
-    fn await_receipts(&mut self, shop: &ShopOrder) {
+    fn note_missing_receipts(&mut self, shop: &ShopOrder) {
         let receipts = &shop.content.receipts;
         let open = shop.content.parts.iter().filter(|part| receipts.iter().all(|it| it.order != part.order));
         for part in open {

@@ -216,10 +216,10 @@ impl Rounds {
             }
             Request::Show { order, reply } => (Waiting::Order(reply), Input::Order { ticket, order }),
             Request::List { wanted, reply } => (Waiting::Orders(reply), Input::Orders { ticket, wanted }),
+            Request::Erase { order, reply } => (Waiting::Order(reply), Input::Erase { ticket, order }),
             Request::Settings { store, change, reply } => {
                 (Waiting::Settings(reply), Input::Settings { ticket, store, change })
             }
-            Request::Erase { order, reply } => (Waiting::Order(reply), Input::Erase { ticket, order }),
             Request::LookedFor { reply } => (Waiting::Orders(reply), Input::LookedFor { ticket }),
             Request::Reroute { order, choices, reply } => {
                 (Waiting::Order(reply), Input::Reroute { ticket, order, choices })

@@ -312,11 +312,11 @@ pub struct Changes {
     pub hub: Option<HubFacts>,
     pub stores: BTreeMap<StoreKey, StoreChanges>,
     pub shop_orders: Vec<ShopOrder>,
+    /// In the order in which they happened.
+    pub events: Vec<OrderEvent>,
     /// No store twice. Each must be the revision after the one that is there, or the whole commit fails: somebody else has
     /// changed it meanwhile.
     pub pickup_settings: Vec<(StoreKey, Revised)>,
-    /// In the order in which they happened.
-    pub events: Vec<OrderEvent>,
     /// `None`: it has ended.
     pub reservations: Vec<(OrderId, Option<Reservation>)>,
 }

@@ -158,9 +158,10 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`, `store-not-taking-orders`,
-    /// `changed-meanwhile`, `precondition-required`, `idempotency-key-reused`, `too-late`, `no-such-reservation`,
-    /// `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`, `too-many-streams`, `unhealthy`, `internal`.
+    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`,
+    /// `store-not-taking-orders`, `changed-meanwhile`, `precondition-required`, `idempotency-key-reused`, `too-late`,
+    /// `no-such-reservation`, `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`,
+    /// `too-many-streams`, `unhealthy`, `internal`.
     #[serde(rename = "type")]
     type_uri: String,
     /// The kind of problem in words.

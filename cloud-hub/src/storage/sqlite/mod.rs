@@ -189,8 +189,8 @@ impl Storage for Sqlite {
             write_store(&step, *store, changes).map_err(&act)?;
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
-        pickup_settings::save(&step, &changes.pickup_settings)?;
         events::save_events(&step, &changes.events).map_err(&act)?;
+        pickup_settings::save(&step, &changes.pickup_settings)?;
         orders::save_reservations(&step, &changes.reservations).map_err(&act)?;
         step.commit().map_err(&act)
     }

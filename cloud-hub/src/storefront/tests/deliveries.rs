@@ -93,3 +93,32 @@ async fn a_dead_letter_that_is_not_there_is_said_so() {
         reply.is_problem(404, "no-such-dead-letter", Some("id"));
     }
 }
+
+#[tokio::test]
+async fn dead_letters_are_listed_page_by_page_shown_with_what_was_sent_and_retried() {
+    let shop = Shop::open().await;
+    let books = rusqlite::Connection::open(shop.folder().join("courier.db")).unwrap();
+    for number in 1..=3 {
+        let sql = "INSERT INTO delivery (endpoint, task, kind, shop_order, chain, created_at, state, attempts, next_at, ended_at,
+                                         last_error, body)
+                   VALUES ('payment', ?1, 'capture', 'K7M29-QX4TB', '', 0, 'dead', 2, 0, 60000, '422: no', '{\"step\":1}')";
+        books.execute(sql, [format!("task-{number}")]).unwrap();
+    }
+    let first = shop.get("/v1/dead-letters?limit=2").await.json();
+    assert_eq!((first["dead_letters"].as_array().unwrap().len(), &first["next"]), (2, &json!("2")));
+    assert_eq!(first["dead_letters"][0]["body"], json!(null), "only where one is asked for");
+    let second = shop.get("/v1/dead-letters?limit=2&after=2").await.json();
+    assert_eq!((&second["dead_letters"][0]["task"], &second["next"]), (&json!("task-3"), &json!(null)));
+    let letter = shop.get("/v1/dead-letters/3").await.json();
+    let expected = json!({
+        "id": "3", "endpoint": "payment", "task": "task-3", "kind": "capture", "order": "K7M29-QX4TB", "attempts": 2,
+        "created_at": "1970-01-01T00:00:00Z", "died_at": "1970-01-01T00:01:00Z", "last_error": "422: no",
+        "body": {"step": 1},
+    });
+    assert_eq!(letter, expected);
+    assert_eq!(shop.post("/v1/dead-letters/3/retry", "").await.json(), expected);
+    shop.get("/v1/dead-letters/3").await.is_problem(404, "no-such-dead-letter", Some("id"));
+    let state: String =
+        books.query_row("SELECT state FROM delivery WHERE id = 3", [], |row| row.get(0)).unwrap();
+    assert_eq!(state, "waiting");
+}
