@@ -17,8 +17,9 @@ pub struct CloudEvent<'a> {
     /// `urn:shopsmart:hub`.
     source: &'static str,
     /// `order.` and `placed`, `sent`, `accepted`, `picking`, `ready`, `cancelling`, `collected`, `refused`, `cancelled`, `expired` or
-    /// `rerouted`: a part stands so from then on. `order.short`: its store will not hand over as much as it was to. `order.closed`:
-    /// every part has ended; once for each order.
+    /// `rerouted`: a part stands so from then on. `order.short`: its store will not hand over as much as it was to.
+    /// `order.not_accepted`: nobody there has taken it on within 15 minutes of its opening hours; once. `order.closed`: every part has
+    /// ended; once for each order.
     #[serde(rename = "type")]
     kind: &'a str,
     /// The order's number.

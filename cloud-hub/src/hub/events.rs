@@ -1,7 +1,8 @@
 //! What happens to orders, as events for others to hear of. An event is written in the commit in which it happened, or not at all.
 //!
-//! Each line of an order's timeline is one: `order.` and how the part stands from then on. Two more are told of what no status shows:
-//! `order.short` when a store says that it will not hand over as much as it was to, and `order.closed`, once, when every part has ended.
+//! Each line of an order's timeline is one: `order.` and how the part stands from then on. Three more are told of what no status shows:
+//! `order.short` when a store says that it will not hand over as much as it was to, `order.not_accepted`, once, when it has left an order
+//! alone for too long, and `order.closed`, once, when every part has ended.
 
 use super::Hub;
 use super::orders::{OrderView, PartView};
@@ -84,6 +85,19 @@ impl Hub {
                 self.outbox.put(part.status.name(), &view.shop, at, &body);
             }
         }
+    }
+
+    /// Nobody at the store has taken this on in time. Told once.
+    pub(super) fn tell_not_accepted(&mut self, part: &StoredOrder, at: UnixMillis) {
+        let Ok(view) = self.view(part.part_of) else { return };
+        let Some(shown) = view.parts.iter().find(|shown| shown.order == part.order) else { return };
+        if view.shop.content.told.not_accepted.contains(&part.order.number()) {
+            return;
+        }
+        self.outbox.put("not_accepted", &view.shop, at, &EventBody::of_part(&view, shown, ""));
+        self.shop.change(part.part_of, |shop| {
+            shop.content.told.not_accepted.insert(part.order.number());
+        });
     }
 
     /// Every part of an order has ended, and no other store is looked for. Told once, also when a handover is taken back and made again.
@@ -204,5 +218,5 @@ impl<'a> PartBody<'a> {
 #[must_use]
 pub fn kinds() -> Vec<String> {
     let statuses = Status::ALL.into_iter().map(Status::name);
-    statuses.chain(["short", "closed"]).map(|name| format!("order.{name}")).collect()
+    statuses.chain(["short", "not_accepted", "closed"]).map(|name| format!("order.{name}")).collect()
 }

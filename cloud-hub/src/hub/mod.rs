@@ -8,6 +8,7 @@
 //! dropped whole; a link speaks for one store only; after every step `promised + returned − released ≤ granted` in every cell.
 
 mod erasing;
+mod escalation;
 pub mod events;
 mod frames;
 mod handover;
@@ -20,6 +21,7 @@ pub mod reservations;
 use crate::availability::{StoreInfo, Update};
 use crate::orders::pickup_settings::Revised;
 use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
+use escalation::Waiting;
 use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
 use orders::{Choice, Listing, NewOrder, OrderError, OrderView, Shop};
@@ -186,6 +188,7 @@ pub struct Hub {
     shop: Shop,
     outbox: Outbox,
     pickups: Pickups,
+    waiting: Waiting,
     reservations: Reservations,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
@@ -218,6 +221,7 @@ impl Hub {
             shop: Shop::default(),
             outbox,
             pickups: Pickups::default(),
+            waiting: Waiting::default(),
             reservations: Reservations::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
@@ -374,6 +378,7 @@ impl Hub {
     fn read_orders(&mut self) -> Result<(), StorageError> {
         self.shop = Shop::load(self.storage.shop_orders()?);
         self.note_holds();
+        self.note_waiting();
         self.reservations = Reservations::load(self.storage.reservations()?);
         Ok(())
     }
@@ -462,6 +467,7 @@ impl Hub {
                 self.end_reservations(now);
                 self.stop_looking(now);
                 self.erase_due(now);
+                self.escalate(now.wall);
                 if let Err(error) = self.read_stores().and_then(|()| self.read_settings()) {
                     tracing::error!(%error, "cannot read the list of stores again");
                 }

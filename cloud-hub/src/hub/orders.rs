@@ -351,6 +351,7 @@ impl Hub {
             });
             self.down_changed(&id, true, now);
             self.tell_placed(order, number, now.wall);
+            self.is_waiting(&id, number, now.wall);
             self.shop.holds.insert((hold_until, id, number));
         }
     }

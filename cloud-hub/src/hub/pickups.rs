@@ -10,6 +10,7 @@
 use super::orders::{Choice, OrderError};
 use super::{Hub, Output, Ticket};
 use crate::orders::board::{Post, zone_of};
+use crate::orders::hours::Hours;
 use crate::orders::pickup_settings::{Pause, PickupSettings, Revised};
 use crate::storage::{StorageError, StoreKey};
 use std::collections::{BTreeSet, HashMap};
@@ -56,6 +57,10 @@ impl Pickups {
 
     pub(super) fn take_changed(&mut self) -> Vec<(StoreKey, Revised)> {
         std::mem::take(&mut self.changed)
+    }
+
+    pub(super) fn hours_of(&self, store: &StoreId) -> Arc<Hours> {
+        Arc::clone(&self.of(store).settings.hours)
     }
 
     fn of(&self, store: &StoreId) -> Arc<Revised> {

@@ -156,7 +156,8 @@ impl Hub {
         let Ok(view) = self.view(order) else { return };
         let content = &view.shop.content;
         let waits = view.rerouting() != Rerouting::Not;
-        let has_ended = !waits && view.parts.iter().all(|part| part.status.is_final());
+        let is_whole = !view.parts.is_empty() && view.parts.len() == content.parts.len();
+        let has_ended = is_whole && !waits && view.parts.iter().all(|part| part.status.is_final());
         let owed = waits.then(|| content.owed_since.unwrap_or(at.0));
         let ended = has_ended.then(|| content.ended_at.unwrap_or(at.0));
         self.shop.set_owed(order, owed);

@@ -11,7 +11,7 @@ use super::{
 use crate::availability::StoreInfo;
 use crate::orders::pickup_settings::{PickupSettings, Revised};
 use crate::orders::placement::Reroute;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::frame::{Body, BootMark, Frame, HistoryBatch, encode};
 use sync_protocol::order::{Act, Cancel, HubOrder, Line, OrderId, Proof, StoreOrder};
 use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind};
@@ -404,7 +404,11 @@ fn shop_order(number: u64) -> ShopOrder {
             items: vec![(7, "4011".to_owned())],
         }],
         timeline: vec![happening],
-        told: Told { closed_at: Some(1_793_480_602_001), short: BTreeMap::from([(number, 1_500)]) },
+        told: Told {
+            closed_at: Some(1_793_480_602_001),
+            short: BTreeMap::from([(number, 1_500)]),
+            not_accepted: BTreeSet::from([number]),
+        },
         wish: Some(ShopWish {
             lines: vec![("4011".parse().unwrap(), Quantity::from_thousandths(1_235))],
             reroute: Reroute::Auto,

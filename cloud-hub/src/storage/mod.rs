@@ -11,7 +11,7 @@ use crate::availability::StoreInfo;
 use crate::orders::pickup_settings::Revised;
 use crate::orders::placement::Reroute;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::frame::BootMark;
 use sync_protocol::order::{self, HubOrder, OrderId, Status, StoreOrder};
 use sync_protocol::record::{HistoryDocument, HubOrderRecord, ItemRecord, StoreOrderRecord};
@@ -168,6 +168,9 @@ pub struct Told {
     pub closed_at: Option<i64>,
     /// By part: how much in all will not be handed over, in thousandths.
     pub short: BTreeMap<u64, i64>,
+    /// Parts that their stores did not take on in time.
+    #[serde(default)]
+    pub not_accepted: BTreeSet<u64>,
 }
 
 /// What the shopper ordered, and what may be done when a store can't have it ready.

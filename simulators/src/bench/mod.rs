@@ -10,6 +10,7 @@ pub mod merge;
 pub mod meter;
 pub mod mosquitto;
 pub mod mqtt5;
+pub mod orders;
 pub mod query;
 pub mod run;
 pub mod stocked;

@@ -104,7 +104,7 @@ async fn shop(mut hub: Client, stores: Vec<Arc<Store>>, shopper: u64) -> Result<
             hub.post_keyed("/v1/orders", &format!("paced-{number}"), body(number)).await?.success()?;
         let answered = clock::now();
         place.add(answered.duration_since(start));
-        if (number / SHOPPERS) % SAMPLED == 0 {
+        if (number / SHOPPERS).is_multiple_of(SAMPLED) {
             let Placed { order } = reply.json()?;
             let client = stores[usize::try_from(number)? % STORES].client()?;
             lookers.spawn(look_for(client, order, answered));

@@ -1,7 +1,7 @@
 //! Runs the measurements that are asked for, one after the other, each in a folder of its own.
 
 use super::figure::{Figure, Target, table};
-use super::{chain, endpoint, merge, meter, mosquitto, query, tills, transports, wire};
+use super::{chain, endpoint, merge, meter, mosquitto, orders, query, tills, transports, wire};
 use crate::plain::run::{Load, PlainFigures, measure as measure_plain};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -55,10 +55,12 @@ pub enum Item {
     Endpoint,
     /// The same through Mosquitto, set up as the documentation says, beside it
     Broker,
+    /// Pickup orders: placed, on the store's list, and many of them open
+    Orders,
 }
 
 impl Item {
-    pub const ALL: [Item; 16] = [
+    pub const ALL: [Item; 17] = [
         Item::Wire,
         Item::Merge,
         Item::Footprint,
@@ -75,6 +77,7 @@ impl Item {
         Item::Lossy,
         Item::Endpoint,
         Item::Broker,
+        Item::Orders,
     ];
 
     /// Why it can't be measured on this machine.
@@ -178,6 +181,7 @@ impl Bench {
             Item::Failover => transports::failover(path).await?,
             Item::Endpoint => self.measure_endpoint(path).await?,
             Item::Broker => self.measure_broker(path).await?,
+            Item::Orders => orders::measure(path).await?,
             Item::Lossy => transports::lossy(path).await?,
             Item::Lag => self.measure_lag(path).await?,
             Item::Burst => self.measure_burst(path).await?,
@@ -338,7 +342,8 @@ mod tests {
                 "failover",
                 "lossy",
                 "endpoint",
-                "broker"
+                "broker",
+                "orders"
             ]
         );
     }

@@ -1,8 +1,10 @@
 //! What others hear of orders: each thing once, in the commit in which it happened.
 
-use super::headquarters::{Caller, Headquarters, MILK, units};
+use super::headquarters::{Caller, Headquarters, MILK, id, info, units};
 use super::orders::{does, open_shop, open_shop_at, place, received, says, wanted};
 use super::*;
+use crate::orders::board::zone_of;
+use crate::orders::pickup_settings::PickupSettings;
 use crate::storage::sqlite::events::{Outbox, Sequenced};
 use serde_json::{Value, json};
 use sync_protocol::order::{Act, Proof, ShortReason};
@@ -71,6 +73,60 @@ fn each_line_of_the_timeline_is_told_once_and_the_end_once() {
     assert_eq!((&body["by"], &body["lines"][0]["handed_over"]), (&json!("Noor"), &json!(2)));
     let body: Value = serde_json::from_str(&ended[1].event.body).unwrap();
     assert_eq!((&body["status"], &body["parts"][0]["status"]), (&json!("closed"), &json!("collected")));
+}
+
+/// Once, after fifteen minutes in which the store was open, and not where somebody has taken it on.
+#[test]
+fn an_order_that_nobody_takes_on_is_told_of_once() {
+    const WITHIN_MS: u64 = 15 * 60_000;
+    let (mut hq, mut caller, mut told) = opened();
+    let [left_alone, taken_on] =
+        [(1, "a"), (2, "b")].map(|(number, key)| wanted(&hq, number, key, &[(MILK, 1)]));
+    let number = taken_on.order;
+    place(&mut hq, left_alone).unwrap();
+    let view = place(&mut hq, taken_on).unwrap();
+    let mut half = received(&caller, &view);
+    does(&mut half, Act::Accept);
+    says(&mut hq, &mut caller, number, &half, 0);
+    told.kinds();
+    hq.pass(WITHIN_MS - 1);
+    hq.tick();
+    assert_eq!(told.kinds(), [""; 0]);
+    hq.pass(1);
+    hq.tick();
+    assert_eq!(told.kinds(), ["order.not_accepted"]);
+    hq.tick();
+    drop(hq);
+    let mut hq = Headquarters::open_at(told.folder.path());
+    hq.pass(2 * WITHIN_MS);
+    hq.tick();
+    assert_eq!(told.kinds(), [""; 0], "a restart does not begin anew");
+}
+
+#[test]
+fn the_time_to_take_an_order_on_counts_while_the_store_is_open() {
+    let (mut hq, _caller, mut told) = opened();
+    let noon = |day: &str| format!("\"{day}\": [\"12:00-13:00\"]");
+    let days =
+        ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"].map(noon).join(",");
+    let text = format!("{{\"pickup\": true, \"hours\": {{{days}}}}}");
+    let settings = PickupSettings::read(text.as_bytes(), hq.now.wall).unwrap();
+    let (store, info) = (id("S0001"), info("S0001"));
+    let due = settings.hours.after_open(hq.now.wall, 15 * 60_000, &zone_of(&info.timezone)).unwrap();
+    let change = Box::new(SettingsChange::Replace { settings, seen: None });
+    let ticket = hq.ticket();
+    hq.drain(vec![Input::Settings { ticket, store, change }]);
+    let order = wanted(&hq, 1, "a", &[(MILK, 1)]);
+    place(&mut hq, order).unwrap();
+    told.kinds();
+    let closed_for = (due.0 - hq.now.wall.0).unsigned_abs();
+    assert!(closed_for > 15 * 60_000, "the store is closed at first, else this tests nothing");
+    hq.pass(closed_for - 1);
+    hq.tick();
+    assert_eq!(told.kinds(), [""; 0]);
+    hq.pass(1);
+    hq.tick();
+    assert_eq!(told.kinds(), ["order.not_accepted"]);
 }
 
 #[test]
