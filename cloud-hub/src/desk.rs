@@ -25,15 +25,45 @@ pub type ReservationAnswer = Result<Box<ReservationView>, OrderError>;
 /// What is asked of the core.
 #[derive(Debug)]
 pub enum Request {
-    Place { order: Box<NewOrder>, reply: oneshot::Sender<OrderAnswer> },
-    Cancel { order: OrderId, why: Cancel, reply: oneshot::Sender<OrderAnswer> },
-    Show { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
-    List { wanted: Listing, reply: oneshot::Sender<Vec<OrderView>> },
-    Erase { order: OrderId, reply: oneshot::Sender<OrderAnswer> },
-    Settings { store: StoreId, change: Box<SettingsChange>, reply: oneshot::Sender<SettingsAnswer> },
-    LookedFor { reply: oneshot::Sender<Vec<OrderView>> },
-    Reroute { order: OrderId, choices: Vec<Choice>, reply: oneshot::Sender<OrderAnswer> },
-    Reservation { ask: ReservationAsk, reply: oneshot::Sender<ReservationAnswer> },
+    Place {
+        order: Box<NewOrder>,
+        reply: oneshot::Sender<OrderAnswer>,
+    },
+    Cancel {
+        order: OrderId,
+        why: Cancel,
+        reply: oneshot::Sender<OrderAnswer>,
+    },
+    Show {
+        order: OrderId,
+        reply: oneshot::Sender<OrderAnswer>,
+    },
+    List {
+        wanted: Listing,
+        reply: oneshot::Sender<Vec<OrderView>>,
+    },
+    Erase {
+        order: OrderId,
+        reply: oneshot::Sender<OrderAnswer>,
+    },
+    Settings {
+        store: StoreId,
+        change: Box<SettingsChange>,
+        reply: oneshot::Sender<SettingsAnswer>,
+    },
+    LookedFor {
+        reply: oneshot::Sender<Vec<OrderView>>,
+    },
+    Reroute {
+        order: OrderId,
+        choices: Vec<Choice>,
+        decision: Option<String>,
+        reply: oneshot::Sender<OrderAnswer>,
+    },
+    Reservation {
+        ask: ReservationAsk,
+        reply: oneshot::Sender<ReservationAnswer>,
+    },
 }
 
 /// Why there is no answer. What was asked may still happen: ask again with the same idempotency key.
@@ -113,8 +143,13 @@ impl Desk {
 
     /// # Errors
     /// There is no answer.
-    pub async fn reroute(&self, order: OrderId, choices: Vec<Choice>) -> Result<OrderAnswer, NoAnswer> {
-        self.ask(|reply| Request::Reroute { order, choices, reply }).await
+    pub async fn reroute(
+        &self,
+        order: OrderId,
+        choices: Vec<Choice>,
+        decision: Option<String>,
+    ) -> Result<OrderAnswer, NoAnswer> {
+        self.ask(|reply| Request::Reroute { order, choices, decision, reply }).await
     }
 
     /// # Errors

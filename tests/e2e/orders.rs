@@ -227,6 +227,7 @@ fn a_store_that_can_not_have_an_order_ready_passes_it_on_as_the_shopper_allowed(
         if view["parts"][1]["status"] == "collected" { Ok(()) } else { Err(view) }
     });
     assert_eq!(status(&hub, &order), "rerouted");
+    why_is_told(&hub, &order);
 
     let asked_first = with("reroute", json!("offer"), wish("S0001", &[("apples", 2)]));
     let order = text(&placed(&hub, "two", &asked_first), "order");
@@ -246,6 +247,28 @@ fn a_store_that_can_not_have_an_order_ready_passes_it_on_as_the_shopper_allowed(
     let view = consent("S0002").expect(200).json();
     listed(&second, &text(&view["parts"][1], "order"));
     hub.shows("S0002", "apples", "4");
+}
+
+/// An order that S0001 had first, and then S0002.
+fn why_is_told(hub: &Hub, order: &str) {
+    let routing = hub.client().get(&format!("/v1/orders/{order}/routing")).expect("the hub answers");
+    let routing = routing.expect(200).json();
+    let stores: Vec<&Value> = routing["decisions"]
+        .as_array()
+        .expect("decisions")
+        .iter()
+        .map(|it| &it["legs"][0]["store"])
+        .collect();
+    assert_eq!(stores, ["S0001", "S0002"], "{routing}");
+    assert_eq!(routing["decisions"][1]["considered"][0]["ranked"]["place"], 1, "{routing}");
+    let others = json!({ "settings": { "protected": 1000 } });
+    let simulated =
+        hub.client().post("/v1/routing:simulate", &others).expect("the hub answers").expect(200).json();
+    assert_eq!((&simulated["decisions"], &simulated["unroutable"]), (&json!(2), &json!(2)), "{simulated}");
+    hub.client()
+        .post("/v1/routing:simulate", &json!({ "limit": 0, "settings": {} }))
+        .expect("an answer")
+        .expect(400);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub mod reservations;
 
 use crate::availability::{StoreInfo, Update};
 use crate::orders::pickup_settings::Revised;
-use crate::storage::{Changes, HubFacts, Storage, StorageError, StoreKey};
+use crate::storage::{Changes, HubFacts, KeptDecision, Storage, StorageError, StoreKey};
 use escalation::Waiting;
 use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
@@ -108,6 +108,7 @@ pub enum Input {
         ticket: Ticket,
         order: OrderId,
         choices: Vec<Choice>,
+        decision: Option<String>,
     },
     /// Remove what is known of an order's customer.
     Erase {
@@ -189,6 +190,7 @@ pub struct Hub {
     outbox: Outbox,
     pickups: Pickups,
     waiting: Waiting,
+    decisions: Vec<KeptDecision>,
     reservations: Reservations,
     links: BTreeMap<LinkId, HubLink>,
     counters: Counters,
@@ -222,6 +224,7 @@ impl Hub {
             outbox,
             pickups: Pickups::default(),
             waiting: Waiting::default(),
+            decisions: Vec::new(),
             reservations: Reservations::default(),
             links: BTreeMap::new(),
             counters: Counters::default(),
@@ -450,8 +453,8 @@ impl Hub {
                 let answer = self.looked_for();
                 self.answers.push(Output::Orders { ticket: *ticket, answer });
             }
-            Input::Reroute { ticket, order, choices } => {
-                let answer = self.reroute(*order, choices, now).map(Box::new);
+            Input::Reroute { ticket, order, choices, decision } => {
+                let answer = self.reroute(*order, choices, decision.as_deref(), now).map(Box::new);
                 self.answers.push(Output::Order { ticket: *ticket, answer });
             }
             Input::Erase { ticket, order } => {
@@ -573,6 +576,7 @@ impl Hub {
         changes.shop_orders = self.shop.take_changed();
         changes.pickup_settings = self.pickups.take_changed();
         changes.reservations = self.reservations.take_changed();
+        changes.decisions = std::mem::take(&mut self.decisions);
         changes
     }
 

@@ -5,7 +5,8 @@ use super::{Hub, Output, Ticket};
 use crate::orders::placement::Reroute;
 use crate::orders::routing::Dropped;
 use crate::storage::{
-    Happening, Receipt, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError, StoredOrder,
+    Happening, KeptDecision, Receipt, ShopOrder, ShopOrderContent, ShopPart, ShopWish, StorageError,
+    StoredOrder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -34,6 +35,8 @@ pub struct NewOrder {
     pub radius_km: Option<f64>,
     /// What was kept for it until now. Its units go to the order.
     pub reservation: Option<OrderId>,
+    /// Why these stores, in this order, as JSON; kept with the order.
+    pub decision: Option<String>,
     /// The best first. The first of which every line is free gets the order.
     pub choices: Vec<Choice>,
 }
@@ -314,7 +317,13 @@ impl Hub {
         };
         self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
         self.put_parts(new.order, parts, now);
+        self.keep_decision(new.order, new.decision.as_deref(), now);
         self.view(new.order)
+    }
+
+    pub(super) fn keep_decision(&mut self, order: OrderId, record: Option<&str>, now: Now) {
+        let kept = record.map(|record| KeptDecision { order, at: now.wall, record: record.to_owned() });
+        self.decisions.extend(kept);
     }
 
     pub(super) fn first_promisable(

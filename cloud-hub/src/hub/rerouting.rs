@@ -126,6 +126,7 @@ impl Hub {
         &mut self,
         order: OrderId,
         choices: &[Choice],
+        decision: Option<&str>,
         now: Now,
     ) -> Result<OrderView, OrderError> {
         let view = self.view(order)?;
@@ -147,6 +148,7 @@ impl Hub {
             self.ask_to_cancel(&part.store, part.order, Cancel::Rerouted, now);
         }
         self.put_parts(order, parts, now);
+        self.keep_decision(order, decision, now);
         self.look_after(order, now.wall);
         self.view(order)
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use sync_protocol::{Quantity, StoreId, UnixMillis};
 
 /// What the shopper wants.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Wish {
     /// Quantities of the order's lines; every candidate's figures stand in the same order.
     pub lines: Vec<Quantity>,
@@ -27,13 +27,15 @@ pub struct Wish {
 }
 
 /// One store, as it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Candidate {
     pub store: StoreId,
     /// `None` where the shopper named no place.
     pub distance_km: Option<f64>,
     pub pickup: Pickup,
+    #[serde(with = "zone_by_name")]
     pub zone: TimeZone,
+    #[serde(with = "shared")]
     pub hours: Arc<Hours>,
     /// Milliseconds since its numbers were complete.
     pub age_ms: u64,
@@ -45,7 +47,8 @@ pub struct Candidate {
 }
 
 /// Whether a store takes part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pickup {
     On,
     /// HQ has taken it out.
@@ -54,7 +57,7 @@ pub enum Pickup {
     PausedUntil(UnixMillis),
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     pub this_hour: u32,
     pub today: u32,
@@ -65,7 +68,7 @@ pub struct Load {
 }
 
 /// What a store has of one line's item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stock {
     /// What may still be promised, after what is held back for its age.
     pub free: Quantity,
@@ -169,7 +172,7 @@ pub struct Considered {
 }
 
 /// A part of an order for one store: places of lines, and how much of each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leg {
     pub store: StoreId,
     pub lines: Vec<(usize, Quantity)>,
@@ -366,6 +369,34 @@ fn takes(wanted: &[Quantity], candidate: &Candidate, settings: &Settings) -> Vec
     let part =
         |(line, (wanted, stock)): (usize, (Quantity, &Stock))| (line, wanted.min(offered(stock, settings)));
     lines().map(part).filter(|(_, quantity)| *quantity > Quantity::ZERO).collect()
+}
+
+mod zone_by_name {
+    use super::super::board::zone_of;
+    use jiff::tz::TimeZone;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(zone: &TimeZone, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(zone.iana_name().unwrap_or("UTC"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<TimeZone, D::Error> {
+        String::deserialize(from).map(|name| zone_of(&name))
+    }
+}
+
+mod shared {
+    use super::Hours;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::sync::Arc;
+
+    pub fn serialize<S: Serializer>(hours: &Arc<Hours>, to: S) -> Result<S::Ok, S::Error> {
+        hours.as_ref().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Hours>, D::Error> {
+        Hours::deserialize(from).map(Arc::new)
+    }
 }
 
 fn less(from: Quantity, taken: Quantity) -> Quantity {

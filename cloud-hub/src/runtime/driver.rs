@@ -221,8 +221,8 @@ impl Rounds {
                 (Waiting::Settings(reply), Input::Settings { ticket, store, change })
             }
             Request::LookedFor { reply } => (Waiting::Orders(reply), Input::LookedFor { ticket }),
-            Request::Reroute { order, choices, reply } => {
-                (Waiting::Order(reply), Input::Reroute { ticket, order, choices })
+            Request::Reroute { order, choices, decision, reply } => {
+                (Waiting::Order(reply), Input::Reroute { ticket, order, choices, decision })
             }
             Request::Reservation { ask, reply } => {
                 (Waiting::Reservation(reply), Input::Reservation { ticket, ask })

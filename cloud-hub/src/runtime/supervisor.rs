@@ -21,6 +21,7 @@ use crate::runtime::clock::Clock;
 use crate::runtime::driver::{self, Driver, Panicked};
 use crate::runtime::metered::Metered;
 use crate::storage::sqlite::Sqlite;
+use crate::storage::sqlite::decisions::Decisions;
 use crate::storage::{Storage, StorageError};
 use crate::storefront::{self, KeyRing, KeysError, OrderKeys, StorefrontMetrics, StorefrontState};
 use crate::telemetry;
@@ -34,7 +35,7 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use sync_protocol::link::Timing;
 use tokio::net::TcpListener;
@@ -148,7 +149,8 @@ impl Running {
         let driver = shared.driver(core, (arrivals, requests), &mut registry);
         let courier = shared.courier(config, &mut registry)?;
         let (stop, stopped) = watch::channel(false);
-        let orders = (desk, courier.clone(), order_keys(&config.pki_folder())?);
+        let decisions = Decisions::open(&config.database_file())?;
+        let orders = (desk, courier.clone(), decisions, order_keys(&config.pki_folder())?);
         let state = shared.storefront(config, orders, Arc::clone(&keys), lineage, stopped.clone(), registry);
         let driving = driver.start(Handle::current()).map_err(StartError::Thread)?;
         let mut parts = JoinSet::new();
@@ -330,7 +332,7 @@ impl Shared {
     fn storefront(
         &self,
         config: &Config,
-        (desk, courier, order_keys): (Desk, Courier, OrderKeys),
+        (desk, courier, decisions, order_keys): (Desk, Courier, Decisions, OrderKeys),
         keys: Arc<KeyRing>,
         lineage: u64,
         closing: watch::Receiver<bool>,
@@ -343,6 +345,7 @@ impl Shared {
             board: Arc::clone(&self.board),
             desk,
             courier,
+            decisions: Arc::new(Mutex::new(decisions)),
             order_keys: Arc::new(order_keys),
             settings: storefront_settings(config, lineage),
             keys,

@@ -293,6 +293,19 @@ pub struct Quarantined {
     pub bytes: Vec<u8>,
 }
 
+/// How long decisions are kept, in milliseconds, and most old ones that are removed with one commit.
+pub const DECISIONS_KEPT: u64 = 90 * 24 * 3600 * 1000;
+pub const DECISIONS_PRUNED_MAX: u32 = 100;
+
+/// Why an order went where it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptDecision {
+    pub order: OrderId,
+    pub at: UnixMillis,
+    /// JSON.
+    pub record: String,
+}
+
 /// One store's part of a commit.
 #[derive(Debug, Clone, Default)]
 pub struct StoreChanges {
@@ -320,6 +333,8 @@ pub struct Changes {
     /// No store twice. Each must be the revision after the one that is there, or the whole commit fails: somebody else has
     /// changed it meanwhile.
     pub pickup_settings: Vec<(StoreKey, Revised)>,
+    /// Why orders went where they went, as JSON.
+    pub decisions: Vec<KeptDecision>,
     /// `None`: it has ended.
     pub reservations: Vec<(OrderId, Option<Reservation>)>,
 }
@@ -333,6 +348,7 @@ impl Changes {
             && self.pickup_settings.is_empty()
             && self.reservations.is_empty()
             && self.events.is_empty()
+            && self.decisions.is_empty()
     }
 }
 

@@ -40,13 +40,14 @@ use crate::availability::{Freshness, Index};
 use crate::courier::Courier;
 use crate::desk::Desk;
 use crate::orders::board::Board;
+use crate::storage::sqlite::decisions::Decisions;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Uri;
 use axum::middleware;
 use problem::{Kind, Problem, shown};
 use site::Site;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use sync_protocol::UnixMillis;
 use tokio::sync::watch;
@@ -61,6 +62,8 @@ pub struct StorefrontState {
     pub board: Arc<Board>,
     pub desk: Desk,
     pub courier: Courier,
+    /// Why orders went where they went.
+    pub decisions: Arc<Mutex<Decisions>>,
     pub order_keys: Arc<OrderKeys>,
     pub settings: Settings,
     pub keys: Arc<KeyRing>,
@@ -162,6 +165,8 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(deliveries::replay_webhook))
         .routes(routes!(orders::reroute_order))
         .routes(routes!(orders::list_alternatives))
+        .routes(routes!(orders::get_routing))
+        .routes(routes!(orders::simulate_routing))
         .routes(routes!(orders::erase_customer, orders::get_erasure))
         .routes(routes!(orders::make_reservation))
         .routes(routes!(orders::get_reservation, orders::end_reservation))

@@ -124,6 +124,7 @@ impl World {
             may_split: false,
             radius_km: None,
             reservation: None,
+            decision: None,
             choices,
         };
         self.orders.wanted.push(Wanted { new, told: None });

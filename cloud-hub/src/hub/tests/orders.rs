@@ -51,6 +51,7 @@ pub(super) fn wanted(hq: &Headquarters, number: u64, key: &str, lines: &[(ItemNo
         may_split: false,
         radius_km: None,
         reservation: None,
+        decision: None,
         choices: vec![Choice { parts }],
     }
 }

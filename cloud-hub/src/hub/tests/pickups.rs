@@ -44,6 +44,7 @@ fn wanted(hq: &mut Headquarters, number: u64) -> Input {
         may_split: false,
         radius_km: None,
         reservation: None,
+        decision: None,
         choices: vec![Choice { parts: vec![Part { store: id("S0001"), order, lines, half }] }],
     };
     Input::Place { ticket: hq.ticket(), order: Box::new(new) }

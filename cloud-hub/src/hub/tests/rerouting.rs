@@ -52,7 +52,12 @@ impl Scene {
 
     fn reroute(&mut self, lines: &[(ItemNo, i64)]) -> Result<OrderView, OrderError> {
         let (ticket, order, choices) = (self.hq.ticket(), self.order.order, vec![self.choice(lines)]);
-        answered(self.hq.drain(vec![Input::Reroute { ticket, order, choices }]))
+        answered(self.hq.drain(vec![Input::Reroute {
+            ticket,
+            order,
+            choices,
+            decision: Some("{}".to_owned()),
+        }]))
     }
 
     fn looked_for(&mut self) -> usize {

@@ -43,6 +43,17 @@ pub struct Outbox {
     db: Connection,
 }
 
+/// A connection to the hub's database that changes nothing.
+pub(super) fn read_connection(path: &Path) -> Result<Connection, StorageError> {
+    let act = failed("opening the hub's database for reading");
+    // Not opened for reading only: whoever closes the database last takes its write-ahead log away, and that may be this one.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags).map_err(&act)?;
+    db.pragma_update(None, "query_only", true).map_err(&act)?;
+    db.busy_timeout(Duration::from_secs(10)).map_err(&act)?;
+    Ok(db)
+}
+
 fn failed(act: &'static str) -> impl Fn(rusqlite::Error) -> StorageError {
     move |source| StorageError { act, source: Box::new(source) }
 }
@@ -55,13 +66,7 @@ impl Outbox {
     /// # Errors
     /// It can't be opened.
     pub fn open(path: &Path) -> Result<Outbox, StorageError> {
-        let act = failed("opening the outbox");
-        // Not opened for reading only: whoever closes the database last takes its write-ahead log away, and that may be this one.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(&act)?;
-        db.pragma_update(None, "query_only", true).map_err(&act)?;
-        db.busy_timeout(Duration::from_secs(10)).map_err(&act)?;
-        Ok(Outbox { db })
+        Ok(Outbox { db: read_connection(path)? })
     }
 
     /// What came after `seq`, the oldest first.

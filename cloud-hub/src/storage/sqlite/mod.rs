@@ -1,5 +1,6 @@
 //! Storage in one SQLite file: the default, for a hub on one machine.
 
+pub mod decisions;
 pub mod events;
 mod orders;
 mod pickup_settings;
@@ -24,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0003_reservations.sql"),
     include_str!("schema/0004_events.sql"),
     include_str!("schema/0005_pickup_settings.sql"),
+    include_str!("schema/0006_decisions.sql"),
 ];
 
 /// The hub's database.
@@ -190,6 +192,7 @@ impl Storage for Sqlite {
         }
         orders::save_shop_orders(&step, &changes.shop_orders).map_err(&act)?;
         events::save_events(&step, &changes.events).map_err(&act)?;
+        decisions::save_decisions(&step, &changes.decisions).map_err(&act)?;
         pickup_settings::save(&step, &changes.pickup_settings)?;
         orders::save_reservations(&step, &changes.reservations).map_err(&act)?;
         step.commit().map_err(&act)

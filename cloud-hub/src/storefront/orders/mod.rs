@@ -9,6 +9,7 @@ mod not_taking;
 mod placing;
 mod rerouting;
 mod reservations;
+mod routing;
 
 pub(super) use body::{OrderBody, OrderList};
 pub(super) use erasing::*;
@@ -16,6 +17,7 @@ pub(super) use not_taking::NotPlacedBody;
 pub use rerouting::keep_rerouting;
 pub(super) use rerouting::*;
 pub(super) use reservations::*;
+pub(super) use routing::*;
 
 use super::gate::Caller;
 use super::problem::{Kind, Problem, ProblemBody, shown};

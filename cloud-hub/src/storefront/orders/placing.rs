@@ -8,6 +8,7 @@ use crate::hub::reservations::{NewReservation, ReservationView};
 use crate::orders::board::{Post, zone_of};
 use crate::orders::codes::code_hash;
 use crate::orders::customer::Customer;
+use crate::orders::decisions::Recorded;
 use crate::orders::idempotency::{IdempotencyKey, body_fingerprint};
 use crate::orders::placement::{Basket, PlacedLine, Placement, Wanted};
 use crate::orders::routing::{self, Candidate, Decision, Dropped, Leg, Pickup, Stock, Verdict, Wish};
@@ -36,6 +37,16 @@ pub(super) struct Survey {
     decision: Decision,
     /// The store the shopper named.
     named: Option<StoreId>,
+}
+
+impl Survey {
+    /// What is kept of it: where it can't be written, the order goes its way all the same.
+    pub(super) fn record(&self) -> Option<String> {
+        let settings = routing::Settings::default();
+        let kept = Recorded::new(self.now, &self.wish, &settings, &self.candidates, &self.decision)
+            .and_then(|record| serde_json::to_string(&record));
+        kept.inspect_err(|error| tracing::error!(%error, "a routing decision can't be written down")).ok()
+    }
 }
 
 /// What a survey is about.
@@ -152,7 +163,8 @@ pub(super) fn new_order(
     let customer = Some(&placement.customer);
     let radius_km = survey.wish.radius_km;
     let choices = choices(site, survey, Some(order), customer)?;
-    Ok(NewOrder { radius_km, choices, ..unplaced(site, placement, order, origin)? })
+    let decision = survey.record();
+    Ok(NewOrder { radius_km, decision, choices, ..unplaced(site, placement, order, origin)? })
 }
 
 /// The order of what was reserved, at the store where it was.
@@ -204,6 +216,7 @@ fn unplaced(
         may_split: placement.may_split,
         radius_km: None,
         reservation: None,
+        decision: None,
         choices: Vec::new(),
     })
 }

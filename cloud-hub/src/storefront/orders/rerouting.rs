@@ -95,7 +95,7 @@ pub(in crate::storefront) async fn reroute_order(
         return Err(problem(&OrderError::NothingOwed { order }));
     };
     let choices = placing::choices(&site, &survey, None, None)?;
-    match site.state.desk.reroute(order, choices).await.map_err(no_answer)? {
+    match site.state.desk.reroute(order, choices, survey.record()).await.map_err(no_answer)? {
         Ok(view) => Ok(answer(&site, &view)),
         Err(OrderError::Insufficient) => Ok(placing::shortfall(&survey)),
         Err(OrderError::NotTaking { store, why }) => Ok(placing::not_taking(&survey, &store, &why)),
@@ -160,14 +160,12 @@ pub async fn keep_rerouting(state: StorefrontState) {
 
 async fn look_for_one(site: &Site, view: &OrderView) {
     let order = view.shop.order;
-    let choices = match placing::survey_owed(site, view, None) {
-        Ok(Some(survey)) => placing::choices(site, &survey, None, None).unwrap_or_default(),
-        Ok(None) | Err(_) => Vec::new(),
-    };
+    let Ok(Some(survey)) = placing::survey_owed(site, view, None) else { return };
+    let choices = placing::choices(site, &survey, None, None).unwrap_or_default();
     if choices.is_empty() {
         return;
     }
-    match site.state.desk.reroute(order, choices).await {
+    match site.state.desk.reroute(order, choices, survey.record()).await {
         Ok(Ok(view)) => {
             let stores: Vec<&str> = view.parts.iter().map(|part| part.store.as_str()).collect();
             info!(%order, ?stores, "another store has what was owed of an order");

@@ -84,6 +84,7 @@ impl Shop {
         let state = StorefrontState {
             desk: crate::desk::Desk::new().0,
             courier: courier(folder.path()),
+            decisions: decisions(folder.path()),
             order_keys: Arc::new(order_keys()),
             index: Arc::clone(&index),
             board: Arc::clone(&board),
@@ -257,6 +258,10 @@ impl Reply {
         let answer = self.json();
         answer["items"][0]["stores"].as_array().unwrap().iter().map(|store| store[field].clone()).collect()
     }
+}
+
+fn decisions(folder: &Path) -> Arc<Mutex<crate::storage::sqlite::decisions::Decisions>> {
+    Arc::new(Mutex::new(crate::storage::sqlite::decisions::Decisions::open(&folder.join("hub.db")).unwrap()))
 }
 
 /// With one webhook, `shop`, that nobody answers.
