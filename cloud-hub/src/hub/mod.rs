@@ -17,6 +17,7 @@ pub mod orders;
 pub mod pickups;
 pub mod rerouting;
 pub mod reservations;
+mod rights;
 
 use crate::availability::{StoreInfo, Update};
 use crate::orders::pickup_settings::Revised;
@@ -491,60 +492,6 @@ impl Hub {
         }
         self.heard.insert(store.clone());
         self.links.insert(link, HubLink::new(store.clone(), self.settings.timing));
-    }
-
-    fn promise(
-        &mut self,
-        id: &StoreId,
-        item: ItemNo,
-        quantity: Quantity,
-        now: Now,
-    ) -> Result<(), PromiseError> {
-        let nothing = EscrowError::NotFree { asked: quantity, free: Quantity::ZERO };
-        self.use_rights(id, item, now, nothing, |cell| cell.promise(quantity))?;
-        self.hold(id, item, |held| held.saturating_add(quantity.thousandths().unsigned_abs()));
-        Ok(())
-    }
-
-    fn release(
-        &mut self,
-        id: &StoreId,
-        item: ItemNo,
-        quantity: Quantity,
-        now: Now,
-    ) -> Result<(), PromiseError> {
-        let nothing = EscrowError::NotOpen { asked: quantity, open: Quantity::ZERO };
-        self.use_rights(id, item, now, nothing, |cell| cell.release(quantity))?;
-        self.hold(id, item, |held| held.saturating_sub(quantity.thousandths().unsigned_abs()));
-        Ok(())
-    }
-
-    fn hold(&mut self, id: &StoreId, item: ItemNo, change: impl FnOnce(u64) -> u64) {
-        if let Some(store) = self.stores.get_mut(id) {
-            store.hold(item, change);
-        }
-    }
-
-    /// Raises the hub's half of a cell of a store that can be trusted. `nothing`: the refusal where there is no such cell.
-    fn use_rights(
-        &mut self,
-        id: &StoreId,
-        item: ItemNo,
-        now: Now,
-        nothing: EscrowError,
-        change: impl FnOnce(&mut Cell) -> Result<(), EscrowError>,
-    ) -> Result<(), PromiseError> {
-        let store =
-            self.stores.get_mut(id).ok_or_else(|| PromiseError::UnknownStore { store: id.clone() })?;
-        if !store.facts.trusted {
-            return Err(PromiseError::NotTrusted { store: id.clone() });
-        }
-        if store.cell(item).is_none() {
-            return Err(nothing.into());
-        }
-        store.raise_hub_half(item, change)?;
-        self.down_changed(id, true, now);
-        Ok(())
     }
 
     fn down_changed(&mut self, store: &StoreId, urgent: bool, now: Now) {
