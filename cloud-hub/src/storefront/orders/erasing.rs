@@ -1,16 +1,13 @@
 //! `DELETE /v1/orders/{order}/customer`: what is known of a customer goes, here and at the stores.
 
-use super::{no_answer, number, problem};
+use super::{no_answer, number, problem, unshared};
 use crate::hub::orders::OrderView;
 use crate::storefront::answer::Timestamp;
 use crate::storefront::problem::{Problem, ProblemBody};
 use crate::storefront::site::Site;
-use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use std::sync::Arc;
 use sync_protocol::UnixMillis;
@@ -118,7 +115,5 @@ fn answer(view: &OrderView) -> Response {
         erased_at: content.erased_at.map(time),
         stores: content.parts.iter().map(at_store).collect(),
     };
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    unshared(&body)
 }

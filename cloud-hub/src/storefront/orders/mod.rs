@@ -22,6 +22,7 @@ pub(super) use routing::*;
 use super::gate::Caller;
 use super::problem::{Kind, Problem, ProblemBody, shown};
 use super::query::{once, pairs, whole};
+use super::reply::{fresh, written};
 use super::site::Site;
 use crate::desk::NoAnswer;
 use crate::hub::orders::{LISTED_MAX, Listing, OrderError, OrderView};
@@ -43,6 +44,9 @@ use sync_protocol::order::{Cancel, OrderId, Status};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// About as long as an answer about one order is.
+const BODY_BYTES: usize = 2048;
 
 /// What orders are sealed and signed with.
 pub struct OrderKeys {
@@ -144,9 +148,11 @@ fn replayed(response: &mut Response, is_replayed: bool) {
 
 /// An order belongs to whoever asks with a key, and to no cache.
 fn answer(site: &Site, view: &OrderView) -> Response {
-    let mut response = Json(OrderBody::of(view, &site.state.order_keys)).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    unshared(&OrderBody::of(view, &site.state.order_keys))
+}
+
+fn unshared(body: &impl serde::Serialize) -> Response {
+    fresh(written(body, BODY_BYTES))
 }
 
 /// One order
@@ -244,9 +250,7 @@ pub(in crate::storefront) async fn list_orders(
     let wanted = read_listing(request.uri().query())?;
     let limit = wanted.limit;
     let views = site.state.desk.list(Listing { limit: limit + 1, ..wanted }).await.map_err(no_answer)?;
-    let mut response = Json(OrderList::of(&views, limit, &site.state.order_keys)).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(unshared(&OrderList::of(&views, limit, &site.state.order_keys)))
 }
 
 fn read_listing(query: Option<&str>) -> Result<Listing, Problem> {

@@ -2,19 +2,16 @@
 
 use super::body::{AlternativeBody, OrderBody};
 use super::not_taking::NotPlacedBody;
-use super::{answer, no_answer, number, placing, problem};
+use super::{answer, no_answer, number, placing, problem, unshared};
 use crate::hub::orders::{OrderError, OrderView};
 use crate::hub::rerouting::Rerouting;
 use crate::storefront::StorefrontState;
 use crate::storefront::problem::{Kind, Problem, ProblemBody};
 use crate::storefront::site::Site;
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,9 +134,7 @@ pub(in crate::storefront) async fn list_alternatives(
             placing::survey_owed(&site, &view, None)?.map_or(Vec::new(), |it| placing::alternatives(&it))
         }
     };
-    let mut response = Json(AlternativesBody { stores }).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(unshared(&AlternativesBody { stores }))
 }
 
 /// Finds stores for orders that are to be re-routed without asking. Ends when the hub stops.

@@ -2,7 +2,7 @@
 
 use super::not_taking::NotPlacedBody;
 use super::placing::{self, Origin};
-use super::{key_of, no_answer, problem, refused, replayed};
+use super::{key_of, no_answer, problem, refused, replayed, unshared};
 use crate::hub::orders::OrderError;
 use crate::hub::reservations::{ReservationAsk, ReservationView};
 use crate::orders::reserving::{ExtensionBody, ReservationBody, Reserving, read_extension};
@@ -10,13 +10,12 @@ use crate::storefront::answer::Timestamp;
 use crate::storefront::gate::Caller;
 use crate::storefront::problem::{Kind, Problem, ProblemBody, shown};
 use crate::storefront::site::Site;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use serde::Serialize;
 use std::sync::Arc;
 use sync_protocol::order::OrderId;
@@ -222,9 +221,7 @@ fn answer(ReservationView { id, reservation, .. }: &ReservationView) -> Response
         until: Timestamp(UnixMillis(reservation.until)),
         lines: reservation.lines.iter().map(line).collect(),
     };
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    unshared(&body)
 }
 
 fn number(reservation: Result<Path<String>, PathRejection>) -> Result<OrderId, Problem> {

@@ -1,19 +1,16 @@
 //! Why an order went where it went, and where orders would have gone with other settings.
 
-use super::number;
+use super::{number, unshared};
 use crate::orders::decisions::Recorded;
 use crate::orders::routing::{Decision, Leg, Settings};
 use crate::storage::{KeptDecision, StorageError};
 use crate::storefront::answer::Timestamp;
 use crate::storefront::problem::{Kind, Problem, ProblemBody};
 use crate::storefront::site::Site;
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::sync::{Arc, PoisonError};
@@ -139,7 +136,7 @@ pub(in crate::storefront) async fn get_routing(
         not_kept: record.not_kept,
         considered: record.considered,
     };
-    Ok(answer(&DecisionsBody { decisions: understood(kept).map(body).collect() }))
+    Ok(unshared(&DecisionsBody { decisions: understood(kept).map(body).collect() }))
 }
 
 /// Try other settings of routing
@@ -183,7 +180,7 @@ pub(in crate::storefront) async fn simulate_routing(
     }
     let kept = read(site, move |decisions| decisions.before(UnixMillis(i64::MAX), limit)).await?;
     let simulated = tokio::task::spawn_blocking(move || simulated(kept, &settings)).await;
-    simulated.map(|body| answer(&body)).map_err(|_| Problem::new(Kind::Internal, "the hub failed"))
+    simulated.map(|body| unshared(&body)).map_err(|_| Problem::new(Kind::Internal, "the hub failed"))
 }
 
 fn simulated(kept: Vec<KeptDecision>, settings: &Settings) -> SimulatedBody {
@@ -244,12 +241,6 @@ async fn read(
         Ok(read) => read.map_err(|error| failed(&error)),
         Err(error) => Err(failed(&error)),
     }
-}
-
-fn answer(body: &impl Serialize) -> Response {
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 impl LegBody {
