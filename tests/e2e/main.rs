@@ -18,6 +18,7 @@ mod over_quic {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
     mod restores;
     mod sales;
@@ -35,6 +36,7 @@ mod over_mqtt {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
     mod restores;
     mod sales;
@@ -52,6 +54,7 @@ mod over_broker {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
     mod restores;
     mod sales;
