@@ -4,6 +4,7 @@
 //! held. `agent.example.toml` documents each key with its default and the reason for it, and a test reads it with this code.
 
 pub mod pickup_key;
+pub mod pos;
 
 use serde::Deserialize;
 use std::fmt;
@@ -24,6 +25,8 @@ pub struct Config {
     pub hub: Option<HubConfig>,
     pub reserve: ReservePolicy,
     pub log: LogConfig,
+    /// POS systems whose databases are read.
+    pub pos: Vec<pos::PosConfig>,
 }
 
 /// The local HTTP API.
@@ -157,6 +160,8 @@ struct File {
     reserve: ReserveTable,
     #[serde(default)]
     log: LogTable,
+    #[serde(default)]
+    pos: Vec<pos::PosTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -258,6 +263,7 @@ impl Checker<'_> {
             hub: file.hub.map(|hub| self.hub(hub)).transpose()?,
             reserve: self.reserve(&file.reserve)?,
             log: self.log(file.log)?,
+            pos: self.pos(file.pos)?,
         })
     }
 
@@ -411,7 +417,8 @@ fn key_at(text: &str, line: usize) -> String {
     let key = key.0.trim();
     let above = text.lines().take(line - 1).collect::<Vec<_>>();
     let table = above.iter().rev().find_map(|l| {
-        let inside = l.trim().strip_prefix('[')?;
+        let inside = l.trim().trim_start_matches('[');
+        let inside = (inside.len() < l.trim().len()).then_some(inside)?;
         inside.split_once(']').map(|(name, _)| name.trim())
     });
     table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}"))

@@ -4,8 +4,12 @@
 //! and gets it only after the commit. When the driver is behind, asking waits for room; after `PATIENCE` it is refused, so that
 //! a till hears "send it again" rather than nothing.
 
+pub mod sources;
+
 use crate::agent::pickup::{PickupError, Request};
-use crate::agent::{Document, ItemEntry, ItemPut, RecordError, Recorded, SyncStatus};
+use crate::agent::{
+    Document, ItemEntry, ItemPut, ReadingTaken, RecordError, Recorded, SourceReading, SyncStatus,
+};
 use crate::health::Storage;
 use crate::store::orders::OrderRow;
 use std::time::Duration;
@@ -24,6 +28,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub type RecordAnswers = Vec<Result<Recorded, RecordError>>;
 pub type PickupAnswer = Result<Box<OrderRow>, PickupError>;
+pub type ReadAnswer = Result<ReadingTaken, RecordError>;
 pub type ItemAnswers = Vec<Result<ItemPut, RecordError>>;
 
 /// One thing for the core to deal with.
@@ -41,6 +46,11 @@ pub enum Work {
     Pickup {
         request: Request,
         reply: oneshot::Sender<PickupAnswer>,
+    },
+    /// A POS was read.
+    Reading {
+        reading: SourceReading,
+        reply: oneshot::Sender<ReadAnswer>,
     },
     /// A link to the hub is open; what is to be sent on it goes into `outgoing`, until `LinkDown`.
     LinkUp {
@@ -61,6 +71,7 @@ impl Work {
             Work::PutItems { items, .. } => items.len(),
             // An order's lines, at most, and what comes back.
             Work::Pickup { .. } => ORDER_LINES_MAX,
+            Work::Reading { reading, .. } => reading.documents.len(),
             Work::LinkUp { .. } | Work::LinkDown { .. } | Work::Frame(_) => 0,
         }
     }
@@ -158,6 +169,14 @@ impl Inbox {
         let (reply, answer) = oneshot::channel();
         self.put(Work::Pickup { request, reply }).await?;
         answered(answer).await
+    }
+
+    /// For the thread of a POS source: waits for room and for the answer as long as it takes. A till's patience is short, a POS's
+    /// rows keep.
+    pub fn read(&self, reading: SourceReading) -> Result<ReadAnswer, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.blocking_send(Work::Reading { reading, reply }).map_err(|_| NoAnswer::Stopping)?;
+        answer.blocking_recv().map_err(|_| NoAnswer::Stopping)
     }
 
     /// For links: waits for room as long as it takes, which holds the hub back. False once the driver has gone.

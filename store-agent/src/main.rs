@@ -1,4 +1,4 @@
-//! The program: `store-agent run`, `check-config`, `version`.
+//! The program: `store-agent run`, `check-config`, `pos check`, `pos accept`, `version`.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -7,7 +7,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use store_agent::config::Config;
 use store_agent::config::pickup_key::PickupKey;
+use store_agent::config::pos::PosConfig;
 use store_agent::http::tokens::Tokens;
+use store_agent::pos::checkup;
+use store_agent::pos::source::PosSource;
+use store_agent::pos::sqlite::{SqliteSource, sidecar_path};
+use store_agent::runtime::clock;
 use store_agent::runtime::supervisor::Running;
 use store_agent::telemetry;
 use store_agent::transport::choice;
@@ -34,8 +39,29 @@ enum Command {
     Run(Given),
     /// Says whether the configuration and the files it names can be used.
     CheckConfig(Given),
+    /// Looks at the POS systems of the configuration.
+    #[command(subcommand)]
+    Pos(PosCommand),
     /// Prints the version.
     Version,
+}
+
+#[derive(Subcommand)]
+enum PosCommand {
+    /// Connects, shows the last movements as the mapping makes them, and names what it can't map. Records nothing.
+    Check {
+        #[command(flatten)]
+        given: Given,
+        /// One source only.
+        #[arg(long)]
+        source: Option<String>,
+    },
+    /// Takes the POS's tables as they are now for the ones the mapping is made for. Look with `pos check` before.
+    Accept {
+        #[command(flatten)]
+        given: Given,
+        source: String,
+    },
 }
 
 #[derive(Args)]
@@ -50,6 +76,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(given) => run(&given),
         Command::CheckConfig(given) => check_config(&given),
+        Command::Pos(PosCommand::Check { given, source }) => check_pos(&given, source.as_deref()),
+        Command::Pos(PosCommand::Accept { given, source }) => accept_pos(&given, &source),
         Command::Version => say(&format!("store-agent {}", env!("CARGO_PKG_VERSION"))),
     };
     match done {
@@ -90,6 +118,46 @@ fn check_config(given: &Given) -> anyhow::Result<()> {
         config.store,
         config.http.listen
     ))
+}
+
+fn check_pos(given: &Given, only: Option<&str>) -> anyhow::Result<()> {
+    let mut wrong = 0;
+    for mut source in sources(given, only)? {
+        let found = source.reader.check().with_context(|| format!("source {}", source.name))?;
+        wrong += found.problems.len();
+        say(checkup::text(&source.name, &found).trim_end())?;
+    }
+    anyhow::ensure!(
+        wrong == 0,
+        "{wrong} things are wrong with the mapping or the rows; they are named above"
+    );
+    Ok(())
+}
+
+fn accept_pos(given: &Given, name: &str) -> anyhow::Result<()> {
+    for mut source in sources(given, Some(name))? {
+        let tables = source.reader.accept().with_context(|| format!("source {}", source.name))?;
+        say(&format!("source {}: the tables {} are accepted as they are", source.name, tables.join(", ")))?;
+    }
+    Ok(())
+}
+
+/// A source of the configuration, not yet opened.
+struct Source {
+    name: String,
+    reader: SqliteSource,
+}
+
+fn sources(given: &Given, only: Option<&str>) -> anyhow::Result<Vec<Source>> {
+    let config = Config::load(&given.config)?;
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    let of = |pos: &PosConfig| {
+        let path = sidecar_path(&config.data_dir, pos.source.as_str());
+        Source { name: pos.source.to_string(), reader: SqliteSource::new(pos.clone(), path, clock::clocks()) }
+    };
+    let found: Vec<Source> = config.pos.iter().filter(|pos| wanted(pos.source.as_str())).map(of).collect();
+    anyhow::ensure!(!found.is_empty(), "{} names no such [[pos]]", given.config.display());
+    Ok(found)
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

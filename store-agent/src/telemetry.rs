@@ -28,6 +28,8 @@ pub fn start_logging(log: &LogConfig) -> anyhow::Result<()> {
 }
 
 type Label<const N: usize> = [(&'static str, &'static str); N];
+/// Sources are named by the configuration, which bounds them.
+type Named = Vec<(&'static str, String)>;
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// Every metric of the agent.
@@ -61,6 +63,11 @@ pub struct Metrics {
     pub items_known: Gauge,
     requests: Family<Label<2>, Counter>,
     request_seconds: Family<Label<1>, Histogram, InSeconds>,
+    pos_reading: Family<Named, Gauge>,
+    pos_schema_changed: Family<Named, Gauge>,
+    pos_last_read_age_seconds: Family<Named, Seconds>,
+    pos_last_row_age_seconds: Family<Named, Seconds>,
+    pos_rows: Family<Named, Gauge>,
     resident_bytes: Gauge,
     cpu_seconds: Counter<f64, AtomicU64>,
 }
@@ -127,6 +134,11 @@ impl Metrics {
             items_known: Gauge::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(InSeconds),
+            pos_reading: Family::default(),
+            pos_schema_changed: Family::default(),
+            pos_last_read_age_seconds: Family::default(),
+            pos_last_row_age_seconds: Family::default(),
+            pos_rows: Family::default(),
             resident_bytes: Gauge::default(),
             cpu_seconds: Counter::default(),
         };
@@ -148,6 +160,7 @@ impl Metrics {
         agent.register("build", "Version and store of this agent", build);
         self.register_core(agent);
         self.register_link(agent);
+        self.register_pos(agent);
         agent.register("http_requests", "Requests answered, by route and status", self.requests.clone());
         agent.register(
             "http_request_seconds",
@@ -244,8 +257,51 @@ impl Metrics {
         );
     }
 
+    fn register_pos(&self, agent: &mut Registry) {
+        agent.register("pos_reading", "1 while the POS is being read", self.pos_reading.clone());
+        agent.register(
+            "pos_schema_changed",
+            "1 while the POS is not read because its tables have changed",
+            self.pos_schema_changed.clone(),
+        );
+        agent.register(
+            "pos_last_read_age_seconds",
+            "Time since the POS was last read without an error; -1 before",
+            self.pos_last_read_age_seconds.clone(),
+        );
+        agent.register(
+            "pos_last_row_age_seconds",
+            "Age of the newest recorded row by the POS's clock; -1 before the first since the start",
+            self.pos_last_row_age_seconds.clone(),
+        );
+        agent.register(
+            "pos_rows",
+            "Rows of the POS since the start, by what became of them",
+            self.pos_rows.clone(),
+        );
+    }
+
+    pub fn source(&self, source: &str, reading: bool, drifted: bool, read_age: f64, row_age: f64) {
+        let label = vec![("source", source.to_owned())];
+        self.pos_reading.get_or_create(&label).set(i64::from(reading));
+        self.pos_schema_changed.get_or_create(&label).set(i64::from(drifted));
+        self.pos_last_read_age_seconds.get_or_create(&label).set(read_age);
+        self.pos_last_row_age_seconds.get_or_create(&label).set(row_age);
+    }
+
+    pub fn source_count(&self, source: &str, what: &'static str, count: u64) {
+        let label = vec![("source", source.to_owned()), ("what", what.to_owned())];
+        self.pos_rows.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     pub fn document(&self, outcome: Outcome) {
         self.documents.get_or_create(&[("outcome", outcome.name())]).inc();
+    }
+
+    pub fn documents(&self, outcome: Outcome, count: u64) {
+        if count > 0 {
+            self.documents.get_or_create(&[("outcome", outcome.name())]).inc_by(count);
+        }
     }
 
     pub fn movements(&self, kind: Kind, lines: u64) {

@@ -13,6 +13,7 @@ mod adopt_orders;
 pub mod document;
 mod inventory;
 pub mod pickup;
+mod reading;
 mod recording;
 mod records;
 pub mod status;
@@ -20,6 +21,7 @@ mod tasks;
 
 pub use document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
 pub use pickup::PickupError;
+pub use reading::{ReadingTaken, SetAside, SourceDocument, SourceReading};
 pub use status::SyncStatus;
 
 use crate::store::OpenError;
@@ -64,6 +66,11 @@ pub enum Input {
         ticket: Ticket,
         request: pickup::Request,
     },
+    /// A POS was read.
+    Reading {
+        ticket: Ticket,
+        reading: SourceReading,
+    },
     LinkUp,
     LinkDown {
         reason: String,
@@ -85,6 +92,7 @@ pub enum Answer {
     Recorded(Vec<Result<Recorded, RecordError>>),
     Items(Vec<Result<ItemPut, RecordError>>),
     Pickup(Result<Box<OrderRow>, PickupError>),
+    Read(Result<ReadingTaken, RecordError>),
 }
 
 /// What the agent is told once, at its start.
@@ -360,6 +368,7 @@ fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
             (*ticket, Answer::Items(items.iter().map(|_| Err(storage.clone())).collect()))
         }
         Input::Pickup { ticket, .. } => (*ticket, Answer::Pickup(Err(storage.clone().into()))),
+        Input::Reading { ticket, .. } => (*ticket, Answer::Read(Err(storage.clone()))),
         _ => return None,
     };
     Some(Output::Answer { ticket, answer })
@@ -383,6 +392,7 @@ impl Work<'_> {
             Input::Record { ticket, documents } => self.record(*ticket, documents),
             Input::PutItems { ticket, items } => self.put_items(*ticket, items),
             Input::Pickup { ticket, request } => self.pickup(*ticket, request),
+            Input::Reading { ticket, reading } => self.reading(*ticket, reading),
             Input::LinkUp => {
                 self.link.connected(self.now.ticks);
                 Ok(())

@@ -12,7 +12,7 @@ use sync_protocol::limits::{
 use sync_protocol::order::OrderId;
 use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind, document_key};
 use sync_protocol::stock::TOTAL_MAX;
-use sync_protocol::{Gtin, ItemNo, Position, Quantity, Sku, UnixMillis};
+use sync_protocol::{Gtin, ItemNo, Position, Quantity, Sku, SourceId, UnixMillis};
 use twox_hash::XxHash3_64;
 
 /// Either the document is at fault, or the disk.
@@ -27,7 +27,7 @@ impl From<rusqlite::Error> for Stop {
     }
 }
 
-fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Stop {
+pub(super) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Stop {
     Stop::Refused(RecordError::Invalid { field: field.into(), reason: reason.into() })
 }
 
@@ -38,10 +38,18 @@ pub(super) fn report(
     document: &Document,
     now: UnixMillis,
 ) -> Result<Recorded, Stop> {
-    if document.source.as_str() == pickup::SOURCE {
-        return Err(invalid("source", format!("`{}` is the agent's own; choose another", pickup::SOURCE)));
-    }
+    may_report(&document.source)?;
     record(db, mind, document, now)
+}
+
+/// Some sources are the agent's own.
+pub(super) fn may_report(source: &SourceId) -> Result<(), Stop> {
+    match source.as_str() {
+        pickup::SOURCE => {
+            Err(invalid("source", format!("`{}` is the agent's own; choose another", pickup::SOURCE)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Records a document, or answers that it is there already.
@@ -49,6 +57,18 @@ pub(super) fn record(
     db: &Connection,
     mind: &mut Mind,
     document: &Document,
+    now: UnixMillis,
+) -> Result<Recorded, Stop> {
+    record_read(db, mind, document, false, now)
+}
+
+/// As `record`; `is_figure` says that a count is what a POS has in its books. Such a count finds nothing that was lost: doubts and
+/// count tasks stay until somebody looks.
+pub(super) fn record_read(
+    db: &Connection,
+    mind: &mut Mind,
+    document: &Document,
+    is_figure: bool,
     now: UnixMillis,
 ) -> Result<Recorded, Stop> {
     judge(document)?;
@@ -64,7 +84,7 @@ pub(super) fn record(
     let lines = weigh(db, mind, document, &items, &anchors)?;
     for line in &lines {
         apply(mind, document.kind, line, now);
-        if let Some(counted) = document.counted {
+        if let Some(counted) = document.counted.filter(|_| !is_figure) {
             mind.inventory.counted(db, line.item, counted)?;
             tasks::counted(db, mind, line.item, counted, &document.source, line.effect, now)?;
         }

@@ -8,6 +8,7 @@ mod items;
 mod movements;
 pub mod orders;
 mod query;
+mod sources;
 mod status;
 mod stock;
 mod tasks;
@@ -16,6 +17,7 @@ use self::orders::Attempts;
 use crate::config::pickup_key::PickupKey;
 use crate::http::Clocks;
 use crate::http::body::BodyLimits;
+use crate::inbox::sources::SourceBoard;
 use crate::inbox::{Bulletin, Crossing, Inbox};
 use crate::store::reader::Reader;
 use crate::telemetry::Metrics;
@@ -42,6 +44,8 @@ pub struct StoreDesk {
     /// The hub's, for signed pickup codes.
     pub pickup_key: Option<PickupKey>,
     pub attempts: Arc<Attempts>,
+    /// How the readers of POS systems are.
+    pub sources: SourceBoard,
 }
 
 pub fn routes(desk: StoreDesk) -> Router {
@@ -56,6 +60,8 @@ pub fn routes(desk: StoreDesk) -> Router {
         .route("/v1/pickups", post(orders::pick_up))
         .route("/v1/count-tasks", get(tasks::list))
         .route("/v1/pickup-settings", get(tasks::settings))
+        .route("/v1/sources", get(sources::list))
+        .route("/v1/sources/{source}/differences", get(sources::differences))
         .route("/v1/sync", get(status::sync))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))

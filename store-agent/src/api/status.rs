@@ -1,7 +1,7 @@
 //! `GET /v1/sync`, `GET /healthz`, `GET /metrics`: how the agent itself is.
 
-use super::StoreDesk;
 use super::movements::rfc3339;
+use super::{StoreDesk, sources};
 use crate::agent::SyncStatus;
 use crate::health::{Health, Vitals};
 use crate::http::Problem;
@@ -161,6 +161,7 @@ pub async fn health(State(desk): State<StoreDesk>) -> Response {
 
 pub async fn metrics(State(desk): State<StoreDesk>) -> Result<Response, Problem> {
     observe(&desk);
+    sources::observe(&desk);
     let text = desk.metrics.exposition().map_err(|error| Problem::internal(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
@@ -187,6 +188,6 @@ fn observe(desk: &StoreDesk) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "an age in milliseconds is far below 2^53")]
-fn seconds(millis: u64) -> f64 {
+pub(super) fn seconds(millis: u64) -> f64 {
     millis as f64 / 1000.0
 }

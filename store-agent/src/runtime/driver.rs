@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use crate::agent::{Agent, Answer, Input, ItemPut, Output, PickupError, RecordError, Recorded, Ticket};
 use crate::health::Storage;
-use crate::inbox::{Bulletin, Flight, ItemAnswers, PickupAnswer, RecordAnswers, Work};
+use crate::inbox::{Bulletin, Flight, ItemAnswers, PickupAnswer, ReadAnswer, RecordAnswers, Work};
 use crate::telemetry::{Direction, Metrics, Outcome};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ enum Waiting {
     Record { reply: oneshot::Sender<RecordAnswers>, reported: Vec<Reported> },
     Items { reply: oneshot::Sender<ItemAnswers> },
     Pickup { reply: oneshot::Sender<PickupAnswer> },
+    Reading { reply: oneshot::Sender<ReadAnswer> },
 }
 
 /// What the metrics want to know of a document once its answer is there.
@@ -162,6 +163,9 @@ impl Driver {
             Work::Pickup { request, reply } => {
                 Input::Pickup { ticket: self.ticket(Waiting::Pickup { reply }), request }
             }
+            Work::Reading { reading, reply } => {
+                Input::Reading { ticket: self.ticket(Waiting::Reading { reply }), reading }
+            }
             Work::LinkUp { outgoing } => {
                 self.outgoing = Some(outgoing);
                 Input::LinkUp
@@ -214,6 +218,10 @@ impl Driver {
                 let _ = reply.send(answers);
             }
             (Some(Waiting::Pickup { reply }), Answer::Pickup(answer)) => drop(reply.send(answer)),
+            (Some(Waiting::Reading { reply }), Answer::Read(answer)) => {
+                self.count_reading(&answer);
+                let _ = reply.send(answer);
+            }
             (waiting, answer) => tracing::error!(?waiting, ?answer, "an answer does not fit what was asked"),
         }
     }
@@ -224,6 +232,22 @@ impl Driver {
             if let Ok(Recorded::New { .. }) = answer {
                 self.metrics.movements(reported.kind, reported.lines as u64);
             }
+        }
+    }
+
+    fn count_reading(&self, answer: &ReadAnswer) {
+        let Ok(taken) = answer else { return self.metrics.document(Outcome::Storage) };
+        for kind in &taken.recorded {
+            self.metrics.document(Outcome::New);
+            self.metrics.movements(*kind, 1);
+        }
+        let others = [
+            (Outcome::Duplicate, taken.duplicates),
+            (Outcome::Conflict, taken.conflicts),
+            (Outcome::Invalid, taken.refused + taken.set_aside),
+        ];
+        for (outcome, count) in others {
+            self.metrics.documents(outcome, count);
         }
     }
 
@@ -251,6 +275,7 @@ impl Driver {
 fn documents(work: &Work) -> usize {
     match work {
         Work::Record { documents, .. } => documents.len(),
+        Work::Reading { reading, .. } => reading.documents.len(),
         _ => 0,
     }
 }
@@ -274,6 +299,7 @@ fn storage_seen(outputs: &[Output]) -> Option<Storage> {
         Output::Answer { answer: Answer::Items(answers), .. } => {
             answers.iter().find_map(|answer| seen(answer, *answer != Ok(ItemPut::Unchanged)))
         }
+        Output::Answer { answer: Answer::Read(answer), .. } => seen(answer, true),
         Output::Answer { answer: Answer::Pickup(answer), .. } => match answer {
             Ok(_) => Some(Storage::Takes),
             Err(PickupError::Record(RecordError::Storage { reason, .. })) => {

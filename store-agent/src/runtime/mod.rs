@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod driver;
+mod readers;
 pub mod supervisor;

@@ -1,11 +1,12 @@
 //! Starts everything in order and stops it in order; every thread and task is owned here and awaited.
 //!
-//! Start: lock the data folder, read the tokens, open the database, bind the address, start the driver, serve, dial the hub,
-//! publish the addresses. Stop: no new requests, requests in flight finish, the link closes, the driver works off what is left and closes the
-//! database.
+//! Start: lock the data folder, read the tokens, open the database, bind the address, start the driver and the readers of POS systems,
+//! serve, dial the hub, publish the addresses. Stop: no new requests, requests in flight finish, the link closes, the readers end, the
+//! driver works off what is left and closes the database.
 
 use super::clock::{self, Clock};
 use super::driver::Driver;
+use super::readers::Readers;
 use crate::agent::{Agent, Settings};
 use crate::api::{self, StoreDesk};
 use crate::config::Config;
@@ -14,6 +15,7 @@ use crate::http::body::BodyLimits;
 use crate::http::guard::{Guard, guarded};
 use crate::http::listener::{self, Patience};
 use crate::http::tokens::Tokens;
+use crate::inbox::sources::SourceBoard;
 use crate::inbox::{Bulletin, Crossing, Inbox};
 use crate::pos;
 use crate::store::{self, reader::Reader};
@@ -47,6 +49,7 @@ pub struct Running {
     tasks: JoinSet<()>,
     driver: JoinHandle<anyhow::Result<()>>,
     driver_ended: oneshot::Receiver<()>,
+    readers: Readers,
     tokens: Arc<Tokens>,
     bulletin: watch::Receiver<Bulletin>,
     /// Held for as long as the agent runs.
@@ -76,8 +79,10 @@ impl Running {
         let (driver, driver_ended) = start_driver(driver)?;
         let (stop, stopping) = watch::channel(false);
         let (crossing, crossed) = watch::channel(Crossing::default());
+        let sources = super::readers::board(&config);
         let store = desk(&config, &inbox, &reader, &metrics, &bulletin, crossed, patience);
-        let store = StoreDesk { pickup_key, ..store };
+        let store = StoreDesk { pickup_key, sources: sources.clone(), ..store };
+        let readers = Readers::start(&config, &inbox, &reader, &sources, &bulletin)?;
         let router = router(&config, store, &tokens);
         let mut tasks = JoinSet::new();
         let span = tracing::Span::current();
@@ -90,7 +95,7 @@ impl Running {
         }
         publish_addresses(&config.addresses_file(), http)?;
         log_start(&config, http);
-        Ok(Running { http, stop, tasks, driver, driver_ended, tokens, bulletin, _lock: lock })
+        Ok(Running { http, stop, tasks, driver, driver_ended, readers, tokens, bulletin, _lock: lock })
     }
 
     /// Where tills reach it.
@@ -132,7 +137,9 @@ impl Running {
         while let Some(ended) = self.tasks.join_next().await {
             failed = ended.err().or(failed);
         }
-        // With the tasks went the last inbox, so the driver sees the end once it has worked off what is left.
+        let readers = self.readers;
+        tokio::task::spawn_blocking(move || readers.stop()).await?;
+        // With tasks and readers went the last inbox, so the driver sees the end once it has worked off what is left.
         let driver = self.driver;
         let closed = tokio::task::spawn_blocking(move || driver.join()).await?;
         match closed {
@@ -213,6 +220,7 @@ fn desk(
         clocks: clock::clocks(),
         pickup_key: None,
         attempts: Arc::default(),
+        sources: SourceBoard::default(),
     }
 }
 

@@ -3,8 +3,10 @@
 //! Each question is one short read transaction, so its parts fit each other, on a connection that cannot write. What it shows
 //! is committed: a till that has its answer finds its movement here.
 
+mod on_hand;
 mod tasks;
 
+pub use on_hand::OnHand;
 pub use tasks::TaskView;
 
 use super::notes::{self, Writer};

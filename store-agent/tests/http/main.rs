@@ -9,5 +9,6 @@ mod doors;
 mod movements;
 mod orders;
 mod process;
+mod reading;
 mod shop;
 mod views;

@@ -1,10 +1,13 @@
 //! The program itself: its commands, its signals, its files.
 
 use crate::client::Request;
+use crate::reading;
 use crate::shop::{ANY, SALE, TILL_3, furnish, until};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_store-agent");
 
@@ -92,6 +95,45 @@ fn a_killed_agent_has_everything_it_answered() {
     std::fs::remove_file(folder.path().join("data/addresses.json")).unwrap();
     let _daemon = Daemon::start(folder.path());
     assert_eq!(report(listening(folder.path())), 200, "it is there already");
+}
+
+#[test]
+fn an_agent_killed_while_the_pos_writes_misses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    furnish(folder.path(), &reading::config());
+    let pos = folder.path().join("pos.db");
+    reading::prepared(&pos);
+    let stop = AtomicBool::new(false);
+    let mut daemon = Daemon::start(folder.path());
+    let written = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| reading::writing(&pos, &stop, 20));
+        for round in 0..15u64 {
+            // From before the first import to well after it.
+            std::thread::sleep(Duration::from_millis(30 + round * 67 % 400));
+            daemon.signal("-KILL");
+            daemon.0.wait().unwrap();
+            let _ = std::fs::remove_file(folder.path().join("data/addresses.json"));
+            daemon = Daemon::start(folder.path());
+        }
+        listening(folder.path());
+        std::thread::sleep(Duration::from_millis(200));
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    assert!(written > 0);
+    let to = listening(folder.path());
+    let get = |path: &str| {
+        Request { method: "GET", path, token: Some(ANY), headers: Vec::new(), body: Vec::new() }
+            .send(to)
+            .json()
+    };
+    reading::agree(&pos, |item| get(&format!("/v1/items/{item}"))["on_hand"].to_string(), 20);
+    let source = &get("/v1/sources")["sources"][0];
+    assert_eq!(
+        (&source["counts"]["set_aside"], &source["counts"]["conflicts"]),
+        (&0.into(), &0.into()),
+        "{source}"
+    );
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! `GET /v1/sources`: how the readers of POS systems are. `GET /v1/sources/{source}/differences`: where the POS's own figures and the
+//! agent's are not the same.
+
+use super::StoreDesk;
+use super::movements::rfc3339;
+use super::status::seconds;
+use crate::http::Problem;
+use crate::inbox::sources::{Differences, SourceHealth, SourceState};
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sync_protocol::{Quantity, UnixMillis};
+
+#[derive(Serialize)]
+struct SourceText {
+    source: String,
+    kind: &'static str,
+    state: SourceState,
+    /// When it was last read without an error.
+    last_read: Option<Moment>,
+    /// When the newest recorded row happened, by the POS's clock.
+    last_row: Option<Moment>,
+    last_recorded: Option<Moment>,
+    is_behind: bool,
+    last_error: Option<Mishap>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    drift: Vec<String>,
+    cursor: Option<String>,
+    counts: Counts,
+    last_set_aside: Option<String>,
+    gaps_open: u64,
+    /// Null before the first comparison.
+    differing_items: Option<u64>,
+}
+
+/// Since the agent started.
+#[derive(Serialize)]
+struct Counts {
+    recorded: u64,
+    duplicates: u64,
+    conflicts: u64,
+    set_aside: u64,
+    card_numbers: u64,
+    rounded: u64,
+    gaps_given_up: u64,
+    errors: u64,
+}
+
+#[derive(Serialize)]
+struct Moment {
+    at: String,
+    age_s: u64,
+}
+
+#[derive(Serialize)]
+struct Mishap {
+    at: String,
+    age_s: u64,
+    reason: String,
+}
+
+fn moment(at: UnixMillis, now: UnixMillis) -> Moment {
+    Moment { at: rfc3339(at), age_s: now.since(at) / 1000 }
+}
+
+fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
+    let at = |at: Option<UnixMillis>| at.map(|at| moment(at, now));
+    SourceText {
+        kind: health.kind,
+        state: health.state,
+        last_read: at(health.last_read),
+        last_row: at(health.last_row),
+        last_recorded: at(health.last_recorded),
+        is_behind: health.is_behind,
+        last_error: health.last_error.map(|(at, reason)| Mishap {
+            at: rfc3339(at),
+            age_s: now.since(at) / 1000,
+            reason,
+        }),
+        drift: health.drift,
+        cursor: health.cursor,
+        counts: Counts {
+            recorded: health.recorded,
+            duplicates: health.duplicates,
+            conflicts: health.conflicts,
+            set_aside: health.set_aside,
+            card_numbers: health.card_numbers,
+            rounded: health.rounded,
+            gaps_given_up: health.gaps_given_up,
+            errors: health.errors,
+        },
+        last_set_aside: health.last_set_aside,
+        gaps_open: health.gaps_open,
+        differing_items: health.differences.map(|found| found.differing.len() as u64),
+        source: health.name,
+    }
+}
+
+pub async fn list(State(desk): State<StoreDesk>) -> Response {
+    let now = (desk.clocks.wall)();
+    let sources: Vec<SourceText> = desk.sources.all().into_iter().map(|health| text(health, now)).collect();
+    Json(json!({ "sources": sources })).into_response()
+}
+
+pub async fn differences(
+    State(desk): State<StoreDesk>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Problem> {
+    let Path(name) = path.map_err(|error| Problem::bad_parameter("source", error.body_text()))?;
+    let found = desk.sources.all().into_iter().find(|health| health.name == name);
+    let Some(health) = found else {
+        return Err(Problem::not_found(format!("no POS is read as `{name}`; see GET /v1/sources")));
+    };
+    Ok(Json(differences_text(&name, health.differences)).into_response())
+}
+
+fn differences_text(name: &str, found: Option<Differences>) -> Value {
+    let Some(found) = found else { return json!({ "source": name, "compared_at": null, "differences": [] }) };
+    let quantity = Quantity::from_thousandths;
+    let each: Vec<Value> = found
+        .differing
+        .into_iter()
+        .map(|of| json!({ "item": of.item, "pos": quantity(of.pos), "agent": quantity(of.agent) }))
+        .collect();
+    json!({
+        "source": name, "compared_at": rfc3339(found.compared_at), "items": found.items, "applied": found.applied,
+        "differences": each,
+    })
+}
+
+/// Brings the gauges of the sources up to what the board says.
+pub fn observe(desk: &StoreDesk) {
+    let now = (desk.clocks.wall)();
+    for health in desk.sources.all() {
+        let age = |at: Option<UnixMillis>| at.map_or(-1.0, |at| seconds(now.since(at)));
+        let is_reading = health.state == SourceState::Reading;
+        let drifted = health.state == SourceState::SchemaChanged;
+        desk.metrics.source(&health.name, is_reading, drifted, age(health.last_read), age(health.last_row));
+        let differing = health.differences.as_ref().map_or(0, |found| found.differing.len() as u64);
+        let counts = [
+            ("recorded", health.recorded),
+            ("duplicate", health.duplicates),
+            ("conflict", health.conflicts),
+            ("set_aside", health.set_aside),
+            ("card_number", health.card_numbers),
+            ("rounded", health.rounded),
+            ("gap_given_up", health.gaps_given_up),
+            ("error", health.errors),
+            ("gap_open", health.gaps_open),
+            ("differing", differing),
+        ];
+        for (what, count) in counts {
+            desk.metrics.source_count(&health.name, what, count);
+        }
+    }
+}

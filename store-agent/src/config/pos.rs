@@ -1,0 +1,346 @@
+//! `[[pos]]`: a POS whose database is read, and how its columns become movements.
+//!
+//! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
+
+use super::{Amount, Checker, ConfigError};
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::time::Duration;
+use sync_protocol::SourceId;
+use sync_protocol::record::Kind;
+use toml::Spanned;
+
+const POLL_EVERY_MS: u64 = 500;
+const POLL_EVERY_MS_RANGE: std::ops::RangeInclusive<u64> = 50..=3_600_000;
+const GAP_PATIENCE_S: u64 = 600;
+const RECONCILE_EVERY_S: u64 = 3_600;
+/// Decimals of a unit factor; with nine digits before the point its product with a quantity fits 128 bits.
+const UNITS_DECIMALS_MAX: usize = 6;
+const UNITS_DIGITS_MAX: usize = 6;
+const SOURCES_MAX: usize = 64;
+
+/// One POS that is read.
+#[derive(Debug, Clone)]
+pub struct PosConfig {
+    pub source: SourceId,
+    pub path: PathBuf,
+    pub poll_every: Duration,
+    pub gap_patience: Duration,
+    /// `None`: never.
+    pub reconcile_every: Option<Duration>,
+    pub pos_is_truth: bool,
+    pub mapping: Mapping,
+}
+
+/// How rows become movements.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    pub changes: Option<String>,
+    pub on_hand: Option<String>,
+    pub item_is: ItemIs,
+    /// Only rows with this `location` count.
+    pub location: Option<String>,
+    pub kinds: Vec<Rule>,
+    pub times: Times,
+    pub time_zone: TimeZone,
+}
+
+/// What the column `item` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ItemIs {
+    Sku,
+    Gtin,
+    /// A GTIN where it is one, check digit and all; otherwise a sku.
+    Any,
+}
+
+/// What the column `at` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Times {
+    Text,
+    Unix,
+    UnixMs,
+    Julian,
+}
+
+/// Which rows are which kind of movement; the first rule that fits is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What `what` starts with. Empty: anything.
+    pub starts: String,
+    /// `None`: rows that move no stock, left out.
+    pub kind: Option<Kind>,
+    pub quantity_is: QuantityIs,
+    pub units: Factor,
+}
+
+/// How the column `quantity` is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuantityIs {
+    /// What on hand changes by, with its sign.
+    Delta,
+    /// How much of the kind it was: a sale of 2 is 2.
+    Amount,
+    /// How much is there now. Never added to anything.
+    Count,
+}
+
+/// An exact decimal factor: `mantissa` / 10^`decimals`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Factor {
+    pub mantissa: i64,
+    pub decimals: u32,
+}
+
+impl Factor {
+    pub const ONE: Factor = Factor { mantissa: 1, decimals: 0 };
+
+    fn parse(text: &str) -> Option<Factor> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = whole.len() <= UNITS_DIGITS_MAX && fraction.len() <= UNITS_DECIMALS_MAX;
+        if !fits || !digits(whole) || !digits(fraction) {
+            return None;
+        }
+        let mantissa: i64 = format!("{whole}{fraction}").parse().ok()?;
+        (mantissa > 0).then_some(Factor { mantissa, decimals: u32::try_from(fraction.len()).ok()? })
+    }
+}
+
+/// The table as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PosTable {
+    source: Spanned<String>,
+    kind: Spanned<String>,
+    path: Spanned<PathBuf>,
+    poll_every_ms: Option<Spanned<u64>>,
+    gap_patience_s: Option<u64>,
+    reconcile_every_s: Option<u64>,
+    #[serde(default)]
+    pos_is_truth: Option<Spanned<bool>>,
+    time_zone: Option<Spanned<String>>,
+    times: Option<Times>,
+    changes: Option<Spanned<String>>,
+    on_hand: Option<Spanned<String>>,
+    item_is: Option<ItemIs>,
+    location: Option<Spanned<String>>,
+    kinds: Option<Vec<Spanned<RuleTable>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RuleTable {
+    starts: String,
+    kind: String,
+    quantity_is: Option<QuantityIs>,
+    units: Option<Amount>,
+}
+
+impl Checker<'_> {
+    pub(super) fn pos(&self, tables: Vec<PosTable>) -> Result<Vec<PosConfig>, ConfigError> {
+        let mut all: Vec<PosConfig> = Vec::new();
+        for table in tables {
+            let name = table.source.clone();
+            let one = self.one_pos(table)?;
+            if all.iter().any(|other| other.source == one.source) {
+                return Err(self.wrong(&name, "names a source twice; each POS needs a name of its own"));
+            }
+            if all.len() == SOURCES_MAX {
+                return Err(self.wrong(&name, "is the 65th source; one agent reads 64"));
+            }
+            all.push(one);
+        }
+        Ok(all)
+    }
+
+    fn one_pos(&self, table: PosTable) -> Result<PosConfig, ConfigError> {
+        let source = self.pos_source(&table.source)?;
+        if table.kind.get_ref() != "sqlite" {
+            return Err(self.wrong(&table.kind, "must be `sqlite`; other databases can't be read yet"));
+        }
+        let poll = table.poll_every_ms.as_ref().map_or(POLL_EVERY_MS, |ms| *ms.get_ref());
+        if let Some(given) = table.poll_every_ms.as_ref().filter(|_| !POLL_EVERY_MS_RANGE.contains(&poll)) {
+            return Err(self.wrong(given, "must be between 50 and 3600000 milliseconds"));
+        }
+        let pos_is_truth = table.pos_is_truth.as_ref().is_some_and(|truth| *truth.get_ref());
+        if let Some(given) = table.pos_is_truth.as_ref().filter(|_| pos_is_truth && table.on_hand.is_none()) {
+            return Err(self.wrong(given, "needs `on_hand`: how much does the POS say is there?"));
+        }
+        let reconcile = table.reconcile_every_s.unwrap_or(RECONCILE_EVERY_S);
+        Ok(PosConfig {
+            source,
+            path: self.folder.join(table.path.get_ref()),
+            poll_every: Duration::from_millis(poll),
+            gap_patience: Duration::from_secs(table.gap_patience_s.unwrap_or(GAP_PATIENCE_S)),
+            reconcile_every: (reconcile > 0).then(|| Duration::from_secs(reconcile)),
+            pos_is_truth,
+            mapping: self.mapping(table)?,
+        })
+    }
+
+    /// A source of the configuration also names a file.
+    fn pos_source(&self, given: &Spanned<String>) -> Result<SourceId, ConfigError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !given.get_ref().chars().all(plain) {
+            return Err(self.wrong(given, "may have letters, digits, `-` and `_` only: it names a file too"));
+        }
+        if matches!(given.get_ref().as_str(), "pickup" | "page") {
+            return Err(self.wrong(given, "is a source of the agent's own; choose another name"));
+        }
+        self.parsed(given)
+    }
+
+    fn mapping(&self, table: PosTable) -> Result<Mapping, ConfigError> {
+        if table.changes.is_none() && table.on_hand.is_none() {
+            let message = "has neither `changes` nor `on_hand`; one SELECT at least says what to read";
+            return Err(self.wrong(&table.source, message));
+        }
+        for given in [&table.changes, &table.on_hand].into_iter().flatten() {
+            self.select(given)?;
+        }
+        let kinds = table.kinds.unwrap_or_default();
+        if kinds.is_empty() && table.changes.is_some() {
+            let message = "has `changes` but no `kinds`; say which rows are sales, receipts and so on";
+            return Err(self.wrong(&table.source, message));
+        }
+        Ok(Mapping {
+            kinds: kinds.into_iter().map(|rule| self.rule(rule)).collect::<Result<_, _>>()?,
+            changes: table.changes.map(|sql| plain_select(sql.get_ref())),
+            on_hand: table.on_hand.map(|sql| plain_select(sql.get_ref())),
+            item_is: table.item_is.unwrap_or(ItemIs::Any),
+            location: table.location.map(Spanned::into_inner),
+            times: table.times.unwrap_or(Times::Text),
+            time_zone: self.time_zone(table.time_zone.as_ref())?,
+        })
+    }
+
+    fn select(&self, given: &Spanned<String>) -> Result<(), ConfigError> {
+        let sql = plain_select(given.get_ref());
+        let word = sql.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+        if !matches!(word.as_str(), "select" | "with") || sql.contains(';') {
+            return Err(self.wrong(given, "must be one SELECT"));
+        }
+        Ok(())
+    }
+
+    fn time_zone(&self, given: Option<&Spanned<String>>) -> Result<TimeZone, ConfigError> {
+        let Some(given) = given else { return Ok(TimeZone::UTC) };
+        let message = "is no time zone that this machine knows; write one such as `America/New_York`";
+        TimeZone::get(given.get_ref()).map_err(|_| self.wrong(given, message))
+    }
+
+    fn rule(&self, given: Spanned<RuleTable>) -> Result<Rule, ConfigError> {
+        let rule = given.get_ref();
+        let starts = rule.starts.strip_suffix('*').unwrap_or(&rule.starts).to_owned();
+        if starts.is_empty() && rule.starts.is_empty() {
+            return Err(self.wrong(&given, "has a rule with an empty `starts`; `*` fits anything"));
+        }
+        let kind = match rule.kind.as_str() {
+            "ignore" => None,
+            name => Some(self.kind(&given, name)?),
+        };
+        let usual = if kind == Some(Kind::Count) { QuantityIs::Count } else { QuantityIs::Delta };
+        let quantity_is = rule.quantity_is.unwrap_or(usual);
+        if kind.is_some() && (kind == Some(Kind::Count)) != (quantity_is == QuantityIs::Count) {
+            return Err(
+                self.wrong(&given, "`quantity_is = \"count\"` and `kind = \"count\"` go together only")
+            );
+        }
+        let message = "has `units` that are not a positive number with at most six digits and six decimals";
+        let units = match &rule.units {
+            Some(units) => Factor::parse(&units.to_string()).ok_or_else(|| self.wrong(&given, message))?,
+            None => Factor::ONE,
+        };
+        Ok(Rule { starts, kind, quantity_is, units })
+    }
+
+    fn kind(&self, given: &Spanned<RuleTable>, name: &str) -> Result<Kind, ConfigError> {
+        let kinds = [
+            Kind::Sale,
+            Kind::Return,
+            Kind::Receipt,
+            Kind::Adjustment,
+            Kind::Count,
+            Kind::Waste,
+            Kind::TransferOut,
+            Kind::TransferIn,
+        ];
+        kinds.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            let message = format!("has the unknown kind `{name}`; there are {} and ignore", names.join(", "));
+            self.wrong(given, &message)
+        })
+    }
+}
+
+/// Without the semicolon that people end a statement with.
+fn plain_select(sql: &str) -> String {
+    sql.trim().trim_end_matches(';').trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+    use std::path::Path;
+
+    const POS: &str = "store = \"S0001\"\ndata_dir = \"data\"\n[[pos]]\nsource = \"till-db\"\nkind = \"sqlite\"\npath = \"pos.db\"\n";
+    const KINDS: &str = "kinds = [{ starts = \"POS \", kind = \"sale\" }, { starts = \"*\", kind = \"adjustment\", units = 0.5 }]\n";
+    const CHANGES: &str = "changes = \"SELECT id AS key FROM t;\"\n";
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/etc/agent.toml"))
+    }
+
+    #[test]
+    fn a_mapping_is_read_with_its_defaults() {
+        let config = parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap();
+        let pos = &config.pos[0];
+        assert_eq!(pos.path, Path::new("/etc/pos.db"));
+        assert_eq!(pos.poll_every, Duration::from_millis(500));
+        assert_eq!(pos.mapping.changes.as_deref(), Some("SELECT id AS key FROM t"));
+        assert_eq!(pos.mapping.kinds[0].starts, "POS ");
+        assert_eq!(pos.mapping.kinds[1].starts, "");
+        assert_eq!(pos.mapping.kinds[1].units, Factor { mantissa: 5, decimals: 1 });
+    }
+
+    #[test]
+    fn a_mapping_that_cannot_work_is_named_with_what_to_write() {
+        let cases = [
+            (POS.to_owned(), "neither `changes` nor `on_hand`"),
+            (format!("{POS}{CHANGES}"), "no `kinds`"),
+            (format!("{POS}{KINDS}changes = \"DELETE FROM t\"\n"), "one SELECT"),
+            (format!("{POS}{KINDS}changes = \"SELECT 1; SELECT 2\"\n"), "one SELECT"),
+            (format!("{POS}{CHANGES}{KINDS}time_zone = \"Mars/Olympus\"\n"), "time zone"),
+            (format!("{POS}{CHANGES}{KINDS}poll_every_ms = 1\n"), "between 50"),
+            (format!("{POS}{CHANGES}{KINDS}pos_is_truth = true\n"), "needs `on_hand`"),
+            (
+                format!("{POS}{CHANGES}kinds = [{{ starts = \"*\", kind = \"sold\" }}]\n"),
+                "unknown kind `sold`",
+            ),
+            (
+                format!(
+                    "{POS}{CHANGES}kinds = [{{ starts = \"*\", kind = \"count\", quantity_is = \"delta\" }}]\n"
+                ),
+                "together",
+            ),
+            (
+                format!("{POS}{CHANGES}kinds = [{{ starts = \"*\", kind = \"sale\", units = -1 }}]\n"),
+                "positive",
+            ),
+            (format!("{POS}{CHANGES}{KINDS}chnges = 1\n"), "did you mean `changes`"),
+            (POS.replace("sqlite", "oracle"), "must be `sqlite`"),
+            (POS.replace("till-db", "pickup"), "agent's own"),
+            (POS.replace("till-db", "../x"), "names a file"),
+        ];
+        for (text, expected) in cases {
+            let said = parse(&text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{text}: {said}");
+        }
+    }
+}

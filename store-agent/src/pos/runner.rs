@@ -1,0 +1,274 @@
+//! One thread for each POS source: reads, hands over, waits, and keeps its health. What fails here fails here alone.
+
+use super::source::{Figure, PosSource, Reading, SourceError};
+use super::sqlite::item_text;
+use crate::agent::{ItemKey, ReadingTaken, RecordError, SourceReading};
+use crate::config::pos::PosConfig;
+use crate::http::Clocks;
+use crate::inbox::sources::{Difference, Differences, SourceBoard, SourceState};
+use crate::inbox::{Bulletin, Inbox, NoAnswer};
+use crate::store::reader::{OnHand, Reader};
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+use sync_protocol::Epoch;
+use tokio::sync::watch;
+
+/// Longest pause between two attempts at a source that fails.
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+/// Most differences that are kept for people to look at.
+const DIFFERENCES_MAX: usize = 1_000;
+
+/// What a runner works with.
+#[derive(Debug)]
+pub struct Desk {
+    pub inbox: Inbox,
+    pub reader: Arc<Reader>,
+    pub board: SourceBoard,
+    /// Its place on the board.
+    pub place: usize,
+    pub bulletin: watch::Receiver<Bulletin>,
+    pub has_hub: bool,
+    pub clocks: Clocks,
+}
+
+/// Reads one source until it is told to stop.
+pub struct Runner {
+    source: Box<dyn PosSource>,
+    config: PosConfig,
+    desk: Desk,
+    failures: u32,
+    reconciled_at: Option<Instant>,
+}
+
+/// How a go ended.
+enum Went {
+    /// There may be more at once.
+    On,
+    /// That was all for now.
+    Quiet,
+    Stopping,
+}
+
+/// What stood in the way of a go.
+enum Trouble {
+    Source(SourceError),
+    Agent(String),
+}
+
+impl From<SourceError> for Trouble {
+    fn from(error: SourceError) -> Trouble {
+        Trouble::Source(error)
+    }
+}
+
+impl From<rusqlite::Error> for Trouble {
+    fn from(error: rusqlite::Error) -> Trouble {
+        Trouble::Agent(format!("the agent's own database could not be read: {error}"))
+    }
+}
+
+impl Runner {
+    #[must_use]
+    pub fn new(source: Box<dyn PosSource>, config: PosConfig, desk: Desk) -> Runner {
+        Runner { source, config, desk, failures: 0, reconciled_at: None }
+    }
+
+    /// Runs until the other end of `stop` is dropped.
+    pub fn run(mut self, stop: &Receiver<()>) {
+        loop {
+            let pause = match self.go() {
+                Ok(Went::On) => Duration::ZERO,
+                Ok(Went::Quiet) => self.config.poll_every,
+                Ok(Went::Stopping) => return,
+                Err(trouble) => self.failed(trouble),
+            };
+            match stop.recv_timeout(pause) {
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn go(&mut self) -> Result<Went, Trouble> {
+        let from = self.desk.reader.cursor(&self.config.source)?;
+        // A new disk takes over what the hub knows, cursors and all. Counting everything before that would count it twice.
+        if from.is_none() && self.desk.has_hub && self.desk.bulletin.borrow().sync.epoch == Epoch(0) {
+            self.note_state(SourceState::WaitingForHub);
+            return Ok(Went::Quiet);
+        }
+        let reading = self.source.read(from.as_deref())?;
+        let is_all = reading.is_all;
+        let was_moved = reading.cursor.is_some();
+        let Some(cursor) = self.hand_over(from, reading)? else { return Ok(Went::Stopping) };
+        self.failures = 0;
+        if is_all && !was_moved {
+            self.reconcile(cursor)?;
+        }
+        Ok(if is_all { Went::Quiet } else { Went::On })
+    }
+
+    /// Gives the cursor as it is now; `None` when the agent is stopping.
+    fn hand_over(
+        &mut self,
+        from: Option<Vec<u8>>,
+        reading: Reading,
+    ) -> Result<Option<Option<Vec<u8>>>, Trouble> {
+        let newest = reading.documents.iter().map(|of| of.document.occurred_at).max();
+        let (is_all, notes) = (reading.is_all, reading.notes);
+        let has_rows = !reading.documents.is_empty();
+        let (taken, cursor) = match reading.cursor {
+            None if reading.documents.is_empty() && reading.set_aside.is_empty() => {
+                (ReadingTaken::default(), from)
+            }
+            moved => {
+                let Some(cursor) = moved.or_else(|| from.clone()) else { return Ok(Some(from)) };
+                let (documents, set_aside) = (reading.documents, reading.set_aside);
+                let source = self.config.source.clone();
+                let whole = SourceReading { source, from, documents, set_aside, cursor: cursor.clone() };
+                match self.desk.inbox.read(whole) {
+                    Ok(Ok(taken)) => (taken, Some(cursor)),
+                    Ok(Err(error)) => return Err(refused(&error)),
+                    Err(NoAnswer::Stopping | NoAnswer::Busy | NoAnswer::Late) => return Ok(None),
+                }
+            }
+        };
+        if taken.reasons.len() + usize::from(notes.card_numbers > 0) > 0 {
+            tracing::warn!(
+                source = %self.config.source, set_aside = taken.set_aside, refused = taken.refused,
+                conflicts = taken.conflicts, card_numbers = notes.card_numbers, first = taken.reasons.first(),
+                "rows of the POS are in quarantine"
+            );
+        }
+        if notes.gaps_given_up > 0 {
+            tracing::warn!(source = %self.config.source, keys = notes.gaps_given_up, "keys that never showed up are waited for no longer");
+        }
+        let now = (self.desk.clocks.wall)();
+        let shown = cursor.as_deref().map(|cursor| String::from_utf8_lossy(cursor).into_owned());
+        self.desk.board.change(self.desk.place, |health| {
+            health.state = SourceState::Reading;
+            health.last_read = Some(now);
+            health.last_row = newest.max(health.last_row);
+            health.last_recorded = if has_rows { Some(now) } else { health.last_recorded };
+            health.is_behind = !is_all;
+            health.drift.clear();
+            health.recorded += taken.recorded.len() as u64;
+            health.duplicates += taken.duplicates;
+            health.conflicts += taken.conflicts;
+            health.set_aside += taken.set_aside + taken.refused;
+            health.last_set_aside = taken.reasons.last().cloned().or_else(|| health.last_set_aside.take());
+            health.card_numbers += notes.card_numbers;
+            health.rounded += notes.rounded;
+            health.gaps_given_up += notes.gaps_given_up;
+            health.gaps_open = notes.gaps_open;
+            health.cursor = shown;
+        });
+        Ok(Some(cursor))
+    }
+
+    /// Holds the POS's own figures against ours, in a moment in which nothing was on its way.
+    fn reconcile(&mut self, cursor: Option<Vec<u8>>) -> Result<(), Trouble> {
+        let (Some(every), Some(cursor)) = (self.config.reconcile_every, cursor) else { return Ok(()) };
+        let now = (self.desk.clocks.instant)();
+        if self.reconciled_at.is_some_and(|at| now.saturating_duration_since(at) < every) {
+            return Ok(());
+        }
+        let Some(figures) = self.source.figures(&cursor)? else { return Ok(()) };
+        let on_hand = self.desk.reader.on_hand()?;
+        if self.source.figures(&cursor)?.as_ref() != Some(&figures) {
+            return Ok(());
+        }
+        self.reconciled_at = Some(now);
+        let at = (self.desk.clocks.wall)();
+        let (different, differing) = compare(&figures, &on_hand);
+        let mut applied = false;
+        if self.config.pos_is_truth && !different.is_empty() {
+            let documents = self.source.figure_documents(&format!("truth-{at}"), &different);
+            let reading = Reading { documents, is_all: true, ..Reading::default() };
+            applied = self.hand_over(Some(cursor), reading)?.is_some();
+        }
+        if !differing.is_empty() {
+            tracing::warn!(source = %self.config.source, items = differing.len(), applied, "the POS and this agent differ on what is there");
+        }
+        let items = figures.len() as u64;
+        self.desk.board.change(self.desk.place, |health| {
+            health.differences = Some(Differences { compared_at: at, items, differing, applied });
+        });
+        Ok(())
+    }
+
+    fn note_state(&self, state: SourceState) {
+        self.desk.board.change(self.desk.place, |health| health.state = state);
+    }
+
+    /// Notes what went wrong. Gives the pause until the next attempt.
+    fn failed(&mut self, trouble: Trouble) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let (text, drift) = match trouble {
+            Trouble::Source(SourceError::Schema { changes }) => {
+                (SourceError::Schema { changes: changes.clone() }.to_string(), changes)
+            }
+            Trouble::Source(error) => (chain(&error), Vec::new()),
+            Trouble::Agent(text) => (text, Vec::new()),
+        };
+        let is_news = self.failures == 1 || self.failures.is_power_of_two();
+        if is_news {
+            tracing::error!(source = %self.config.source, error = text, attempts = self.failures, "the POS could not be read");
+        }
+        let now = (self.desk.clocks.wall)();
+        self.desk.board.change(self.desk.place, |health| {
+            health.state = if drift.is_empty() { SourceState::Failing } else { SourceState::SchemaChanged };
+            health.errors += 1;
+            health.last_error = Some((now, text));
+            health.drift = drift;
+        });
+        let doubled = self.config.poll_every.saturating_mul(1 << self.failures.min(10));
+        jittered(doubled.min(BACK_OFF_MAX))
+    }
+}
+
+fn refused(error: &RecordError) -> Trouble {
+    Trouble::Agent(format!("what was read was not recorded: {error}"))
+}
+
+/// Between half of it and all of it, so that many sources of one server don't knock together.
+fn jittered(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without random numbers the pause is merely regular.
+    let _ = getrandom::fill(&mut byte);
+    pause.mul_f64(0.5 + f64::from(byte[0]) / 512.0)
+}
+
+fn chain(error: &SourceError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// All that differ, for recording; and the first of them, for people.
+fn compare(figures: &[Figure], on_hand: &OnHand) -> (Vec<Figure>, Vec<Difference>) {
+    let ours = |item: &ItemKey| match item {
+        ItemKey::Sku(sku) => on_hand.by_sku.get(sku.as_str()).copied(),
+        ItemKey::Gtin(gtin) => {
+            let by_sku = || on_hand.by_sku.get(gtin.to_string().as_str()).copied();
+            on_hand.by_gtin.get(&gtin.number()).copied().or_else(by_sku)
+        }
+    };
+    let different: Vec<Figure> = figures
+        .iter()
+        .filter(|figure| ours(&figure.item).unwrap_or(0) != figure.thousandths)
+        .cloned()
+        .collect();
+    let shown = different.iter().take(DIFFERENCES_MAX).map(|figure| Difference {
+        item: item_text(&figure.item),
+        pos: figure.thousandths,
+        agent: ours(&figure.item).unwrap_or(0),
+    });
+    let shown = shown.collect();
+    (different, shown)
+}

@@ -1,0 +1,74 @@
+//! The threads that read POS systems: started with the agent, stopped with it.
+
+use super::clock;
+use crate::config::Config;
+use crate::inbox::sources::SourceBoard;
+use crate::inbox::{Bulletin, Inbox};
+use crate::pos::runner::{Desk, Runner};
+use crate::pos::sqlite::{SqliteSource, sidecar_path};
+use crate::store::reader::Reader;
+use anyhow::Context;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use tokio::sync::watch;
+
+/// A board with a place for each source of the configuration.
+pub fn board(config: &Config) -> SourceBoard {
+    let names: Vec<_> = config.pos.iter().map(|pos| (pos.source.to_string(), "sqlite")).collect();
+    SourceBoard::new(&names)
+}
+
+/// All running readers.
+#[derive(Debug)]
+pub struct Readers {
+    /// Dropping an end tells its reader to stop.
+    stops: Vec<SyncSender<()>>,
+    threads: Vec<(String, JoinHandle<()>)>,
+}
+
+impl Readers {
+    /// A POS that can't be opened is no reason not to start: its reader tries again.
+    pub fn start(
+        config: &Config,
+        inbox: &Inbox,
+        reader: &Arc<Reader>,
+        board: &SourceBoard,
+        bulletin: &watch::Receiver<Bulletin>,
+    ) -> anyhow::Result<Readers> {
+        let (mut stops, mut threads) = (Vec::new(), Vec::new());
+        for (place, pos) in config.pos.iter().enumerate() {
+            let path = sidecar_path(&config.data_dir, pos.source.as_str());
+            let source = Box::new(SqliteSource::new(pos.clone(), path, clock::clocks()));
+            let desk = Desk {
+                inbox: inbox.clone(),
+                reader: Arc::clone(reader),
+                board: board.clone(),
+                place,
+                bulletin: bulletin.clone(),
+                has_hub: config.hub.is_some(),
+                clocks: clock::clocks(),
+            };
+            let runner = Runner::new(source, pos.clone(), desk);
+            let (stop, stopping) = sync_channel(1);
+            let span = tracing::Span::current();
+            let thread = std::thread::Builder::new()
+                .name(format!("pos {}", pos.source))
+                .spawn(move || span.in_scope(|| runner.run(&stopping)))
+                .with_context(|| format!("cannot start the reader of `{}`", pos.source))?;
+            stops.push(stop);
+            threads.push((pos.source.to_string(), thread));
+        }
+        Ok(Readers { stops, threads })
+    }
+
+    /// Blocks until the last reader has ended.
+    pub fn stop(self) {
+        drop(self.stops);
+        for (source, thread) in self.threads {
+            if thread.join().is_err() {
+                tracing::error!(source, "the reader of this source had failed; what it recorded is on disk");
+            }
+        }
+    }
+}
