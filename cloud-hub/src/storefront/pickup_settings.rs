@@ -52,7 +52,7 @@ pub(super) async fn get_pickup_settings(
 ) -> Result<Response, Problem> {
     none(request.uri().query())?;
     let store = known(&site, id)?;
-    Ok(answer(&site, &site.state.board.settings_of(&store)))
+    Ok(answer(&site, &store, &site.state.board.settings_of(&store)))
 }
 
 /// Replace a store's pickup settings
@@ -210,8 +210,8 @@ fn seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 async fn change(site: &Site, store: StoreId, change: SettingsChange) -> Result<Response, Problem> {
-    match site.state.desk.change_settings(store, change).await {
-        Ok(answered) => said(site, answered),
+    match site.state.desk.change_settings(store.clone(), change).await {
+        Ok(answered) => said(site, &store, answered),
         Err(error @ (NoAnswer::Busy | NoAnswer::Late | NoAnswer::Stopping)) => {
             Err(Problem::new(Kind::Unhealthy, format!("{error}; read the settings before you try again"))
                 .retry_after(1))
@@ -219,9 +219,9 @@ async fn change(site: &Site, store: StoreId, change: SettingsChange) -> Result<R
     }
 }
 
-fn said(site: &Site, answered: SettingsAnswer) -> Result<Response, Problem> {
+fn said(site: &Site, store: &StoreId, answered: SettingsAnswer) -> Result<Response, Problem> {
     match answered {
-        Ok(settings) => Ok(answer(site, &settings)),
+        Ok(settings) => Ok(answer(site, store, &settings)),
         Err(error @ SettingsError::Overtaken { .. }) => {
             Err(Problem::of(Kind::PreconditionFailed, "If-Match", error.to_string() + "; read them again"))
         }
@@ -232,8 +232,9 @@ fn said(site: &Site, answered: SettingsAnswer) -> Result<Response, Problem> {
     }
 }
 
-fn answer(site: &Site, revised: &Revised) -> Response {
-    let mut response = Json(revised.settings.shown(site.wall())).into_response();
+fn answer(site: &Site, store: &StoreId, revised: &Revised) -> Response {
+    let own = site.state.board.own_pause_of(store, site.wall());
+    let mut response = Json(revised.settings.shown_with(own, site.wall())).into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let tag = HeaderValue::try_from(format!("\"{}\"", revised.revision));
