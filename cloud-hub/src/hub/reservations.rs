@@ -208,7 +208,11 @@ impl Hub {
         for line in &reservation.lines {
             let given_up = self.release(&reservation.store, ItemNo(line.item), line.quantity, now);
             if let Err(error) = given_up {
-                tracing::error!(reservation = %id, store = %reservation.store, %error, "what was reserved stays promised");
+                // Two copies of a store's disk may have handed over more than was ordered. The units are nobody's any more: what of
+                // them is still there is released once the store's figures are complete.
+                tracing::warn!(reservation = %id, store = %reservation.store, %error, "what was reserved is not there to be released");
+                let kept = line.quantity.thousandths().unsigned_abs();
+                self.hold(&reservation.store, ItemNo(line.item), |held| held.saturating_sub(kept));
             }
         }
         self.reservations.remove(id);
@@ -233,13 +237,30 @@ impl Hub {
         if !self.stores.get(&reservation.store).is_some_and(|store| store.facts.trusted) {
             return Err(OrderError::Insufficient);
         }
-        self.give_up(id, now);
+        // What its store recalls must not slip in between: the units are the order's, or the reservation's again.
+        for line in &reservation.lines {
+            let kept = self.stores.get_mut(&reservation.store);
+            let opened = kept.map(|store| store.lend(ItemNo(line.item), line.quantity));
+            if let Some(Err(error)) = opened {
+                tracing::error!(reservation = %id, store = %reservation.store, %error, "what was reserved stays promised");
+            }
+        }
+        self.down_changed(&reservation.store, true, now);
+        self.reservations.remove(id);
         Ok((id, reservation))
     }
 
+    /// The order was not placed: everything is kept as before.
     pub(super) fn close_reservation(&mut self, (id, reservation): (OrderId, Reservation), now: Now) {
         self.keep(&reservation, now);
         self.reservations.put(id, reservation);
+    }
+
+    /// The order was placed: what it has left of the reservation is free, and its store may have it back.
+    pub(super) fn drop_reservation(&mut self, (_, reservation): &(OrderId, Reservation), now: Now) {
+        let Some(store) = self.stores.get_mut(&reservation.store) else { return };
+        reservation.lines.iter().for_each(|line| store.honour_recall(ItemNo(line.item)));
+        self.down_changed(&reservation.store, true, now);
     }
 }
 
