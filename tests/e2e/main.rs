@@ -19,6 +19,7 @@ mod over_quic {
     mod kills;
     mod metrics;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -36,6 +37,7 @@ mod over_mqtt {
     mod kills;
     mod metrics;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -53,6 +55,7 @@ mod over_broker {
     mod kills;
     mod metrics;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
