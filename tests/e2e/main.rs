@@ -18,6 +18,7 @@ mod over_quic {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
     mod payments;
     mod restores;
@@ -36,6 +37,7 @@ mod over_mqtt {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
     mod payments;
     mod restores;
@@ -54,6 +56,7 @@ mod over_broker {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
     mod payments;
     mod restores;

@@ -15,6 +15,7 @@ use crate::orders::pickup_settings::{Pause, PickupSettings, Revised};
 use crate::storage::{StorageError, StoreKey};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use sync_protocol::record::{Note, Topic};
 use sync_protocol::time::Now;
 use sync_protocol::{StoreId, UnixMillis};
 
@@ -48,11 +49,17 @@ pub(super) struct Pickups {
     changed: Vec<(StoreKey, Revised)>,
     /// Stores whose posts have not been given out as they are now.
     due: BTreeSet<StoreId>,
+    /// Stores that may not have been told how they are set.
+    untold: BTreeSet<StoreId>,
 }
 
 impl Pickups {
     pub(super) fn is_due(&mut self, store: &StoreId) {
         self.due.insert(store.clone());
+    }
+
+    pub(super) fn is_to_be_told(&mut self, store: &StoreId) {
+        self.untold.insert(store.clone());
     }
 
     pub(super) fn take_changed(&mut self) -> Vec<(StoreKey, Revised)> {
@@ -107,6 +114,19 @@ impl Hub {
             if is_news(&self.pickups.of(id), &found) {
                 self.pickups.settings.insert((*id).clone(), Arc::new(found));
                 self.pickups.due.insert((*id).clone());
+                self.pickups.untold.insert((*id).clone());
+            }
+        }
+    }
+
+    /// Stores hear how they are set, and what they are called: their people see it.
+    pub(super) fn tell_settings(&mut self, now: Now) {
+        for id in std::mem::take(&mut self.pickups.untold) {
+            let settings = self.pickups.of(&id);
+            let Some(store) = self.stores.get_mut(&id) else { continue };
+            let text = settings.told(&store.info.name, &store.info.timezone);
+            if store.put_hub_note(Note { topic: Topic::SETTINGS, key: 0, text }) {
+                self.down_changed(&id, true, now);
             }
         }
     }
@@ -139,6 +159,7 @@ impl Hub {
         let after = Revised { revision: before.revision + 1, settings };
         self.pickups.changed.push((key, after.clone()));
         self.pickups.due.insert(id.clone());
+        self.pickups.untold.insert(id.clone());
         let after = Arc::new(after);
         self.pickups.settings.insert(id.clone(), Arc::clone(&after));
         Ok(after)

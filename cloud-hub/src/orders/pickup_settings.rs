@@ -63,6 +63,25 @@ pub struct Revised {
     pub settings: PickupSettings,
 }
 
+/// What a store is told of itself.
+#[derive(Serialize)]
+struct Told<'a> {
+    revision: u64,
+    name: &'a str,
+    timezone: &'a str,
+    pickup: SettingsBody,
+}
+
+impl Revised {
+    /// For the store's people: JSON, with the store's name and time zone. Whether a pause is over is for the reader's clock to say.
+    #[must_use]
+    pub fn told(&self, name: &str, timezone: &str) -> String {
+        let pickup = SettingsBody::of(&self.settings, None);
+        let told = Told { revision: self.revision, name, timezone, pickup };
+        serde_json::to_string(&told).expect("texts and numbers are always JSON")
+    }
+}
+
 impl Default for PickupSettings {
     fn default() -> Self {
         Self { is_on: true, paused: None, hours: Arc::default(), per_hour_max: None, per_day_max: None }

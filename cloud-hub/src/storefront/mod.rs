@@ -10,6 +10,7 @@ mod answer;
 mod ask;
 mod availability;
 mod changes;
+mod count_tasks;
 mod cursor;
 mod deliveries;
 mod events;
@@ -152,6 +153,8 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(pickup_settings::get_pickup_settings, pickup_settings::put_pickup_settings))
         .routes(routes!(pickup_settings::pause_pickup))
         .routes(routes!(pickup_settings::resume_pickup))
+        .routes(routes!(count_tasks::list_count_tasks))
+        .routes(routes!(count_tasks::ask_for_count, count_tasks::withdraw_count))
         .routes(routes!(changes::list_changes))
         .routes(routes!(snapshot::get_snapshot))
         .routes(routes!(orders::place_order, orders::list_orders))

@@ -476,7 +476,7 @@ impl World {
                 Output::Reservation { ticket, answer } => {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
-                Output::Orders { .. } | Output::Settings { .. } => {}
+                Output::Orders { .. } | Output::Settings { .. } | Output::Count { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -494,7 +494,7 @@ impl World {
                 Output::Order { ticket, answer } => self.order_answered(ticket.0, &answer)?,
                 Output::Reservation { ticket, answer } => self.reservation_answered(ticket.0, &answer),
                 Output::Orders { ticket, answer } => self.looked_for(ticket.0, &answer),
-                Output::Settings { .. } => {}
+                Output::Settings { .. } | Output::Count { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);

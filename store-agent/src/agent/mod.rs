@@ -8,6 +8,7 @@
 //! disk; a document is recorded whole or not at all, and at most once per (source, reference).
 
 mod adopt;
+mod adopt_notes;
 mod adopt_orders;
 pub mod document;
 mod inventory;
@@ -15,6 +16,7 @@ pub mod pickup;
 mod recording;
 mod records;
 pub mod status;
+mod tasks;
 
 pub use document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
 pub use pickup::PickupError;
@@ -34,6 +36,7 @@ use sync_protocol::frame::{
 };
 use sync_protocol::link::store::{LinkState, StoreEvent, StoreLink};
 use sync_protocol::link::{PeerMisbehaved, Timing};
+use sync_protocol::record::{Note, Topic};
 use sync_protocol::stock::ReservePolicy;
 use sync_protocol::time::Now;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, StoreId, Ticks, TraceId, UnixMillis};
@@ -244,7 +247,7 @@ impl Agent {
             *reserves_at = now.ticks.plus(RESERVES_EVERY_MS);
             work.mind.inventory.touch_stale_reserves(&settings.reserve, now.wall);
         }
-        work.mind.inventory.flush(&step, &settings.reserve, now.wall)?;
+        work.flush()?;
         let Work { adopted, outputs, .. } = work;
         let row = mind.row();
         if row != *row_on_disk && differs_durably(&row, row_on_disk) {
@@ -394,6 +397,12 @@ impl Work<'_> {
         }
     }
 
+    /// Writes the cells that were touched, and sees to what that shows.
+    fn flush(&mut self) -> rusqlite::Result<()> {
+        let breached = self.mind.inventory.flush(self.db, &self.settings.reserve, self.now.wall)?;
+        tasks::breached(self.db, self.mind, &breached, self.now.wall)
+    }
+
     fn record(&mut self, ticket: Ticket, documents: &[Document]) -> rusqlite::Result<()> {
         let mut answers = Vec::with_capacity(documents.len());
         for document in documents {
@@ -496,6 +505,11 @@ impl Work<'_> {
             // The hub was restored and counts its own records from an earlier number again.
             self.mind.down_mark = welcome.down_head;
         }
+        if welcome.wants_offer {
+            // It tells everything from the beginning, and what it does not tell of its notes it has forgotten.
+            self.mind.down_mark = Seq(0);
+            self.mind.inventory.forget_hub_notes(self.db)?;
+        }
         if welcome.wants_offer && welcome.history_mark == Position(0) {
             // Of what was recorded before this epoch the hub may have forgotten some: it is told all of it, in this one.
             ledger::bring_documents_along(self.db, self.mind.epoch)?;
@@ -524,6 +538,12 @@ impl Work<'_> {
                 self.quarantine(&reason, &record.to_bytes())?;
             }
         }
+        // A batch that was overtaken may carry older notes than those that are here.
+        if batch.upto > self.mind.down_mark {
+            for note in &batch.notes {
+                self.note(note)?;
+            }
+        }
         for unreadable in &batch.unreadable {
             self.quarantine(&format!("{}: {}", unreadable.what, unreadable.reason), &unreadable.bytes)?;
         }
@@ -531,6 +551,17 @@ impl Work<'_> {
             self.mind.down_mark = self.mind.down_mark.max(batch.upto);
         }
         self.link.applied(self.mind.down_mark);
+        Ok(())
+    }
+
+    fn note(&mut self, note: &Note) -> rusqlite::Result<()> {
+        let is_news = self.mind.inventory.take_hub_note(self.db, note)?;
+        if is_news
+            && note.topic == Topic::COUNT_WISH
+            && let Err(reason) = tasks::take_wish(self.db, self.mind, note, self.now.wall)?
+        {
+            self.quarantine(&reason, note.text.as_bytes())?;
+        }
         Ok(())
     }
 
@@ -542,7 +573,7 @@ impl Work<'_> {
 
     fn adopt(&mut self, parts: &[Handover]) -> rusqlite::Result<()> {
         // Whatever this transaction has recorded so far must be on disk before the ledger is gone through.
-        self.mind.inventory.flush(self.db, &self.settings.reserve, self.now.wall)?;
+        self.flush()?;
         let Some(adopted) = adopt::adopt(self.db, self.mind, parts, self.now.wall)? else { return Ok(()) };
         let (traces, movements_recorded) =
             (std::mem::take(&mut self.mind.traces), self.mind.movements_recorded);

@@ -10,6 +10,7 @@ pub mod orders;
 mod query;
 mod status;
 mod stock;
+mod tasks;
 
 use self::orders::Attempts;
 use crate::config::pickup_key::PickupKey;
@@ -53,6 +54,8 @@ pub fn routes(desk: StoreDesk) -> Router {
         .route("/v1/orders/{order}", get(orders::show))
         .route("/v1/orders/{order}/{act}", post(orders::act))
         .route("/v1/pickups", post(orders::pick_up))
+        .route("/v1/count-tasks", get(tasks::list))
+        .route("/v1/pickup-settings", get(tasks::settings))
         .route("/v1/sync", get(status::sync))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))

@@ -194,8 +194,10 @@ pub fn all_is_well(world: &mut World) -> Check {
 
 /// The timeline is what events have told, in its order, and an order ends once.
 fn one_end(timeline: &[Happening], told: &[Told], comes_back: impl Fn(&str) -> bool) -> Check {
-    let is_status =
-        |told: &&Told| !matches!(told.kind.as_str(), "order.short" | "order.not_accepted" | "order.closed");
+    let is_status = |told: &&Told| {
+        let name = told.kind.strip_prefix("order.");
+        Status::ALL.into_iter().any(|status| name == Some(status.name()))
+    };
     let stood: Vec<(String, String)> =
         told.iter().filter(is_status).map(|told| (told.kind.clone(), told.part.clone())).collect();
     let was: Vec<(String, String)> = timeline
@@ -210,12 +212,10 @@ fn one_end(timeline: &[Happening], told: &[Told], comes_back: impl Fn(&str) -> b
     let parts: BTreeSet<&str> = was.iter().map(|(_, part)| part.as_str()).collect();
     for part in parts {
         let mut of_part = told.iter().filter(|told| told.part == part && is_status(told));
-        let late = told
-            .iter()
-            .filter(|told| told.part == part)
-            .filter(|told| told.kind == "order.not_accepted")
-            .count();
-        must(late <= 1, "P9", || format!("it was told {late} times that nobody had taken part {part} on"))?;
+        for once in ["order.not_accepted", "order.at_risk", "order.put_back"] {
+            let times = told.iter().filter(|told| told.part == part && told.kind == once).count();
+            must(times <= 1, "P9", || format!("of part {part} `{once}` was told {times} times"))?;
+        }
         let mut end: Option<&str> = None;
         let again = of_part.find(|told| match end {
             // A handover can be taken back, and a part that its store has refused goes elsewhere.
