@@ -4,7 +4,7 @@
 //! ago the clock last ticked.
 
 use super::orders::OrderError;
-use super::{Hub, Output, Ticket};
+use super::{Hub, Output, PromiseError, Ticket};
 use crate::storage::{Reservation, ReservedLine, StorageError};
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::order::{Line, OrderId};
@@ -208,14 +208,18 @@ impl Hub {
         for line in &reservation.lines {
             let given_up = self.release(&reservation.store, ItemNo(line.item), line.quantity, now);
             if let Err(error) = given_up {
-                // Two copies of a store's disk may have handed over more than was ordered. The units are nobody's any more: what of
-                // them is still there is released once the store's figures are complete.
-                tracing::warn!(reservation = %id, store = %reservation.store, %error, "what was reserved is not there to be released");
-                let kept = line.quantity.thousandths().unsigned_abs();
-                self.hold(&reservation.store, ItemNo(line.item), |held| held.saturating_sub(kept));
+                self.is_not_there(id, &reservation.store, line, &error);
             }
         }
         self.reservations.remove(id);
+    }
+
+    /// Two copies of a store's disk may have handed over more than was ordered. The units are nobody's any more: what of them is still
+    /// there is released once the store's figures are complete.
+    fn is_not_there(&mut self, id: OrderId, store: &StoreId, line: &ReservedLine, error: &PromiseError) {
+        tracing::warn!(reservation = %id, %store, %error, "what was reserved is not there to be released");
+        let kept = line.quantity.thousandths().unsigned_abs();
+        self.hold(store, ItemNo(line.item), |held| held.saturating_sub(kept));
     }
 
     pub(super) fn end_reservations(&mut self, now: Now) {
@@ -237,14 +241,17 @@ impl Hub {
         if !self.stores.get(&reservation.store).is_some_and(|store| store.facts.trusted) {
             return Err(OrderError::Insufficient);
         }
+        let mut reservation = reservation;
         // What its store recalls must not slip in between: the units are the order's, or the reservation's again.
-        for line in &reservation.lines {
-            let kept = self.stores.get_mut(&reservation.store);
-            let opened = kept.map(|store| store.lend(ItemNo(line.item), line.quantity));
-            if let Some(Err(error)) = opened {
-                tracing::error!(reservation = %id, store = %reservation.store, %error, "what was reserved stays promised");
+        let mut lent = Vec::with_capacity(reservation.lines.len());
+        for line in std::mem::take(&mut reservation.lines) {
+            let Some(store) = self.stores.get_mut(&reservation.store) else { continue };
+            match store.lend(ItemNo(line.item), line.quantity) {
+                Ok(()) => lent.push(line),
+                Err(error) => self.is_not_there(id, &reservation.store, &line, &error.into()),
             }
         }
+        reservation.lines = lent;
         self.down_changed(&reservation.store, true, now);
         self.reservations.remove(id);
         Ok((id, reservation))
