@@ -20,6 +20,7 @@ mod over_quic {
     mod metrics;
     mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -38,6 +39,7 @@ mod over_mqtt {
     mod metrics;
     mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -56,6 +58,7 @@ mod over_broker {
     mod metrics;
     mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;

@@ -3,6 +3,7 @@
 //! There is one kind of API key, and it opens these paths too. An answer leaves when the change is on disk, and the next order
 //! goes by it.
 
+use super::body::whole_body;
 use super::problem::{Kind, Problem, ProblemBody, shown};
 use super::query::none;
 use super::site::Site;
@@ -16,7 +17,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use sync_protocol::StoreId;
@@ -99,7 +100,8 @@ pub(super) async fn put_pickup_settings(
 ) -> Result<Response, Problem> {
     let store = known(&site, id)?;
     let seen = seen(&headers)?;
-    let settings = PickupSettings::read(&whole(body)?, site.wall()).map_err(refused)?;
+    let settings =
+        PickupSettings::read(&whole_body(body, SETTINGS_BYTES_MAX)?, site.wall()).map_err(refused)?;
     change(&site, store, SettingsChange::Replace { settings, seen }).await
 }
 
@@ -135,7 +137,7 @@ pub(super) async fn pause_pickup(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let store = known(&site, id)?;
-    let pause = Pause::read(&whole(body)?, site.wall()).map_err(refused)?;
+    let pause = Pause::read(&whole_body(body, SETTINGS_BYTES_MAX)?, site.wall()).map_err(refused)?;
     change(&site, store, SettingsChange::Pause(pause)).await
 }
 
@@ -178,19 +180,6 @@ fn known(site: &Site, id: StorePath) -> Result<StoreId, Problem> {
 fn unknown(id: &str) -> Problem {
     let detail = format!("there is no store `{}`; /v1/stores lists them", shown(id));
     Problem::of(Kind::UnknownStore, "id", detail)
-}
-
-fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("pickup settings have at most {SETTINGS_BYTES_MAX} bytes");
-        Problem::new(Kind::BodyTooLarge, detail)
-    };
-    match body {
-        Ok(body) if body.len() > SETTINGS_BYTES_MAX => Err(too_large()),
-        Ok(body) => Ok(body),
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
-        Err(_) => Err(Problem::new(Kind::InvalidBody, "the body broke off")),
-    }
 }
 
 /// The revision that is to be replaced; `None` for any.

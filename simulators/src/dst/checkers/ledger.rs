@@ -280,6 +280,7 @@ impl World {
                 // Which of them were lost does not matter: only their sum is held against the hub.
                 held.ordered = held.ordered.min(floor);
                 held.promised = held.promised.min(floor - held.ordered);
+                held.reserved = held.reserved.min(floor - held.ordered - held.promised);
                 held.released = held.released.min(held.promised);
             }
         }
