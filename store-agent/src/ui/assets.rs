@@ -15,8 +15,6 @@ const KEEP: &str = "public, max-age=31536000, immutable";
 /// One file.
 #[derive(Debug)]
 pub struct Asset {
-    stem: &'static str,
-    ending: &'static str,
     kind: &'static str,
     bytes: &'static [u8],
     address: LazyLock<String>,
@@ -27,8 +25,6 @@ pub struct Asset {
 macro_rules! asset {
     ($stem:literal, $ending:literal, $kind:literal, $file:literal) => {
         Asset {
-            stem: $stem,
-            ending: $ending,
             kind: $kind,
             bytes: include_bytes!(concat!("assets/", $file)),
             address: LazyLock::new(|| address($stem, $ending, include_bytes!(concat!("assets/", $file)))),
@@ -96,7 +92,7 @@ mod tests {
         let mut sum = 0;
         for asset in ALL {
             let deflated = asset.deflated.len();
-            println!("{}.{}: {} bytes, {deflated} deflated", asset.stem, asset.ending, asset.bytes.len());
+            println!("{}: {} bytes, {deflated} deflated", *asset.address, asset.bytes.len());
             sum += deflated;
         }
         assert!(sum < COMPRESSED_BYTES_MAX, "{sum}");
@@ -111,8 +107,8 @@ mod tests {
                 .filter(|(at, _)| text[..*at].ends_with("http:") || text[..*at].ends_with("https:"))
                 .collect();
             let names = text.matches("http://www.w3.org/2000/svg").count();
-            assert_eq!(foreign.len(), names, "{}", asset.stem);
-            assert!(!text.contains("@import"), "{}", asset.stem);
+            assert_eq!(foreign.len(), names, "{}", *asset.address);
+            assert!(!text.contains("@import"), "{}", *asset.address);
         }
     }
 

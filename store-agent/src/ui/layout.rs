@@ -33,8 +33,27 @@ pub struct Place {
 }
 
 /// The menu, in its order.
-pub const PLACES: [Place; 1] =
-    [Place { path: "/", name: shared::TODAY, icon: "M4 11 12 4l8 7v9h-5v-6H9v6H4z", is_first: true }];
+pub const PLACES: &[Place] = &[
+    Place { path: "/", name: shared::TODAY, icon: "M4 11 12 4l8 7v9h-5v-6H9v6H4z", is_first: true },
+    Place {
+        path: "/orders",
+        name: shared::ORDERS,
+        icon: "M5 4h14v16H5zm3 4v2h8V8zm0 4v2h8v-2zm0 4v2h5v-2z",
+        is_first: true,
+    },
+    Place {
+        path: "/hand-over",
+        name: shared::HAND_OVER,
+        icon: "M7 9V8a5 5 0 0 1 10 0v1h3l-1 11H5L4 9zm2 0h6V8a3 3 0 0 0-6 0z",
+        is_first: true,
+    },
+    Place {
+        path: "/people",
+        name: shared::PEOPLE,
+        icon: "M9 11a4 4 0 1 1 0-8 4 4 0 0 1 0 8zm-7 9c0-4 3-7 7-7s7 3 7 7zm15-9a3 3 0 1 0 0-6v6zm1 2c2.500.500 4 3 4 7h-3c0-3-.5-5-1-7z",
+        is_first: false,
+    },
+];
 
 /// A screen as its file makes it.
 pub struct Screen {

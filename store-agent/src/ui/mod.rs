@@ -12,10 +12,14 @@ mod entering;
 mod failure;
 mod form;
 mod guard;
+mod hand_over;
 mod layout;
 mod live;
+mod order;
+mod orders;
 pub mod people;
 mod setup;
+mod staff_page;
 mod step_up;
 mod texts;
 mod today;
@@ -71,6 +75,13 @@ pub fn routes(desk: PageDesk) -> Router {
     let desk = Arc::new(desk);
     let routes = Router::new()
         .route("/", get(today::show))
+        .route("/orders", get(orders::list))
+        .route("/orders/{order}", get(order::show))
+        .route("/orders/{order}/{act}", post(order::act))
+        .route("/hand-over", get(hand_over::counter).post(hand_over::find))
+        .route("/hand-over/{order}", post(hand_over::give))
+        .route("/people", get(staff_page::show))
+        .route("/people/{act}", post(staff_page::act))
         .route("/set-up", get(entering::setup_form).post(entering::set_up))
         .route("/pair", get(entering::pair_form).post(entering::pair))
         .route("/sign-in", get(entering::sign_in_form).post(entering::sign_in))

@@ -48,6 +48,13 @@ impl Words<'_> {
         self.fill(shared::DAY_AT, &[("day", &self.day(then)), ("time", &time)])
     }
 
+    /// When this day began.
+    #[must_use]
+    pub fn midnight(&self) -> UnixMillis {
+        let start = self.local(self.now).date().to_zoned(self.zone.clone());
+        start.map_or(self.now, |start| UnixMillis(start.timestamp().as_millisecond()))
+    }
+
     /// For `<time datetime="…">`.
     #[must_use]
     pub fn machine(&self, at: UnixMillis) -> String {

@@ -4,6 +4,10 @@
 //! same in all of them. A place is written `{name}` and filled by [`Language::fill`].
 
 pub mod entering;
+pub mod hand_over;
+pub mod order;
+pub mod orders;
+pub mod people;
 pub mod shared;
 pub mod today;
 
@@ -69,7 +73,15 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<(String, Text)> {
-        let tables = [("entering", entering::ALL), ("shared", shared::ALL), ("today", today::ALL)];
+        let tables = [
+            ("entering", entering::ALL),
+            ("hand_over", hand_over::ALL),
+            ("order", order::ALL),
+            ("orders", orders::ALL),
+            ("people", people::ALL),
+            ("shared", shared::ALL),
+            ("today", today::ALL),
+        ];
         let of = |(table, texts): (&str, &[(&str, Text)])| {
             texts.iter().map(|(name, text)| (format!("{table}::{name}"), *text)).collect::<Vec<_>>()
         };
