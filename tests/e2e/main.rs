@@ -11,6 +11,7 @@
 mod brokers;
 mod harness;
 mod intruders;
+mod page;
 mod switching;
 
 #[path = "."]

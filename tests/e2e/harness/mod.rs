@@ -4,6 +4,7 @@
 //! for states, never for times. A scene that fails keeps its folder, with every log, and says where it is.
 
 mod broker;
+mod browser;
 mod certificates;
 mod chaos;
 mod daemon;
@@ -20,6 +21,7 @@ mod store;
 mod till;
 mod wait;
 
+pub use browser::Browser;
 pub use certificates::{Identity, expired, of_another_authority};
 pub use day::{opened, opened_store, settle, under_load, under_long_load};
 pub use disk::{Ground, SmallDisk};
