@@ -83,6 +83,7 @@ impl Shop {
         self.running.as_ref().unwrap().http()
     }
 
+    #[allow(dead_code, reason = "for the tests of the page, which share this shop")]
     pub fn page(&self) -> SocketAddr {
         self.running.as_ref().unwrap().page().unwrap()
     }

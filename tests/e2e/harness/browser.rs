@@ -38,8 +38,10 @@ impl Browser {
         let process = Daemon::start(name, command, &log);
         let port: u16 = eventually("the driver to say where it listens", || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let port =
-                text.split("successfully on port ").nth(1).and_then(|rest| rest.split(['.', '\n']).next()?.parse().ok());
+            let port = text
+                .split("successfully on port ")
+                .nth(1)
+                .and_then(|rest| rest.split(['.', '\n']).next()?.parse().ok());
             port.filter(|port| *port != 0).ok_or(text)
         });
         let driver = Client::new(SocketAddr::from(([127, 0, 0, 1], port)), "none");

@@ -80,7 +80,13 @@ fn two_scans_in_a_row_are_two_also_while_the_first_is_on_its_way() {
     office.run("window.kept = null; new MutationObserver(() => { window.kept ??= window.before.value; }).observe(document.querySelector('#main'), { childList: true, subtree: true });");
     office.scans(OATS);
     std::thread::sleep(std::time::Duration::from_secs(3));
-    eprintln!("DEBUG {} | {} | {} | {}", office.path(), office.text("main"), office.run("return document.querySelector('#reason')?.value"), office.run("return document.activeElement.outerHTML"));
+    eprintln!(
+        "DEBUG {} | {} | {} | {}",
+        office.path(),
+        office.text("main"),
+        office.run("return document.querySelector('#reason')?.value"),
+        office.run("return document.activeElement.outerHTML")
+    );
     office.shows(".item[data-done]", "Oats");
     assert_eq!(office.run("return window.kept"), json!("the lid is off"));
     office.is_clean();
