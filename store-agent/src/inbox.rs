@@ -16,6 +16,7 @@ use std::time::Duration;
 use sync_protocol::UnixMillis;
 use sync_protocol::frame::Stream;
 use sync_protocol::order::lines::ORDER_LINES_MAX;
+use sync_protocol::pause::StorePause;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -29,6 +30,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub type RecordAnswers = Vec<Result<Recorded, RecordError>>;
 pub type PickupAnswer = Result<Box<OrderRow>, PickupError>;
 pub type ReadAnswer = Result<ReadingTaken, RecordError>;
+pub type PauseAnswer = Result<(), RecordError>;
 pub type ItemAnswers = Vec<Result<ItemPut, RecordError>>;
 
 /// One thing for the core to deal with.
@@ -52,6 +54,11 @@ pub enum Work {
         reading: SourceReading,
         reply: oneshot::Sender<ReadAnswer>,
     },
+    /// The store takes no new pickup orders for a while, or takes them again.
+    Pause {
+        pause: Option<StorePause>,
+        reply: oneshot::Sender<PauseAnswer>,
+    },
     /// A link to the hub is open; what is to be sent on it goes into `outgoing`, until `LinkDown`.
     LinkUp {
         outgoing: mpsc::Sender<Flight>,
@@ -72,6 +79,7 @@ impl Work {
             // An order's lines, at most, and what comes back.
             Work::Pickup { .. } => ORDER_LINES_MAX,
             Work::Reading { reading, .. } => reading.documents.len(),
+            Work::Pause { .. } => 1,
             Work::LinkUp { .. } | Work::LinkDown { .. } | Work::Frame(_) => 0,
         }
     }
@@ -177,6 +185,13 @@ impl Inbox {
         let (reply, answer) = oneshot::channel();
         self.sender.blocking_send(Work::Reading { reading, reply }).map_err(|_| NoAnswer::Stopping)?;
         answer.blocking_recv().map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Done once it is on disk; the hub hears of it as soon as it can.
+    pub async fn pause(&self, pause: Option<StorePause>) -> Result<PauseAnswer, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Work::Pause { pause, reply }).await?;
+        answered(answer).await
     }
 
     /// For links: waits for room as long as it takes, which holds the hub back. False once the driver has gone.

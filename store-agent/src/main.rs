@@ -1,4 +1,4 @@
-//! The program: `store-agent run`, `check-config`, `pos check`, `pos accept`, `version`.
+//! The program: `store-agent run`, `check-config`, `page setup-code`, `pos check`, `pos accept`, `version`.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -42,6 +42,9 @@ enum Command {
     /// Looks at the POS systems of the configuration.
     #[command(subcommand)]
     Pos(PosCommand),
+    /// The store's page.
+    #[command(subcommand)]
+    Page(PageCommand),
     /// Prints the version.
     Version,
 }
@@ -64,6 +67,12 @@ enum PosCommand {
     },
 }
 
+#[derive(Subcommand)]
+enum PageCommand {
+    /// Shows the code that the first manager is set up with. Run it as the agent's own user, on the store server.
+    SetupCode(Given),
+}
+
 #[derive(Args)]
 struct Given {
     /// The configuration file; agent.example.toml shows every key.
@@ -78,6 +87,7 @@ fn main() -> ExitCode {
         Command::CheckConfig(given) => check_config(&given),
         Command::Pos(PosCommand::Check { given, source }) => check_pos(&given, source.as_deref()),
         Command::Pos(PosCommand::Accept { given, source }) => accept_pos(&given, &source),
+        Command::Page(PageCommand::SetupCode(given)) => setup_code(&given),
         Command::Version => say(&format!("store-agent {}", env!("CARGO_PKG_VERSION"))),
     };
     match done {
@@ -106,6 +116,9 @@ fn run(given: &Given) -> anyhow::Result<()> {
 fn check_config(given: &Given) -> anyhow::Result<()> {
     let config = Config::load(&given.config)?;
     Tokens::load(&config.http.tokens_file)?;
+    if let Some(tls) = config.page.as_ref().and_then(|page| page.tls.as_ref()) {
+        store_agent::http::tls::acceptor(&tls.certificate_file, &tls.key_file)?;
+    }
     if let Some(hub) = &config.hub {
         choice::check(hub)?;
         if let Some(file) = &hub.pickup_key_file {
@@ -158,6 +171,17 @@ fn sources(given: &Given, only: Option<&str>) -> anyhow::Result<Vec<Source>> {
     let found: Vec<Source> = config.pos.iter().filter(|pos| wanted(pos.source.as_str())).map(of).collect();
     anyhow::ensure!(!found.is_empty(), "{} names no such [[pos]]", given.config.display());
     Ok(found)
+}
+
+fn setup_code(given: &Given) -> anyhow::Result<()> {
+    let file = Config::load(&given.config)?.setup_code_file();
+    let code = std::fs::read_to_string(&file).with_context(|| {
+        format!(
+            "cannot read {}; it is there from the agent's first start until the first manager was set up",
+            file.display()
+        )
+    })?;
+    say(code.trim())
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -6,15 +6,14 @@
 mod explain;
 mod items;
 mod movements;
-pub mod orders;
+mod orders;
 mod query;
 mod sources;
 mod status;
 mod stock;
 mod tasks;
 
-use self::orders::Attempts;
-use crate::config::pickup_key::PickupKey;
+use crate::counter::Counter;
 use crate::http::Clocks;
 use crate::http::body::BodyLimits;
 use crate::inbox::sources::SourceBoard;
@@ -41,9 +40,7 @@ pub struct StoreDesk {
     pub crossing: watch::Receiver<Crossing>,
     pub metrics: Arc<Metrics>,
     pub clocks: Clocks,
-    /// The hub's, for signed pickup codes.
-    pub pickup_key: Option<PickupKey>,
-    pub attempts: Arc<Attempts>,
+    pub counter: Arc<Counter>,
     /// How the readers of POS systems are.
     pub sources: SourceBoard,
 }
@@ -62,6 +59,8 @@ pub fn routes(desk: StoreDesk) -> Router {
         .route("/v1/pickup-settings", get(tasks::settings))
         .route("/v1/sources", get(sources::list))
         .route("/v1/sources/{source}/differences", get(sources::differences))
+        .route("/v1/pause", post(tasks::pause))
+        .route("/v1/resume", post(tasks::resume))
         .route("/v1/sync", get(status::sync))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))

@@ -215,7 +215,7 @@ impl Checker<'_> {
             item_is: table.item_is.unwrap_or(ItemIs::Any),
             location: table.location.map(Spanned::into_inner),
             times: table.times.unwrap_or(Times::Text),
-            time_zone: self.time_zone(table.time_zone.as_ref())?,
+            time_zone: self.pos_time_zone(table.time_zone.as_ref())?,
         })
     }
 
@@ -228,7 +228,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn time_zone(&self, given: Option<&Spanned<String>>) -> Result<TimeZone, ConfigError> {
+    fn pos_time_zone(&self, given: Option<&Spanned<String>>) -> Result<TimeZone, ConfigError> {
         let Some(given) = given else { return Ok(TimeZone::UTC) };
         let message = "is no time zone that this machine knows; write one such as `America/New_York`";
         TimeZone::get(given.get_ref()).map_err(|_| self.wrong(given, message))

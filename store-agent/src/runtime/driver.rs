@@ -7,7 +7,9 @@
 use super::clock::Clock;
 use crate::agent::{Agent, Answer, Input, ItemPut, Output, PickupError, RecordError, Recorded, Ticket};
 use crate::health::Storage;
-use crate::inbox::{Bulletin, Flight, ItemAnswers, PickupAnswer, ReadAnswer, RecordAnswers, Work};
+use crate::inbox::{
+    Bulletin, Flight, ItemAnswers, PauseAnswer, PickupAnswer, ReadAnswer, RecordAnswers, Work,
+};
 use crate::telemetry::{Direction, Metrics, Outcome};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,6 +50,7 @@ enum Waiting {
     Items { reply: oneshot::Sender<ItemAnswers> },
     Pickup { reply: oneshot::Sender<PickupAnswer> },
     Reading { reply: oneshot::Sender<ReadAnswer> },
+    Pause { reply: oneshot::Sender<PauseAnswer> },
 }
 
 /// What the metrics want to know of a document once its answer is there.
@@ -160,6 +163,9 @@ impl Driver {
             Work::PutItems { items, reply } => {
                 Input::PutItems { ticket: self.ticket(Waiting::Items { reply }), items }
             }
+            Work::Pause { pause, reply } => {
+                Input::Pause { ticket: self.ticket(Waiting::Pause { reply }), pause }
+            }
             Work::Pickup { request, reply } => {
                 Input::Pickup { ticket: self.ticket(Waiting::Pickup { reply }), request }
             }
@@ -222,6 +228,7 @@ impl Driver {
                 self.count_reading(&answer);
                 let _ = reply.send(answer);
             }
+            (Some(Waiting::Pause { reply }), Answer::Paused(answer)) => drop(reply.send(answer)),
             (waiting, answer) => tracing::error!(?waiting, ?answer, "an answer does not fit what was asked"),
         }
     }

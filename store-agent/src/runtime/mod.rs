@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod driver;
+mod page;
 mod readers;
 pub mod supervisor;

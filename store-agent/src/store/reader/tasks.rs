@@ -4,6 +4,7 @@ use super::Reader;
 use crate::store::notes::{self, Writer};
 use rusqlite::types::Type;
 use sync_protocol::count::CountTask;
+use sync_protocol::pause::StorePause;
 use sync_protocol::record::Topic;
 
 const OPEN_TASKS: &str = include_str!("../queries/open_tasks.sql");
@@ -30,6 +31,14 @@ impl Reader {
                 Ok(TaskView { sku: row.get(0)?, name: row.get(1)?, unit: row.get(2)?, task })
             })?;
             rows.collect()
+        })
+    }
+
+    /// The store's own pause, also one that is over.
+    pub fn store_pause(&self) -> rusqlite::Result<Option<StorePause>> {
+        self.ask(|db| {
+            let note = notes::text(db, Writer::Store, Topic::PAUSE, 0)?;
+            Ok(note.and_then(|(text, _)| StorePause::read(&text).ok()))
         })
     }
 
