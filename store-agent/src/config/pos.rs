@@ -310,6 +310,31 @@ mod tests {
     }
 
     #[test]
+    fn the_example_shows_every_key_with_its_default() {
+        let example = include_str!("../../agent.example.toml");
+        let table = &example[example.find("# [[pos]]").unwrap()..];
+        let lines = table.lines().filter_map(|line| line.strip_prefix("# "));
+        // Prose has no `=` of its own and does not begin like a table, a rule or a list.
+        let is_toml = |line: &&str| {
+            let first = line.split_whitespace().next().unwrap_or_default();
+            line.starts_with("[[") || line.starts_with("  {") || line.starts_with(']') || {
+                line.split_whitespace().nth(1) == Some("=")
+                    && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            }
+        };
+        let shown: Vec<&str> = lines.filter(is_toml).collect();
+        let text = format!("store = \"S0001\"\ndata_dir = \"data\"\n{}\n", shown.join("\n"));
+        let (shown, bare) = (parse(&text).unwrap(), parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap());
+        let (shown, bare) = (&shown.pos[0], &bare.pos[0]);
+        assert_eq!((shown.poll_every, shown.gap_patience), (bare.poll_every, bare.gap_patience));
+        assert_eq!((shown.reconcile_every, shown.pos_is_truth), (bare.reconcile_every, bare.pos_is_truth));
+        let (shown, bare) = (&shown.mapping, &bare.mapping);
+        assert_eq!((shown.item_is, shown.times), (bare.item_is, bare.times));
+        assert_eq!(shown.time_zone, bare.time_zone);
+        assert_eq!(shown.kinds.len(), 3);
+    }
+
+    #[test]
     fn a_mapping_that_cannot_work_is_named_with_what_to_write() {
         let cases = [
             (POS.to_owned(), "neither `changes` nor `on_hand`"),

@@ -5,8 +5,6 @@
 //! so that nothing between is missed or doubled. `PRAGMA data_version` says whether there is anything to look at.
 
 mod database;
-#[cfg(test)]
-mod tests;
 
 use super::key_cursor::KeyCursor;
 use super::mapping::{self, Mapped, Mapper, Row};
