@@ -337,6 +337,7 @@ fn a_check_shows_movements_and_names_what_is_wrong() {
 /// How long things take; run with `--ignored --nocapture` on a release build. Prints, and asserts the outcome alone.
 #[test]
 #[ignore = "a measurement"]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
 fn figures() {
     let (shop, db) = open(&both("").replace("poll_every_ms = 50\n", ""), |db| {
         let step = db.unchecked_transaction().unwrap();
