@@ -38,8 +38,10 @@ impl Browser {
         let process = Daemon::start(name, command, &log);
         let port: u16 = eventually("the driver to say where it listens", || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
-            let port =
-                text.split("successfully on port ").nth(1).and_then(|rest| rest.split(['.', '\n']).next()?.parse().ok());
+            let port = text
+                .split("successfully on port ")
+                .nth(1)
+                .and_then(|rest| rest.split(['.', '\n']).next()?.parse().ok());
             port.filter(|port| *port != 0).ok_or(text)
         });
         let driver = Client::new(SocketAddr::from(([127, 0, 0, 1], port)), "none");
@@ -48,6 +50,7 @@ impl Browser {
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
+            "--hide-scrollbars",
             "--disable-dev-shm-usage",
             "--no-first-run",
             "--disable-background-networking",
@@ -167,8 +170,10 @@ impl Browser {
 
     /// A wedge scanner: the keys of a code, five milliseconds apart by the clock of the keyboard itself, and Enter.
     pub fn scans(&self, code: &str) {
-        let start =
-            self.run("return (performance.timeOrigin + performance.now()) / 1000").as_f64().expect("a time");
+        let start = self
+            .run("return (performance.timeOrigin + performance.now()) / 1000 + 0.2")
+            .as_f64()
+            .expect("a time");
         let strokes = code
             .chars()
             .map(|c| (c.to_string(), c.to_string()))

@@ -118,9 +118,12 @@ fn read_answer(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<()> {
     let mut piece = [0; 16 << 10];
     let mut whole = None;
     loop {
-        if whole.is_none() && let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+        if whole.is_none()
+            && let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n")
+        {
             let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-            let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            let length =
+                text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
             whole = Some(length.map(|length: usize| head + 4 + length));
         }
         if whole.flatten().is_some_and(|whole| bytes.len() >= whole) {
