@@ -2,6 +2,7 @@
 //!
 //! An answer comes only after the commit it rests on.
 
+use crate::hub::counting::{CountAsk, CountError, Tasks};
 use crate::hub::orders::{Choice, Listing, NewOrder, OrderError, OrderView};
 use crate::hub::pickups::{SettingsChange, SettingsError};
 use crate::hub::reservations::{ReservationAsk, ReservationView};
@@ -21,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub type OrderAnswer = Result<Box<OrderView>, OrderError>;
 pub type SettingsAnswer = Result<Arc<Revised>, SettingsError>;
 pub type ReservationAnswer = Result<Box<ReservationView>, OrderError>;
+pub type CountAnswer = Result<Tasks, CountError>;
 
 /// What is asked of the core.
 #[derive(Debug)]
@@ -63,6 +65,10 @@ pub enum Request {
     Reservation {
         ask: ReservationAsk,
         reply: oneshot::Sender<ReservationAnswer>,
+    },
+    Count {
+        ask: Box<CountAsk>,
+        reply: oneshot::Sender<CountAnswer>,
     },
 }
 
@@ -156,6 +162,15 @@ impl Desk {
     /// There is no answer.
     pub async fn reservation(&self, ask: ReservationAsk) -> Result<ReservationAnswer, NoAnswer> {
         self.ask(|reply| Request::Reservation { ask, reply }).await
+    }
+
+    /// What stores are to count.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn count(&self, ask: CountAsk) -> Result<CountAnswer, NoAnswer> {
+        let ask = Box::new(ask);
+        self.ask(|reply| Request::Count { ask, reply }).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, NoAnswer> {

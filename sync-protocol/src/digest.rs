@@ -7,10 +7,11 @@
 
 use crate::frame::codec::Writer;
 use crate::frame::orders::{write_hub_order, write_store_order};
+use crate::frame::sections::write_note;
 use crate::ids::{ItemNo, SourceId};
 use crate::limits::DIGEST_BUCKETS;
 use crate::order::OrderId;
-use crate::record::{CursorRecord, HubOrderRecord, HubStock, ItemRecord, StoreOrderRecord, StoreStock};
+use crate::record::{CursorRecord, HubOrderRecord, HubStock, ItemRecord, Note, StoreOrderRecord, StoreStock};
 use twox_hash::XxHash3_128;
 
 /// The sums of one side's records of one direction.
@@ -173,6 +174,23 @@ impl Digested for StoreOrderRecord {
     }
 }
 
+/// The bucket of a note: that of the item where it is about one.
+#[must_use]
+pub fn note_bucket(key: u32) -> usize {
+    item_bucket(ItemNo(key))
+}
+
+impl Digested for Note {
+    fn bucket(&self) -> usize {
+        note_bucket(self.key)
+    }
+
+    /// An empty one counts as absent.
+    fn hash(&self) -> u128 {
+        if self.text.is_empty() { 0 } else { hash_written(7, |out| write_note(out, self)) }
+    }
+}
+
 /// A record as it is written to frames, behind a number for its kind.
 fn hash_written(kind: u8, write: impl FnOnce(&mut Writer)) -> u128 {
     let mut out = Writer::default();
@@ -195,6 +213,7 @@ mod tests {
     use crate::ids::Epoch;
     use crate::order::{Act, Cancel, HubOrder, Line, Proof, StoreOrder};
     use crate::quantity::Quantity;
+    use crate::record::Topic;
     use crate::stock::{HubHalf, StoreHalf};
     use crate::time::UnixMillis;
 
@@ -267,6 +286,14 @@ mod tests {
         assert_eq!([format!("{hub:032x}"), format!("{store:032x}")], GOLDEN_ORDERS);
     }
 
+    #[test]
+    fn the_layout_of_notes_is_part_of_the_protocol_too_and_an_empty_one_is_none() {
+        let note = |text: &str| Note { topic: Topic::COUNT_TASK, key: 300, text: text.to_owned() };
+        assert_eq!(format!("{:032x}", note("{\"state\":\"open\"}").hash()), GOLDEN_NOTE);
+        assert_eq!((note("").hash(), note("").bucket()), (0, 44));
+    }
+
+    const GOLDEN_NOTE: &str = "57857e10a77fc57b2878a8d0c956759a";
     const GOLDEN_ORDERS: [&str; 2] = ["7a9025f1fee300b91bf246ed3ada778c", "fe1bbaa39e7a4374d69b9342ffff971b"];
     const GOLDEN: &str = "f63b4b9edb00b17a2ed1452dcb918782";
 }

@@ -16,6 +16,8 @@ pub const UNIT_BYTES_MAX: usize = 16;
 pub const REASON_BYTES_MAX: usize = 64;
 /// Longest POS cursor, in bytes.
 pub const CURSOR_BYTES_MAX: usize = 256;
+/// Longest note, in bytes.
+pub const NOTE_BYTES_MAX: usize = 72 * 1024;
 /// Most barcodes of one item.
 pub const GTINS_MAX: usize = 16;
 /// Most lines of one till document. The largest wholesale invoice seen in practice has 1,114.
@@ -55,6 +57,7 @@ const ITEM_BYTES_MAX: usize = 16 + SKU_BYTES_MAX + NAME_BYTES_MAX + UNIT_BYTES_M
 // A batch that is closed at the target still holds its last record, however large.
 const _: () = assert!(BATCH_BODY_TARGET + DOCUMENT_BYTES_MAX <= BODY_BYTES_MAX);
 const _: () = assert!(BATCH_BODY_TARGET + ITEM_BYTES_MAX <= BODY_BYTES_MAX);
+const _: () = assert!(BATCH_BODY_TARGET + NOTE_BYTES_MAX + 16 <= FRAME_BYTES_MAX);
 // A body at the target fits a frame even where compression gains nothing.
 const _: () = assert!(BATCH_BODY_TARGET * 2 <= FRAME_BYTES_MAX);
 // So does one document by itself, outline included.

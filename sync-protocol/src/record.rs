@@ -2,7 +2,7 @@
 //!
 //! The store's agent writes items, the store halves of stock cells, POS cursors and the movements of its ledger; the hub
 //! writes the hub halves. Order halves stand beside the stock halves: a section of their own in each direction's batches,
-//! with the same marks.
+//! with the same marks. So do notes, which both ends write to each other.
 
 use crate::ids::{Gtin, ItemNo, Position, Reference, Sku, SourceId};
 use crate::numbered::numbered;
@@ -104,6 +104,32 @@ pub struct StoreOrderRecord {
 pub struct HubOrderRecord {
     pub order: OrderId,
     pub half: HubOrder,
+}
+
+/// A text that one side keeps for the other: the latest under its topic and key is the one that counts. An empty text counts as
+/// none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub topic: Topic,
+    /// Which one of its topic: the item's number where it is about one, otherwise 0.
+    pub key: u32,
+    pub text: String,
+}
+
+/// What a note is about. The numbers are the ones on the wire and on disk; they never change. One that this build does not know is
+/// kept all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(pub u8);
+
+impl Topic {
+    /// The hub's: how the store takes part in pickup, and what it is called.
+    pub const SETTINGS: Topic = Topic(1);
+    /// The hub's, by item: head office wants it counted.
+    pub const COUNT_WISH: Topic = Topic(2);
+    /// The store's, by item: it is to be counted, or has been.
+    pub const COUNT_TASK: Topic = Topic(3);
+    /// The store's: it takes no new pickup orders for a while.
+    pub const PAUSE: Topic = Topic(4);
 }
 
 /// One document of the ledger with its lines, at positions `first_position` and on.

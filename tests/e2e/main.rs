@@ -19,7 +19,9 @@ mod over_quic {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -36,7 +38,9 @@ mod over_mqtt {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -53,7 +57,9 @@ mod over_broker {
     mod disks;
     mod kills;
     mod metrics;
+    mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;

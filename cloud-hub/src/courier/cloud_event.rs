@@ -18,8 +18,9 @@ pub struct CloudEvent<'a> {
     source: &'static str,
     /// `order.` and `placed`, `sent`, `accepted`, `picking`, `ready`, `cancelling`, `collected`, `refused`, `cancelled`, `expired` or
     /// `rerouted`: a part stands so from then on. `order.short`: its store will not hand over as much as it was to.
-    /// `order.not_accepted`: nobody there has taken it on within 15 minutes of its opening hours; once. `order.closed`: every part has
-    /// ended; once for each order.
+    /// `order.not_accepted`: nobody there has taken it on within 15 minutes of its opening hours; once. `order.at_risk`: more is promised
+    /// than the store has; once. `order.put_back`: what was in its bag is back on the shelf; once. `order.closed`: every part has ended;
+    /// once for each order.
     #[serde(rename = "type")]
     kind: &'a str,
     /// The order's number.
@@ -32,7 +33,7 @@ pub struct CloudEvent<'a> {
     /// `application/json`.
     datacontenttype: &'static str,
     /// `order`, `status`, `part`, `store`, `by` (who at the store) and `lines`, each with `sku`, `ordered`, `picked`, `short` and
-    /// `handed_over`. Of `order.closed`: `order`, `status` and `parts`, each with `status`, `part`, `store` and `lines`.
+    /// `handed_over`. Of `order.at_risk` also `cause`: `sale`, `count` or `other`. Of `order.closed`: `order`, `status` and `parts`, each with `status`, `part`, `store` and `lines`.
     #[schema(value_type = Object)]
     data: Option<&'a RawValue>,
 }

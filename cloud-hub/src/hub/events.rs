@@ -1,14 +1,15 @@
 //! What happens to orders, as events for others to hear of. An event is written in the commit in which it happened, or not at all.
 //!
-//! Each line of an order's timeline is one: `order.` and how the part stands from then on. Three more are told of what no status shows:
+//! Each line of an order's timeline is one: `order.` and how the part stands from then on. More are told of what no status shows:
 //! `order.short` when a store says that it will not hand over as much as it was to, `order.not_accepted`, once, when it has left an order
-//! alone for too long, and `order.closed`, once, when every part has ended.
+//! alone for too long, `order.at_risk`, once, when more is promised than the store has, `order.put_back`, once, when what was picked is back on
+//! its shelf, and `order.closed`, once, when every part has ended.
 
 use super::Hub;
 use super::orders::{OrderView, PartView};
 use crate::storage::{OrderEvent, ShopOrder, StoredOrder};
 use serde::Serialize;
-use sync_protocol::order::{OrderId, Stage, Status};
+use sync_protocol::order::{OrderId, Stage, Status, StoreOrder};
 use sync_protocol::{ItemNo, Quantity, StoreId, UnixMillis};
 
 /// Events of the step under way.
@@ -69,7 +70,12 @@ impl Hub {
             shop.content.told.short.get(&order.order.number()).is_some_and(|told| *told >= short)
         };
         let is_short = short > 0 && self.shop.order(order.part_of).is_some_and(|shop| !is_told(shop));
-        if (is_news || is_short)
+        let is_back = order.store.as_ref().is_some_and(is_put_back)
+            && self
+                .shop
+                .order(order.part_of)
+                .is_some_and(|shop| !shop.content.told.put_back.contains(&order.order.number()));
+        if (is_news || is_short || is_back)
             && let Ok(view) = self.view(order.part_of)
             && let Some(part) =
                 view.parts.iter().find(|part| part.order == order.order && part.store == *store)
@@ -83,6 +89,12 @@ impl Hub {
             }
             if is_news {
                 self.outbox.put(part.status.name(), &view.shop, at, &body);
+            }
+            if is_back {
+                self.outbox.put("put_back", &view.shop, at, &body);
+                self.shop.change(order.part_of, |shop| {
+                    shop.content.told.put_back.insert(order.order.number());
+                });
             }
         }
     }
@@ -100,6 +112,34 @@ impl Hub {
         });
     }
 
+    /// More of an item is promised to a store's orders than it has, and what took it. Told once of each part that it concerns.
+    pub(super) fn tell_at_risk(
+        &mut self,
+        store: &StoreId,
+        item: ItemNo,
+        cause: &'static str,
+        at: UnixMillis,
+    ) {
+        let Some(ledger) = self.stores.get(store) else { return };
+        let waits = |part: &&StoredOrder| {
+            !part.status().is_final() && part.backed().iter().any(|(backed, _)| *backed == item)
+        };
+        let parts: Vec<(OrderId, OrderId)> =
+            ledger.orders().filter(waits).map(|part| (part.order, part.part_of)).collect();
+        for (order, part_of) in parts {
+            let Ok(view) = self.view(part_of) else { continue };
+            let Some(part) = view.parts.iter().find(|part| part.order == order) else { continue };
+            if view.shop.content.told.at_risk.contains(&order.number()) {
+                continue;
+            }
+            let body = EventBody { cause, ..EventBody::of_part(&view, part, "") };
+            self.outbox.put("at_risk", &view.shop, at, &body);
+            self.shop.change(part_of, |shop| {
+                shop.content.told.at_risk.insert(order.number());
+            });
+        }
+    }
+
     /// Every part of an order has ended, and no other store is looked for. Told once, also when a handover is taken back and made again.
     pub(super) fn tell_closed(&mut self, order: OrderId, at: UnixMillis) {
         let Ok(view) = self.view(order) else { return };
@@ -109,6 +149,11 @@ impl Hub {
             self.shop.change(order, |shop| shop.content.told.closed_at = Some(at.0));
         }
     }
+}
+
+/// Whether something was in the bag, and is on its shelf again.
+fn is_put_back(half: &StoreOrder) -> bool {
+    half.put_back && half.progress.iter().any(|line| line.picked.is_positive())
 }
 
 /// What of an order its store will not hand over, in thousandths.
@@ -126,6 +171,9 @@ struct EventBody<'a> {
     part: Option<PartBody<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     by: &'a str,
+    /// Of an order at risk: what took the goods, `sale`, `count` or `other`.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    cause: &'a str,
     /// Of a closed order: all of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     parts: Vec<EndedPart<'a>>,
@@ -163,6 +211,7 @@ impl<'a> EventBody<'a> {
             status: part.status.name(),
             part: Some(PartBody::of(part)),
             by,
+            cause: "",
             parts: Vec::new(),
         }
     }
@@ -174,6 +223,7 @@ impl<'a> EventBody<'a> {
             status: "closed",
             part: None,
             by: "",
+            cause: "",
             parts: view.parts.iter().map(ended).collect(),
         }
     }
@@ -218,5 +268,8 @@ impl<'a> PartBody<'a> {
 #[must_use]
 pub fn kinds() -> Vec<String> {
     let statuses = Status::ALL.into_iter().map(Status::name);
-    statuses.chain(["short", "not_accepted", "closed"]).map(|name| format!("order.{name}")).collect()
+    statuses
+        .chain(["short", "not_accepted", "at_risk", "put_back", "closed"])
+        .map(|name| format!("order.{name}"))
+        .collect()
 }

@@ -8,7 +8,7 @@ use sync_protocol::frame::{
     Refused, Resend, StateBatch, Stream, VERSION_MAX, Welcome,
 };
 use sync_protocol::link::greeting::{Fence, Verdict, judge};
-use sync_protocol::record::Unreadable;
+use sync_protocol::record::{Note, Unreadable};
 use sync_protocol::stock::EscrowError;
 use sync_protocol::time::Now;
 use sync_protocol::{Boot, Epoch, Seq, StoreId, UnixMillis};
@@ -244,6 +244,15 @@ impl Hub {
             }
             batch.cursors.iter().for_each(|cursor| ledger.take_cursor(cursor));
         }
+        let is_newer = batch.upto > ledger.facts.state_mark;
+        let notes: Vec<(Note, String)> = batch
+            .notes
+            .into_iter()
+            .filter(|_| is_newer)
+            .filter_map(|note| {
+                Some((ledger.take_store_note(&note)?, note)).map(|(before, note)| (note, before))
+            })
+            .collect();
         // Orders first: they say what the units that the cells bring are for.
         let news: Vec<StoredOrder> =
             batch.orders.iter().filter_map(|record| ledger.join_store_order(record).cloned()).collect();
@@ -259,6 +268,7 @@ impl Hub {
         }
         let mark = ledger.facts.state_mark;
         self.note_orders(store, &news, now);
+        self.heed_notes(store, &notes, now);
         self.quarantine_all(store, &batch.unreadable, now.wall);
         if returned {
             self.down_changed(store, false, now);

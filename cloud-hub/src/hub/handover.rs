@@ -28,6 +28,9 @@ pub(super) fn parts(
     for order in store.orders() {
         cutter.order(order.hub_record(), order.store_record());
     }
+    let (hub_notes, store_notes) = store.all_notes();
+    hub_notes.into_iter().for_each(|note| cutter.room(measure::note(&note)).hub_notes.push(note));
+    store_notes.into_iter().for_each(|note| cutter.room(measure::note(&note)).store_notes.push(note));
     let cut = store.facts.cut;
     // After a restore of the hub a store tells its history once more, in a later epoch. The first telling says whether the figures
     // hold a document.

@@ -1,6 +1,7 @@
 //! One store as the hub remembers it: cells, marks, digests, and what of it has changed since the last commit.
 
 mod book;
+mod notes;
 
 use crate::availability::{Figures, StoreInfo, Update};
 use crate::storage::{
@@ -8,14 +9,15 @@ use crate::storage::{
     StoredStore,
 };
 use book::Book;
+use notes::Notes;
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::digest::{Digest, Digested};
-use sync_protocol::frame::DownBatch;
-use sync_protocol::limits::{DIGEST_BUCKETS, RECORDS_MAX};
+use sync_protocol::frame::{DownBatch, measure};
+use sync_protocol::limits::{BATCH_BODY_TARGET, DIGEST_BUCKETS, RECORDS_MAX};
 use sync_protocol::link::greeting::Memory;
 use sync_protocol::link::hub::HubRecords;
 use sync_protocol::order::OrderId;
-use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
+use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock, Topic};
 use sync_protocol::stock::{Cell, HubHalf, StoreHalf};
 use sync_protocol::{Epoch, ItemNo, Position, Quantity, Seq, SourceId, UnixMillis};
 
@@ -43,6 +45,7 @@ pub(super) struct StoreLedger {
     pub(super) down: Digest,
     down_pending: BTreeMap<Seq, Down>,
     book: Book,
+    notes: Notes,
     /// Whether item `n` has a record, at `n − 1`.
     named: Vec<bool>,
     /// Cells whose store half is of an earlier epoch: the store has not told them in its own yet.
@@ -72,6 +75,7 @@ struct Changed {
 enum Down {
     Stock(ItemNo),
     Order(OrderId),
+    Note(Topic, u32),
 }
 
 impl StoreLedger {
@@ -94,6 +98,7 @@ impl StoreLedger {
             down: Digest::default(),
             down_pending: BTreeMap::new(),
             book: Book::default(),
+            notes: Notes::default(),
             named: Vec::new(),
             untold: BTreeSet::new(),
             complete_at: None,
@@ -118,6 +123,7 @@ impl StoreLedger {
             *ledger.place(item) = Some(stored);
         }
         ledger.take_stored(stored.orders);
+        ledger.take_stored_notes(stored.notes);
         ledger
     }
 
@@ -242,11 +248,30 @@ impl StoreLedger {
         item: ItemNo,
         change: impl FnOnce(&mut Cell) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (epoch, trusted) = (self.facts.epoch, self.facts.trusted);
+        let honours = self.facts.trusted;
+        self.raise(item, honours, change)
+    }
+
+    /// The same, without giving back what the store recalls: somebody else is to have it first.
+    fn raise_without_recalls<E>(
+        &mut self,
+        item: ItemNo,
+        change: impl FnOnce(&mut Cell) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.raise(item, false, change)
+    }
+
+    fn raise<E>(
+        &mut self,
+        item: ItemNo,
+        honours: bool,
+        change: impl FnOnce(&mut Cell) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let epoch = self.facts.epoch;
         let stored = self.place(item).get_or_insert_with(|| empty(epoch));
         let before = stored.cell.hub;
         change(&mut stored.cell)?;
-        if trusted {
+        if honours {
             stored.cell.honour_recalls();
         }
         if stored.cell.hub != before {
@@ -454,6 +479,7 @@ impl StoreLedger {
                 self.forget_cell(item);
             }
         }
+        self.forget_untold_notes();
     }
 
     /// What the hub has used of its rights had been granted, also where a restored hub has forgotten that.
@@ -490,6 +516,7 @@ impl StoreLedger {
         facts.history_mark = Position(0);
         self.complete_at = None;
         self.untold = self.cells().map(|(item, _)| item).collect();
+        self.notes.expect_all();
         self.changed.facts = true;
     }
 
@@ -512,6 +539,7 @@ impl StoreLedger {
             self.hub_half_moved(item, &half);
         }
         self.restamp_orders(buckets);
+        self.restamp_notes(buckets);
     }
 
     // The end of a step.
@@ -552,6 +580,7 @@ impl StoreLedger {
             history: changed.history,
             quarantine: changed.quarantine,
             orders: self.book.of(&changed.orders),
+            notes: self.notes.take_changed(),
         };
         (!is_empty(&changes)).then_some((changes, updates))
     }
@@ -579,8 +608,13 @@ impl HubRecords for StoreLedger {
     fn down_batch(&mut self, base: Seq) -> DownBatch {
         let mut batch = DownBatch { base, upto: base, ..DownBatch::default() };
         let mut is_all = true;
+        let mut notes_bytes = 0;
         for (seq, record) in self.down_pending.range(base.next()..) {
-            if batch.halves.len() >= HALVES_MAX || batch.orders.len() >= ORDERS_MAX {
+            // One note may take as much as many halves: it goes with other notes only.
+            let is_note = matches!(record, Down::Note(..));
+            let is_mixed = is_note == batch.notes.is_empty() && batch.upto > base;
+            let is_full = batch.halves.len() >= HALVES_MAX || batch.orders.len() >= ORDERS_MAX;
+            if is_mixed || is_full || notes_bytes >= BATCH_BODY_TARGET {
                 is_all = false;
                 break;
             }
@@ -591,6 +625,11 @@ impl HubRecords for StoreLedger {
                     batch.halves.extend(half);
                 }
                 Down::Order(order) => batch.orders.extend(self.book.hub_record(*order)),
+                Down::Note(topic, key) => {
+                    let note = self.notes.hubs((*topic, *key));
+                    notes_bytes += note.as_ref().map_or(0, measure::note);
+                    batch.notes.extend(note);
+                }
             }
         }
         if is_all {
@@ -649,6 +688,7 @@ fn is_empty(changes: &StoreChanges) -> bool {
         && changes.history.is_empty()
         && changes.quarantine.is_empty()
         && changes.orders.is_empty()
+        && changes.notes.is_empty()
 }
 
 fn index(item: ItemNo) -> usize {

@@ -7,6 +7,7 @@
 //! **Invariants:** nothing is acknowledged before its commit; a frame of another epoch or boot than the one the hub goes by is
 //! dropped whole; a link speaks for one store only; after every step `promised + returned − released ≤ granted` in every cell.
 
+pub mod counting;
 mod erasing;
 mod escalation;
 pub mod events;
@@ -22,6 +23,7 @@ mod rights;
 use crate::availability::{StoreInfo, Update};
 use crate::orders::pickup_settings::Revised;
 use crate::storage::{Changes, HubFacts, KeptDecision, Storage, StorageError, StoreKey};
+use counting::{CountAsk, CountError, Tasks};
 use escalation::Waiting;
 use events::Outbox;
 use ledger::{StoreLedger, cell_update, item_update};
@@ -120,6 +122,10 @@ pub enum Input {
         ticket: Ticket,
         ask: ReservationAsk,
     },
+    Count {
+        ticket: Ticket,
+        ask: Box<CountAsk>,
+    },
     /// Time has passed; also reads the list of stores and their settings again.
     Tick,
 }
@@ -134,6 +140,7 @@ pub enum Output {
     Orders { ticket: Ticket, answer: Vec<OrderView> },
     Settings { ticket: Ticket, answer: Result<Arc<Revised>, SettingsError> },
     Reservation { ticket: Ticket, answer: Result<Box<ReservationView>, OrderError> },
+    Count { ticket: Ticket, answer: Result<Tasks, CountError> },
 }
 
 /// Why a promise was not made, or not given up.
@@ -177,6 +184,8 @@ pub struct Counters {
     pub digest_mismatches: u64,
     pub failed_commits: u64,
     pub restores_noticed: u64,
+    /// Items of which a store had less than was promised to orders, by what took them.
+    pub breaches: BTreeMap<&'static str, u64>,
     /// Epochs granted, by reason.
     pub granted: BTreeMap<&'static str, u64>,
 }
@@ -272,6 +281,7 @@ impl Hub {
         for input in &inputs {
             self.take(input, now);
         }
+        self.tell_settings(now);
         let mut changes = self.take_changes();
         changes.events = self.outbox.take(now.wall);
         if !changes.is_empty()
@@ -368,6 +378,7 @@ impl Hub {
                 Some(store) => {
                     store.info = info.clone();
                     self.pickups.is_due(&info.id);
+                    self.pickups.is_to_be_told(&info.id);
                     self.updates.push(Update::Store(info));
                 }
                 None => {
@@ -390,6 +401,7 @@ impl Hub {
     fn load_store(&mut self, key: StoreKey, info: StoreInfo) -> Result<(), StorageError> {
         let (stored, items) = (self.storage.load(key)?, self.storage.items(key)?);
         self.pickups.is_due(&info.id);
+        self.pickups.is_to_be_told(&info.id);
         self.stores.insert(info.id.clone(), StoreLedger::new(key, info, stored, &items));
         Ok(())
     }
@@ -465,6 +477,10 @@ impl Hub {
             Input::Reservation { ticket, ask } => {
                 let answer = self.asked_of_reservations(ask, now).map(Box::new);
                 self.answers.push(Output::Reservation { ticket: *ticket, answer });
+            }
+            Input::Count { ticket, ask } => {
+                let answer = self.count(ask, now);
+                self.answers.push(Output::Count { ticket: *ticket, answer });
             }
             Input::Tick => {
                 self.expire(now);
@@ -556,6 +572,7 @@ impl Hub {
                 Output::Order { ticket, .. } => orders::given_back(ticket),
                 Output::Settings { ticket, .. } => pickups::given_back(ticket),
                 Output::Reservation { ticket, .. } => reservations::given_back(ticket),
+                Output::Count { ticket, .. } => counting::given_back(ticket),
                 other => other,
             })
             .collect();

@@ -113,6 +113,8 @@ pub struct PartView {
     pub half: Option<StoreOrder>,
     /// The store has less on its shelf than it has set aside for the web: this order may fail.
     pub is_at_risk: bool,
+    /// What took the goods, where that is known.
+    pub at_risk_because: Option<&'static str>,
     /// What the lines' item numbers mean.
     pub items: Vec<(u32, String)>,
 }
@@ -317,6 +319,7 @@ impl Hub {
         };
         self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
         self.put_parts(new.order, parts, now);
+        reserved.iter().for_each(|reserved| self.drop_reservation(reserved, now));
         self.keep_decision(new.order, new.decision.as_deref(), now);
         self.view(new.order)
     }
@@ -482,6 +485,8 @@ impl Hub {
         };
         self.shop.put(ShopOrder { order, content, customer: Vec::new() });
         self.happened(store, &stored, now.wall, "");
+        // Its store may have said before that it has ended, when the hub did not know of what.
+        self.look_after(order, now.wall);
     }
 
     /// What the item numbers of an order mean, as far as that can be read.
@@ -514,17 +519,19 @@ impl Hub {
         let parts = shop.content.parts.iter().filter_map(|part| {
             let store = self.stores.get(&part.store.parse::<StoreId>().ok()?)?;
             let stored = store.order(OrderId::from_number(part.order).ok()?)?;
-            let is_short = |(item, _): &(ItemNo, u64)| {
-                store.cell(*item).is_some_and(|stored| stored.cell.shortfall() > Quantity::ZERO)
+            let lacks = |(item, _): &(ItemNo, u64)| {
+                store.cell(*item).is_some_and(|stored| stored.cell.lacking() > Quantity::ZERO)
             };
             let status = stored.status();
+            let lacking = stored.backed().into_iter().find(lacks).filter(|_| !status.is_final());
             Some(PartView {
                 store: store.info.id.clone(),
                 order: stored.order,
                 status,
                 hub: stored.hub.clone(),
                 half: stored.store.clone(),
-                is_at_risk: !status.is_final() && stored.backed().iter().any(is_short),
+                is_at_risk: lacking.is_some(),
+                at_risk_because: lacking.and_then(|(item, _)| self.breach_of(&store.info.id, item)),
                 items: part.items.clone(),
             })
         });

@@ -7,6 +7,7 @@
 //! Beside a running hub `cloud-hub store settings import` may write settings too. Whoever commits second fails, and what the
 //! other has written is read with the next tick, or before the next change.
 
+use super::ledger::StoreLedger;
 use super::orders::{Choice, OrderError};
 use super::{Hub, Output, Ticket};
 use crate::orders::board::{Post, zone_of};
@@ -15,6 +16,8 @@ use crate::orders::pickup_settings::{Pause, PickupSettings, Revised};
 use crate::storage::{StorageError, StoreKey};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use sync_protocol::pause::StorePause;
+use sync_protocol::record::{Note, Topic};
 use sync_protocol::time::Now;
 use sync_protocol::{StoreId, UnixMillis};
 
@@ -48,11 +51,17 @@ pub(super) struct Pickups {
     changed: Vec<(StoreKey, Revised)>,
     /// Stores whose posts have not been given out as they are now.
     due: BTreeSet<StoreId>,
+    /// Stores that may not have been told how they are set.
+    untold: BTreeSet<StoreId>,
 }
 
 impl Pickups {
     pub(super) fn is_due(&mut self, store: &StoreId) {
         self.due.insert(store.clone());
+    }
+
+    pub(super) fn is_to_be_told(&mut self, store: &StoreId) {
+        self.untold.insert(store.clone());
     }
 
     pub(super) fn take_changed(&mut self) -> Vec<(StoreKey, Revised)> {
@@ -75,8 +84,8 @@ impl Hub {
         let post = |id: StoreId| {
             let store = self.stores.get(&id)?;
             let settings = self.pickups.of(&id);
-            let post =
-                Post { settings, workload: store.workload().clone(), zone: zone_of(&store.info.timezone) };
+            let (own_pause, workload) = (own_pause(store), store.workload().clone());
+            let post = Post { settings, own_pause, workload, zone: zone_of(&store.info.timezone) };
             Some((id, post))
         };
         due.into_iter().filter_map(post).collect()
@@ -107,6 +116,19 @@ impl Hub {
             if is_news(&self.pickups.of(id), &found) {
                 self.pickups.settings.insert((*id).clone(), Arc::new(found));
                 self.pickups.due.insert((*id).clone());
+                self.pickups.untold.insert((*id).clone());
+            }
+        }
+    }
+
+    /// Stores hear how they are set, and what they are called: their people see it.
+    pub(super) fn tell_settings(&mut self, now: Now) {
+        for id in std::mem::take(&mut self.pickups.untold) {
+            let settings = self.pickups.of(&id);
+            let Some(store) = self.stores.get_mut(&id) else { continue };
+            let text = settings.told(&store.info.name, &store.info.timezone);
+            if store.put_hub_note(Note { topic: Topic::SETTINGS, key: 0, text }) {
+                self.down_changed(&id, true, now);
             }
         }
     }
@@ -139,6 +161,7 @@ impl Hub {
         let after = Revised { revision: before.revision + 1, settings };
         self.pickups.changed.push((key, after.clone()));
         self.pickups.due.insert(id.clone());
+        self.pickups.untold.insert(id.clone());
         let after = Arc::new(after);
         self.pickups.settings.insert(id.clone(), Arc::clone(&after));
         Ok(after)
@@ -162,9 +185,16 @@ impl Hub {
         let Some(store) = self.stores.get(id) else { return Ok(()) };
         let zone = zone_of(&store.info.timezone);
         let taken = store.workload().taken(&zone, now.wall);
-        let settled = self.pickups.of(id).settings.takes_orders(&zone, taken, now.wall, hold_until);
+        let settings = &self.pickups.of(id).settings;
+        let pickup = settings.pickup().also(own_pause(store).as_ref());
+        let settled = settings.takes_orders(pickup, &zone, taken, now.wall, hold_until);
         settled.map_err(|why| OrderError::NotTaking { store: id.clone(), why })
     }
+}
+
+/// What the store itself says of new orders.
+fn own_pause(store: &StoreLedger) -> Option<StorePause> {
+    StorePause::read(store.store_note(Topic::PAUSE, 0)?).ok()
 }
 
 /// What an answer becomes when the commit it rests on has failed.

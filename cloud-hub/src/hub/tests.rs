@@ -13,6 +13,7 @@ use sync_protocol::record::{
 };
 use sync_protocol::stock::{HubHalf, StoreHalf};
 
+mod counting;
 mod doors;
 mod epochs;
 mod erasing;

@@ -5,7 +5,7 @@
 //! the availability index.
 
 use crate::availability::Index;
-use crate::desk::{OrderAnswer, Request, ReservationAnswer, SettingsAnswer};
+use crate::desk::{CountAnswer, OrderAnswer, Request, ReservationAnswer, SettingsAnswer};
 use crate::health::Health;
 use crate::hub::orders::OrderView;
 use crate::hub::{Hub, Input, LinkId, Output, Ticket};
@@ -224,6 +224,7 @@ impl Rounds {
             Request::Reroute { order, choices, decision, reply } => {
                 (Waiting::Order(reply), Input::Reroute { ticket, order, choices, decision })
             }
+            Request::Count { ask, reply } => (Waiting::Count(reply), Input::Count { ticket, ask }),
             Request::Reservation { ask, reply } => {
                 (Waiting::Reservation(reply), Input::Reservation { ticket, ask })
             }
@@ -241,6 +242,7 @@ impl Rounds {
             (Some(Waiting::Reservation(reply)), Output::Reservation { answer, .. }) => {
                 drop(reply.send(answer));
             }
+            (Some(Waiting::Count(reply)), Output::Count { answer, .. }) => drop(reply.send(answer)),
             (_, output) => warn!(?output, "an answer nobody waits for"),
         }
     }
@@ -257,6 +259,7 @@ impl Rounds {
                 | Output::Orders { ticket, .. }
                 | Output::Settings { ticket, .. }
                 | Output::Reservation { ticket, .. }
+                | Output::Count { ticket, .. }
                 | Output::Answer { ticket, .. } => {
                     self.reply(ticket, output);
                 }
@@ -282,6 +285,7 @@ enum Waiting {
     Orders(oneshot::Sender<Vec<OrderView>>),
     Settings(oneshot::Sender<SettingsAnswer>),
     Reservation(oneshot::Sender<ReservationAnswer>),
+    Count(oneshot::Sender<CountAnswer>),
 }
 
 /// What the driver counts.

@@ -19,6 +19,7 @@ pub(super) struct Tally {
     commits_failed: Counter,
     restores_noticed: Counter,
     epochs_granted: CountedByReason,
+    breaches: CountedByReason,
     stores: Gauge,
     stores_linked: Gauge,
     in_quarantine: Gauge,
@@ -49,6 +50,8 @@ impl Tally {
         registry.register("restores_noticed", help, self.restores_noticed.clone());
         let help = "Agents that start over in a new epoch, by reason";
         registry.register("epochs_granted", help, self.epochs_granted.clone());
+        let help = "Items of which a store had less than was promised to orders, by what took them";
+        registry.register("breaches", help, self.breaches.clone());
     }
 
     fn register_sizes(&self, registry: &mut Registry) {
@@ -74,6 +77,9 @@ impl Tally {
         raise(&self.restores_noticed, counters.restores_noticed);
         for (reason, count) in &counters.granted {
             raise(&self.epochs_granted.get_or_create(&Reason { reason }), *count);
+        }
+        for (reason, count) in &counters.breaches {
+            raise(&self.breaches.get_or_create(&Reason { reason }), *count);
         }
     }
 

@@ -6,7 +6,7 @@
 use super::{
     AtCut, Changes, Happening, HistoryChunk, HubFacts, QUARANTINE_MAX, Quarantined, Receipt, Reservation,
     ReservedLine, ShopOrder, ShopOrderContent, ShopPart, ShopWish, Storage, StoreChanges, StoreFacts,
-    StoreKey, StoredCell, StoredCursor, StoredOrder, Told,
+    StoreKey, StoredCell, StoredCursor, StoredNote, StoredOrder, Told,
 };
 use crate::availability::StoreInfo;
 use crate::orders::pickup_settings::{PickupSettings, Revised};
@@ -14,7 +14,7 @@ use crate::orders::placement::Reroute;
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::frame::{Body, BootMark, Frame, HistoryBatch, encode};
 use sync_protocol::order::{Act, Cancel, HubOrder, Line, OrderId, Proof, StoreOrder};
-use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind};
+use sync_protocol::record::{HistoryDocument, HistoryLine, ItemRecord, Kind, Note, Topic};
 use sync_protocol::stock::{Cell, HubHalf, StoreHalf, TOTAL_MAX};
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, SourceId, StoreId, UnixMillis};
 
@@ -25,7 +25,7 @@ type Reopen<'a> = &'a dyn Fn(Box<dyn Storage>) -> Box<dyn Storage>;
 /// # Panics
 /// With the promise it breaks.
 pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Storage>) -> Box<dyn Storage>) {
-    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 18] = [
+    let promises: [fn(Box<dyn Storage>, Reopen<'_>); 19] = [
         it_starts_empty,
         its_life_is_given_once,
         a_store_is_added_once_and_may_change,
@@ -44,6 +44,7 @@ pub fn check(fresh: impl Fn() -> Box<dyn Storage>, reopen: impl Fn(Box<dyn Stora
         pickup_settings_are_kept_and_replaced,
         of_two_who_change_the_same_settings_one_fails,
         reservations_are_kept_until_they_end,
+        notes_are_kept_by_writer_topic_and_key,
     ];
     for promise in promises {
         promise(fresh(), &reopen);
@@ -61,6 +62,24 @@ fn it_starts_empty(mut storage: Box<dyn Storage>, _: Reopen<'_>) {
     assert!(storage.items(store).unwrap().is_empty());
     assert_eq!(storage.item(store, ItemNo(1)).unwrap(), None);
     assert_eq!(history(&mut storage, store), []);
+}
+
+fn notes_are_kept_by_writer_topic_and_key(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
+    let (store, other) = (added(&mut storage, "S0001"), added(&mut storage, "S0002"));
+    let note = |from_hub, topic, key, text: &str, seq| StoredNote {
+        note: Note { topic: Topic(topic), key, text: text.to_owned() },
+        from_hub,
+        down_seq: Seq(seq),
+    };
+    let kept = |notes| StoreChanges { notes, ..StoreChanges::default() };
+    let first = vec![note(true, 1, 0, "a", 5), note(false, 3, u32::MAX, "b", 0), note(false, 1, 0, "c", 0)];
+    storage.commit(&of(store, kept(first))).unwrap();
+    storage.commit(&of(other, kept(vec![note(true, 1, 0, "other", 1)]))).unwrap();
+    let end = i64::MAX.unsigned_abs();
+    storage.commit(&of(store, kept(vec![note(true, 1, 0, "", end), note(false, 1, 0, "", 0)]))).unwrap();
+    let mut found = reopen(storage).load(store).unwrap().notes;
+    found.sort_by_key(|note| note.from_hub);
+    assert_eq!(found, [note(false, 3, u32::MAX, "b", 0), note(true, 1, 0, "", end)]);
 }
 
 fn its_life_is_given_once(mut storage: Box<dyn Storage>, reopen: Reopen<'_>) {
@@ -408,6 +427,8 @@ fn shop_order(number: u64) -> ShopOrder {
             closed_at: Some(1_793_480_602_001),
             short: BTreeMap::from([(number, 1_500)]),
             not_accepted: BTreeSet::from([number]),
+            at_risk: BTreeSet::from([number]),
+            put_back: BTreeSet::from([number]),
         },
         wish: Some(ShopWish {
             lines: vec![("4011".parse().unwrap(), Quantity::from_thousandths(1_235))],

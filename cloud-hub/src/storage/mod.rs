@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::frame::BootMark;
 use sync_protocol::order::{self, HubOrder, OrderId, Status, StoreOrder};
-use sync_protocol::record::{HistoryDocument, HubOrderRecord, ItemRecord, StoreOrderRecord};
+use sync_protocol::record::{HistoryDocument, HubOrderRecord, ItemRecord, Note, StoreOrderRecord};
 use sync_protocol::stock::Cell;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, Sku, SourceId, StoreId, UnixMillis};
 
@@ -111,6 +111,15 @@ impl StoredOrder {
     }
 }
 
+/// A note of a store's or of the hub's to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredNote {
+    pub note: Note,
+    pub from_hub: bool,
+    /// Of the hub's: its place in what goes down to the store.
+    pub down_seq: Seq,
+}
+
 /// An order as a shopper placed it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShopOrder {
@@ -171,6 +180,11 @@ pub struct Told {
     /// Parts that their stores did not take on in time.
     #[serde(default)]
     pub not_accepted: BTreeSet<u64>,
+    /// Parts that lack goods, and parts whose goods are back on their shelf.
+    #[serde(default)]
+    pub at_risk: BTreeSet<u64>,
+    #[serde(default)]
+    pub put_back: BTreeSet<u64>,
 }
 
 /// What the shopper ordered, and what may be done when a store can't have it ready.
@@ -270,6 +284,7 @@ pub struct StoredStore {
     pub cursors: BTreeMap<SourceId, StoredCursor>,
     /// By order.
     pub orders: Vec<StoredOrder>,
+    pub notes: Vec<StoredNote>,
 }
 
 /// A history batch, kept as the frame it came in. One that was sent again may overlap the one before; reading skips what
@@ -320,6 +335,8 @@ pub struct StoreChanges {
     pub history: Vec<HistoryChunk>,
     pub quarantine: Vec<Quarantined>,
     pub orders: Vec<StoredOrder>,
+    /// A store's own with an empty text is gone.
+    pub notes: Vec<StoredNote>,
 }
 
 /// One atomic commit.

@@ -9,7 +9,9 @@
 mod answer;
 mod ask;
 mod availability;
+mod body;
 mod changes;
+mod count_tasks;
 mod cursor;
 mod deliveries;
 mod events;
@@ -133,7 +135,7 @@ pub fn router(state: StorefrontState) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&site), gate::gate))
-        .layer(DefaultBodyLimit::max(availability::BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
         .with_state(site)
 }
 
@@ -152,6 +154,8 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(pickup_settings::get_pickup_settings, pickup_settings::put_pickup_settings))
         .routes(routes!(pickup_settings::pause_pickup))
         .routes(routes!(pickup_settings::resume_pickup))
+        .routes(routes!(count_tasks::list_count_tasks))
+        .routes(routes!(count_tasks::ask_for_count, count_tasks::withdraw_count))
         .routes(routes!(changes::list_changes))
         .routes(routes!(snapshot::get_snapshot))
         .routes(routes!(orders::place_order, orders::list_orders))

@@ -38,6 +38,7 @@ pub(super) enum Kind {
     NoSuchOrder,
     NoSuchLetter,
     NoSuchWebhook,
+    NoSuchItem,
     Insufficient,
     NotTaking,
     PreconditionFailed,
@@ -57,7 +58,7 @@ pub(super) enum Kind {
 
 impl Kind {
     #[cfg(test)]
-    pub(super) const ALL: [Kind; 27] = [
+    pub(super) const ALL: [Kind; 28] = [
         Kind::InvalidParameter,
         Kind::UnknownParameter,
         Kind::InvalidBody,
@@ -70,6 +71,7 @@ impl Kind {
         Kind::NoSuchOrder,
         Kind::NoSuchLetter,
         Kind::NoSuchWebhook,
+        Kind::NoSuchItem,
         Kind::Insufficient,
         Kind::NotTaking,
         Kind::PreconditionFailed,
@@ -105,6 +107,7 @@ impl Kind {
             Kind::NoSuchOrder => (StatusCode::NOT_FOUND, "no-such-order", "There is no such order"),
             Kind::NoSuchLetter => (StatusCode::NOT_FOUND, "no-such-dead-letter", "There is no such letter"),
             Kind::NoSuchWebhook => (StatusCode::NOT_FOUND, "no-such-webhook", "There is no such webhook"),
+            Kind::NoSuchItem => (StatusCode::NOT_FOUND, "no-such-item", "There is no such item"),
             Kind::Insufficient => {
                 (StatusCode::CONFLICT, "insufficient-availability", "Not enough is available")
             }
@@ -158,7 +161,7 @@ impl Kind {
 pub(super) struct ProblemBody<'a> {
     /// What kind of problem this is; stable, made for programs: `urn:shopsmart:problem:` and one of `invalid-parameter`,
     /// `unknown-parameter`, `invalid-body`, `body-too-large`, `too-slow`, `unauthorized`, `rate-limited`, `no-such-path`,
-    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `insufficient-availability`,
+    /// `unknown-store`, `no-such-order`, `no-such-dead-letter`, `no-such-webhook`, `no-such-item`, `insufficient-availability`,
     /// `store-not-taking-orders`, `changed-meanwhile`, `precondition-required`, `idempotency-key-reused`, `too-late`,
     /// `no-such-reservation`, `reserved-too-long`, `nothing-owed`, `still-open`, `method-not-allowed`, `cursor-too-old`,
     /// `too-many-streams`, `unhealthy`, `internal`.

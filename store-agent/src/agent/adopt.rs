@@ -5,8 +5,8 @@
 //! documents, then those of its own ledger that the hub does not have. So nothing the hub knew is lost, nothing is counted
 //! twice, and what only this disk knows is kept.
 
-use super::Mind;
 use super::adopt_orders::Book;
+use super::{Mind, adopt_notes};
 use crate::store::ledger::{self, AgentRow, StockRow};
 use crate::store::orders::{self, Doubt};
 use rusqlite::{Connection, Result};
@@ -71,6 +71,7 @@ pub(super) fn adopt(
 
     let mut seq = write_inventory(db, &items, cells, granted)?;
     seq = book.write(db, seq)?;
+    seq = adopt_notes::adopt(db, parts, &numbers, seq)?;
     keep_doubts(db, &numbers)?;
     for cursor in parts.iter().flat_map(|part| &part.cursors) {
         let source = mind.inventory.source_row(db, &cursor.source)?;

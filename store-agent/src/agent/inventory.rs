@@ -7,12 +7,13 @@
 
 use super::document::Counted;
 use crate::store::ledger::{self, StockRow};
+use crate::store::notes::{self, Writer};
 use crate::store::orders::{self, Doubt, OrderRow};
 use rusqlite::{Connection, Result};
 use std::collections::{BTreeMap, HashMap};
-use sync_protocol::digest::{Digest, order_bucket};
+use sync_protocol::digest::{Digest, note_bucket, order_bucket};
 use sync_protocol::order::OrderId;
-use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, StoreStock};
+use sync_protocol::record::{CursorRecord, HubStock, ItemRecord, Note, StoreStock, Topic};
 use sync_protocol::stock::{
     Cell, HubHalf, ReservePolicy, SalesRate, StoreHalf, target_claim, walk_in_reserve,
 };
@@ -25,6 +26,7 @@ pub(super) enum Key {
     Stock(ItemNo),
     Cursor(i64),
     Order(OrderId),
+    Note(Topic, u32),
 }
 
 /// One item in memory.
@@ -93,6 +95,7 @@ impl Inventory {
             inventory.place_cursor(row, value, seq);
         }
         orders::each_order(db, epoch, |row| inventory.place_order(&row))?;
+        notes::each_note(db, |writer, note, _| inventory.place_note(writer, &note))?;
         for (item, doubt) in orders::doubts(db)? {
             inventory.slot_mut(item).doubt = doubt;
         }
@@ -137,6 +140,13 @@ impl Inventory {
         self.up.add(&row.store_record());
         if let Some(record) = row.hub_record() {
             self.down.add(&record);
+        }
+    }
+
+    fn place_note(&mut self, writer: Writer, note: &Note) {
+        match writer {
+            Writer::Store => self.up.add(note),
+            Writer::Hub => self.down.add(note),
         }
     }
 
@@ -269,6 +279,45 @@ impl Inventory {
         orders::save_order(db, &order)
     }
 
+    /// Writes a note of the store's, and makes it known to the hub.
+    pub(super) fn put_note(&mut self, db: &Connection, note: &Note) -> Result<()> {
+        if let Some((text, seq)) = notes::text(db, Writer::Store, note.topic, note.key)? {
+            if text == note.text {
+                return Ok(());
+            }
+            self.up.remove(&Note { text, ..note.clone() });
+            self.pending.remove(&seq);
+        }
+        self.up.add(note);
+        let seq = self.next_seq();
+        self.pending.insert(seq, Key::Note(note.topic, note.key));
+        notes::save(db, Writer::Store, note, seq)
+    }
+
+    /// Takes a note of the hub's. False where it says what was known.
+    pub(super) fn take_hub_note(&mut self, db: &Connection, note: &Note) -> Result<bool> {
+        if let Some((text, _)) = notes::text(db, Writer::Hub, note.topic, note.key)? {
+            if text == note.text {
+                return Ok(false);
+            }
+            self.down.remove(&Note { text, ..note.clone() });
+        }
+        self.down.add(note);
+        notes::save(db, Writer::Hub, note, Seq(0))?;
+        Ok(true)
+    }
+
+    /// A restored hub may not know what it wrote: it tells all its notes again.
+    pub(super) fn forget_hub_notes(&mut self, db: &Connection) -> Result<()> {
+        let down = &mut self.down;
+        notes::each_note(db, |writer, note, _| {
+            if writer == Writer::Hub {
+                down.remove(&note);
+            }
+        })?;
+        notes::forget(db, Writer::Hub)
+    }
+
     /// Joins the hub's half of a cell. What the hub has released need not be held back as given up any more.
     pub(super) fn join_hub_half(&mut self, db: &Connection, stock: &HubStock) -> Result<()> {
         let slot = self.touch(stock.item);
@@ -316,8 +365,15 @@ impl Inventory {
         orders::save_doubt(db, item, slot.doubt)
     }
 
-    /// The end of a transaction: sets aside or recalls for the web (S1, S2), and writes each touched cell once.
-    pub(super) fn flush(&mut self, db: &Connection, policy: &ReservePolicy, now: UnixMillis) -> Result<()> {
+    /// The end of a transaction: sets aside or recalls for the web (S1, S2), and writes each touched cell once. Gives the items of
+    /// which orders were promised no more than there was before, and are promised more now.
+    pub(super) fn flush(
+        &mut self,
+        db: &Connection,
+        policy: &ReservePolicy,
+        now: UnixMillis,
+    ) -> Result<Vec<ItemNo>> {
+        let mut breached = Vec::new();
         for (item, before) in std::mem::take(&mut self.touched) {
             let seq = self.change_seq.next();
             let Some(slot) = self.slots.get_mut(index(item)).and_then(Option::as_mut) else { continue };
@@ -326,6 +382,10 @@ impl Inventory {
             let changed = slot.cell.store != before.store || first;
             if !changed && slot.cell.hub == before.hub && slot.rate == before.rate {
                 continue;
+            }
+            let was = Cell { store: before.store, hub: before.hub };
+            if !is_lacking(&was, slot.doubt) && is_lacking(&slot.cell, slot.doubt) {
+                breached.push(item);
             }
             if changed {
                 self.change_seq = seq;
@@ -344,7 +404,7 @@ impl Inventory {
                 &StockRow { item, cell: slot.cell, rate: slot.rate, seq: slot.stock_seq },
             )?;
         }
-        Ok(())
+        Ok(breached)
     }
 
     /// Touches the items whose set-aside amount no longer fits their recent sales by at least one unit.
@@ -396,6 +456,18 @@ impl Inventory {
             self.pending.insert(row.seq, Key::Order(order));
             orders::save_order(db, &row)?;
         }
+        let mut own = Vec::new();
+        notes::each_note(db, |writer, note, seq| {
+            if writer == Writer::Store && wanted(note_bucket(note.key)) {
+                own.push((note, seq));
+            }
+        })?;
+        for (note, before) in own {
+            let seq = self.next_seq();
+            self.pending.remove(&before);
+            self.pending.insert(seq, Key::Note(note.topic, note.key));
+            notes::save(db, Writer::Store, &note, seq)?;
+        }
         Ok(())
     }
 
@@ -433,6 +505,8 @@ impl Inventory {
         self.pending = pending.split_off(&mark.next());
         let changed = orders::changed_after(db, mark)?;
         self.pending.extend(changed.into_iter().map(|(seq, order)| (seq, Key::Order(order))));
+        let changed = notes::changed_after(db, mark)?;
+        self.pending.extend(changed.into_iter().map(|(seq, topic, key)| (seq, Key::Note(topic, key))));
         Ok(())
     }
 
@@ -478,6 +552,11 @@ fn target(policy: &ReservePolicy, slot: &Slot, now: UnixMillis) -> Quantity {
     // What the store has given up is still promised until the hub has released it, and nobody shall be promised it anew.
     let open = reduced(cell.open(), slot.doubt.given_up).max(Quantity::ZERO);
     target_claim(open, reduced(cell.on_hand(), slot.doubt.in_doubt), reserve)
+}
+
+/// Whether orders are promised more than is there. What the store has said it will not hand over, it lacks for nobody.
+fn is_lacking(cell: &Cell, doubt: Doubt) -> bool {
+    reduced(cell.open(), doubt.given_up) > cell.on_hand().max(Quantity::ZERO)
 }
 
 fn reduced(quantity: Quantity, thousandths: u64) -> Quantity {

@@ -8,6 +8,7 @@
 //! disk; a document is recorded whole or not at all, and at most once per (source, reference).
 
 mod adopt;
+mod adopt_notes;
 mod adopt_orders;
 pub mod document;
 mod inventory;
@@ -15,6 +16,7 @@ pub mod pickup;
 mod recording;
 mod records;
 pub mod status;
+mod tasks;
 
 pub use document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
 pub use pickup::PickupError;
@@ -34,6 +36,9 @@ use sync_protocol::frame::{
 };
 use sync_protocol::link::store::{LinkState, StoreEvent, StoreLink};
 use sync_protocol::link::{PeerMisbehaved, Timing};
+use sync_protocol::order::lifecycle::WHO_BYTES_MAX;
+use sync_protocol::pause::{PAUSE_MS_MAX, REASON_BYTES_MAX as PAUSE_REASON_BYTES_MAX, StorePause};
+use sync_protocol::record::{Note, Topic};
 use sync_protocol::stock::ReservePolicy;
 use sync_protocol::time::Now;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, StoreId, Ticks, TraceId, UnixMillis};
@@ -61,6 +66,11 @@ pub enum Input {
         ticket: Ticket,
         request: pickup::Request,
     },
+    /// The store takes no new pickup orders for a while, or takes them again.
+    Pause {
+        ticket: Ticket,
+        pause: Option<StorePause>,
+    },
     LinkUp,
     LinkDown {
         reason: String,
@@ -82,6 +92,7 @@ pub enum Answer {
     Recorded(Vec<Result<Recorded, RecordError>>),
     Items(Vec<Result<ItemPut, RecordError>>),
     Pickup(Result<Box<OrderRow>, PickupError>),
+    Paused(Result<(), RecordError>),
 }
 
 /// What the agent is told once, at its start.
@@ -244,7 +255,7 @@ impl Agent {
             *reserves_at = now.ticks.plus(RESERVES_EVERY_MS);
             work.mind.inventory.touch_stale_reserves(&settings.reserve, now.wall);
         }
-        work.mind.inventory.flush(&step, &settings.reserve, now.wall)?;
+        work.flush()?;
         let Work { adopted, outputs, .. } = work;
         let row = mind.row();
         if row != *row_on_disk && differs_durably(&row, row_on_disk) {
@@ -357,6 +368,7 @@ fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
             (*ticket, Answer::Items(items.iter().map(|_| Err(storage.clone())).collect()))
         }
         Input::Pickup { ticket, .. } => (*ticket, Answer::Pickup(Err(storage.clone().into()))),
+        Input::Pause { ticket, .. } => (*ticket, Answer::Paused(Err(storage.clone()))),
         _ => return None,
     };
     Some(Output::Answer { ticket, answer })
@@ -380,6 +392,7 @@ impl Work<'_> {
             Input::Record { ticket, documents } => self.record(*ticket, documents),
             Input::PutItems { ticket, items } => self.put_items(*ticket, items),
             Input::Pickup { ticket, request } => self.pickup(*ticket, request),
+            Input::Pause { ticket, pause } => self.pause(*ticket, pause.as_ref()),
             Input::LinkUp => {
                 self.link.connected(self.now.ticks);
                 Ok(())
@@ -392,6 +405,12 @@ impl Work<'_> {
             Input::Frame(bytes) => self.frame(bytes),
             Input::Tick => Ok(()),
         }
+    }
+
+    /// Writes the cells that were touched, and sees to what that shows.
+    fn flush(&mut self) -> rusqlite::Result<()> {
+        let breached = self.mind.inventory.flush(self.db, &self.settings.reserve, self.now.wall)?;
+        tasks::breached(self.db, self.mind, &breached, self.now.wall)
     }
 
     fn record(&mut self, ticket: Ticket, documents: &[Document]) -> rusqlite::Result<()> {
@@ -410,6 +429,18 @@ impl Work<'_> {
             Err(Halt::Disk(error)) => return Err(error),
         };
         self.outputs.push(Output::Answer { ticket, answer: Answer::Pickup(answer) });
+        Ok(())
+    }
+
+    fn pause(&mut self, ticket: Ticket, pause: Option<&StorePause>) -> rusqlite::Result<()> {
+        let answer = match pause.map_or(Ok(()), |pause| judge_pause(pause, self.now.wall)) {
+            Ok(()) => {
+                self.mind.inventory.put_note(self.db, &StorePause::note(pause))?;
+                Ok(())
+            }
+            Err(refused) => Err(refused),
+        };
+        self.outputs.push(Output::Answer { ticket, answer: Answer::Paused(answer) });
         Ok(())
     }
 
@@ -497,6 +528,11 @@ impl Work<'_> {
             // The hub was restored and counts its own records from an earlier number again.
             self.mind.down_mark = welcome.down_head;
         }
+        if welcome.wants_offer {
+            // It tells everything from the beginning, and what it does not tell of its notes it has forgotten.
+            self.mind.down_mark = Seq(0);
+            self.mind.inventory.forget_hub_notes(self.db)?;
+        }
         if welcome.wants_offer && welcome.history_mark == Position(0) {
             // Of what was recorded before this epoch the hub may have forgotten some: it is told all of it, in this one.
             ledger::bring_documents_along(self.db, self.mind.epoch)?;
@@ -525,6 +561,12 @@ impl Work<'_> {
                 self.quarantine(&reason, &record.to_bytes())?;
             }
         }
+        // A batch that was overtaken may carry older notes than those that are here.
+        if batch.upto > self.mind.down_mark {
+            for note in &batch.notes {
+                self.note(note)?;
+            }
+        }
         for unreadable in &batch.unreadable {
             self.quarantine(&format!("{}: {}", unreadable.what, unreadable.reason), &unreadable.bytes)?;
         }
@@ -532,6 +574,17 @@ impl Work<'_> {
             self.mind.down_mark = self.mind.down_mark.max(batch.upto);
         }
         self.link.applied(self.mind.down_mark);
+        Ok(())
+    }
+
+    fn note(&mut self, note: &Note) -> rusqlite::Result<()> {
+        let is_news = self.mind.inventory.take_hub_note(self.db, note)?;
+        if is_news
+            && note.topic == Topic::COUNT_WISH
+            && let Err(reason) = tasks::take_wish(self.db, self.mind, note, self.now.wall)?
+        {
+            self.quarantine(&reason, note.text.as_bytes())?;
+        }
         Ok(())
     }
 
@@ -543,7 +596,7 @@ impl Work<'_> {
 
     fn adopt(&mut self, parts: &[Handover]) -> rusqlite::Result<()> {
         // Whatever this transaction has recorded so far must be on disk before the ledger is gone through.
-        self.mind.inventory.flush(self.db, &self.settings.reserve, self.now.wall)?;
+        self.flush()?;
         let Some(adopted) = adopt::adopt(self.db, self.mind, parts, self.now.wall)? else { return Ok(()) };
         let (traces, movements_recorded) =
             (std::mem::take(&mut self.mind.traces), self.mind.movements_recorded);
@@ -593,6 +646,26 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+fn judge_pause(pause: &StorePause, now: UnixMillis) -> Result<(), RecordError> {
+    let invalid = |field: &str, reason: &str| {
+        Err(RecordError::Invalid { field: field.to_owned(), reason: reason.to_owned() })
+    };
+    if pause.until <= now.0 {
+        return invalid("until", "is not in the future; to end a pause, resume");
+    }
+    if pause.until.saturating_sub(now.0) > PAUSE_MS_MAX {
+        return invalid("until", "is more than 31 days ahead; ask head office to switch the store off");
+    }
+    if pause.reason.trim().is_empty() {
+        return invalid("reason", "is missing; say why, for those who will ask");
+    }
+    let is_long = pause.reason.len() > PAUSE_REASON_BYTES_MAX || pause.by.len() > WHO_BYTES_MAX;
+    if is_long || pause.reason.chars().chain(pause.by.chars()).any(char::is_control) {
+        return invalid("reason", "or the name is too long, or has a control character; shorten it");
+    }
+    Ok(())
 }
 
 fn answered<T>(outcome: Result<T, Stop>) -> rusqlite::Result<Result<T, RecordError>> {

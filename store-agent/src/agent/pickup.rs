@@ -7,6 +7,7 @@
 use super::Mind;
 use super::document::{Document, ItemKey, Line, RecordError};
 use super::recording::{self, Stop};
+use super::tasks;
 use crate::store::ledger;
 use crate::store::orders::{self, OrderRow};
 use rusqlite::Connection;
@@ -185,6 +186,9 @@ fn does(
     mind.inventory.save_order(db, before, row.clone())?;
     for effect in &effects {
         move_rights(db, mind, *effect, act, now)?;
+        if let (Effect::InDoubt { item, .. }, Act::Short { why: ShortReason::NotFound, .. }) = (effect, act) {
+            tasks::not_found(db, mind, *item, row.order, now)?;
+        }
     }
     Ok(orders::order(db, mind.epoch, row.order)?.unwrap_or(row))
 }

@@ -1,7 +1,7 @@
 //! From a source's document to ledger lines: judged first, then written whole.
 
 use super::document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
-use super::{Mind, pickup};
+use super::{Mind, pickup, tasks};
 use crate::store::ledger;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -66,6 +66,7 @@ pub(super) fn record(
         apply(mind, document.kind, line, now);
         if let Some(counted) = document.counted {
             mind.inventory.counted(db, line.item, counted)?;
+            tasks::counted(db, mind, line.item, counted, &document.source, line.effect, now)?;
         }
     }
     if let Some(order) = document.order {

@@ -2,6 +2,7 @@
 
 use super::Mind;
 use super::inventory::Key;
+use crate::store::notes::{self, Writer};
 use crate::store::{ledger, orders};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use sync_protocol::frame::{
 use sync_protocol::limits::BATCH_BODY_TARGET;
 use sync_protocol::link::store::StoreRecords;
 use sync_protocol::order::OrderId;
-use sync_protocol::record::{HistoryDocument, HubOrderRecord, HubStock, ItemRecord};
+use sync_protocol::record::{HistoryDocument, HubOrderRecord, HubStock, ItemRecord, Note};
 use sync_protocol::{ItemNo, Position, Seq, UnixMillis};
 
 /// Roughly what records take in a batch's body, in bytes, on the large side.
@@ -126,6 +127,19 @@ impl StoreRecords for Records<'_> {
                     }
                     Err(error) => {
                         tracing::error!(%order, %error, "cannot read an order that is due to be sent");
+                        true
+                    }
+                },
+                Key::Note(topic, key) => match notes::text(self.db, Writer::Store, topic, key) {
+                    Ok(text) => {
+                        let note = text.map(|(text, _)| Note { topic, key, text });
+                        let at_most = note.as_ref().map_or(0, measure::note);
+                        let fits = fill.takes(at_most, at_most);
+                        batch.notes.extend(note.filter(|_| fits));
+                        fits
+                    }
+                    Err(error) => {
+                        tracing::error!(topic = topic.0, key, %error, "cannot read a note that is due to be sent");
                         true
                     }
                 },

@@ -16,3 +16,4 @@ mod pickups_adopted;
 mod recording;
 mod reserves;
 mod shop;
+mod tasks;

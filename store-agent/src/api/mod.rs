@@ -10,6 +10,7 @@ mod orders;
 mod query;
 mod status;
 mod stock;
+mod tasks;
 
 use crate::counter::Counter;
 use crate::http::Clocks;
@@ -50,6 +51,10 @@ pub fn routes(desk: StoreDesk) -> Router {
         .route("/v1/orders/{order}", get(orders::show))
         .route("/v1/orders/{order}/{act}", post(orders::act))
         .route("/v1/pickups", post(orders::pick_up))
+        .route("/v1/count-tasks", get(tasks::list))
+        .route("/v1/pickup-settings", get(tasks::settings))
+        .route("/v1/pause", post(tasks::pause))
+        .route("/v1/resume", post(tasks::resume))
         .route("/v1/sync", get(status::sync))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))

@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use crate::agent::{Agent, Answer, Input, ItemPut, Output, PickupError, RecordError, Recorded, Ticket};
 use crate::health::Storage;
-use crate::inbox::{Bulletin, Flight, ItemAnswers, PickupAnswer, RecordAnswers, Work};
+use crate::inbox::{Bulletin, Flight, ItemAnswers, PauseAnswer, PickupAnswer, RecordAnswers, Work};
 use crate::telemetry::{Direction, Metrics, Outcome};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ enum Waiting {
     Record { reply: oneshot::Sender<RecordAnswers>, reported: Vec<Reported> },
     Items { reply: oneshot::Sender<ItemAnswers> },
     Pickup { reply: oneshot::Sender<PickupAnswer> },
+    Pause { reply: oneshot::Sender<PauseAnswer> },
 }
 
 /// What the metrics want to know of a document once its answer is there.
@@ -159,6 +160,9 @@ impl Driver {
             Work::PutItems { items, reply } => {
                 Input::PutItems { ticket: self.ticket(Waiting::Items { reply }), items }
             }
+            Work::Pause { pause, reply } => {
+                Input::Pause { ticket: self.ticket(Waiting::Pause { reply }), pause }
+            }
             Work::Pickup { request, reply } => {
                 Input::Pickup { ticket: self.ticket(Waiting::Pickup { reply }), request }
             }
@@ -214,6 +218,7 @@ impl Driver {
                 let _ = reply.send(answers);
             }
             (Some(Waiting::Pickup { reply }), Answer::Pickup(answer)) => drop(reply.send(answer)),
+            (Some(Waiting::Pause { reply }), Answer::Paused(answer)) => drop(reply.send(answer)),
             (waiting, answer) => tracing::error!(?waiting, ?answer, "an answer does not fit what was asked"),
         }
     }

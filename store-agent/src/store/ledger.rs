@@ -437,6 +437,20 @@ pub fn counted_after_time(db: &Connection, item: ItemNo, at: UnixMillis) -> Resu
     db.prepare_cached(sql)?.query_row(params![item.0, at.0], |row| row.get(0))
 }
 
+/// What last took some of an item away, other than an order's shopper.
+///
+/// # Errors
+/// SQLite's.
+pub fn last_loss(db: &Connection, item: ItemNo) -> Result<Option<Kind>> {
+    let sql = "SELECT d.kind
+               FROM ledger_block b CROSS JOIN movement m ON m.position >> 13 = b.number AND m.item = ?1
+               JOIN document d ON d.document = m.document
+               WHERE m.effect < 0 AND d.kind <> 9
+               ORDER BY m.position DESC LIMIT 1";
+    let code: Option<u8> = db.prepare_cached(sql)?.query_row([item.0], |row| row.get(0)).optional()?;
+    Ok(code.and_then(Kind::from_code))
+}
+
 /// The last position in `epoch`'s history, 0 when it has none.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! left behind by a crash is checked before it is trusted.
 
 pub mod ledger;
+pub mod notes;
 pub mod orders;
 pub mod reader;
 
@@ -12,7 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Schema versions in order; the database's `user_version` counts how many have run.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_start.sql"), include_str!("schema/0002_orders.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_start.sql"),
+    include_str!("schema/0002_orders.sql"),
+    include_str!("schema/0003_notes.sql"),
+];
 
 /// Why the database can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +132,7 @@ mod tests {
         let db = open(&path).unwrap();
         db.pragma_update(None, "user_version", 99).unwrap();
         drop(db);
-        assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 2 })));
+        assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 3 })));
     }
 
     #[test]

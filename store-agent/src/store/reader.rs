@@ -3,14 +3,20 @@
 //! Each question is one short read transaction, so its parts fit each other, on a connection that cannot write. What it shows
 //! is committed: a till that has its answer finds its movement here.
 
+mod tasks;
+
+pub use tasks::TaskView;
+
+use super::notes::{self, Writer};
 use super::orders::{self, OrderRow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use sync_protocol::count::CountTask;
 use sync_protocol::order::{OrderId, Stage};
-use sync_protocol::record::Kind;
+use sync_protocol::record::{Kind, Topic};
 use sync_protocol::stock::{Cell, HubHalf, SalesRate, StoreHalf};
 use sync_protocol::{Epoch, Gtin, ItemNo, Position, Quantity, Seq, Sku, SourceId, UnixMillis};
 
@@ -58,6 +64,8 @@ pub struct OrderView {
     pub row: OrderRow,
     /// One for each line of the store's half, in its order. `None`: the store has no such item any more.
     pub items: Vec<Option<ItemView>>,
+    /// What took goods that orders were promised, where some of its items lack any: `sale`, `count` or `other`.
+    pub breach: Option<&'static str>,
 }
 
 /// Orders on which somebody has something to do.
@@ -258,9 +266,20 @@ fn with_items(db: &Connection, rows: Vec<OrderRow>) -> rusqlite::Result<Vec<Orde
             };
             items.push(view.clone());
         }
-        views.push(OrderView { row, items });
+        let breach = breach_of(db, &items)?;
+        views.push(OrderView { row, items, breach });
     }
     Ok(views)
+}
+
+/// What the task of the first item that lacks goods says took them.
+fn breach_of(db: &Connection, items: &[Option<ItemView>]) -> rusqlite::Result<Option<&'static str>> {
+    for item in items.iter().flatten().filter(|item| item.cell.lacking().is_positive()) {
+        if let Some((text, _)) = notes::text(db, Writer::Store, Topic::COUNT_TASK, item.item.0)? {
+            return Ok(CountTask::read(&text).ok().and_then(|task| task.breach()));
+        }
+    }
+    Ok(None)
 }
 
 fn item_of_order(db: &Connection, item: ItemNo) -> rusqlite::Result<Option<ItemView>> {

@@ -71,7 +71,13 @@ fn stocked(config: &str, orders: &[OrderRow]) -> Shop {
     assert_eq!(shop.report(receipt).status, 201);
     shop.stop();
     let db = store::open(&shop.folder.path().join("data/agent.db")).unwrap();
-    orders.iter().for_each(|order| save_order(&db, order).unwrap());
+    for order in orders {
+        save_order(&db, order).unwrap();
+        for line in order.hub.iter().flat_map(|hub| &hub.lines) {
+            let promised = [i64::from(line.item.0), line.quantity.thousandths()];
+            db.execute("UPDATE stock SET promised = promised + ?2 WHERE item = ?1", promised).unwrap();
+        }
+    }
     drop(db);
     shop.start();
     shop
@@ -241,6 +247,39 @@ fn a_cancellation_is_shown_acknowledged_and_put_back() {
 }
 
 #[test]
+fn settings_that_no_hub_has_sent_are_not_made_up() {
+    let shop = shop_with(&[]);
+    let told = shop.get("/v1/pickup-settings").json();
+    assert_eq!(told, json!({"received": false, "settings": null, "own_pause": null}));
+}
+
+#[test]
+fn a_store_pauses_and_resumes_itself() {
+    let shop = shop_with(&[]);
+    let ask = |path: &str, body: Value| shop.ask("POST", path, Some(ANY), body.to_string().as_bytes());
+    let until = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap().to_string();
+    let paused = ask("/v1/pause", json!({"by": "Ana", "until": until, "reason": "flooded"}));
+    let own = paused.json()["own_pause"].clone();
+    assert_eq!(
+        (paused.status, &own["by"], &own["reason"]),
+        (200, &json!("Ana"), &json!("flooded")),
+        "{}",
+        paused.body
+    );
+    for (body, field) in [
+        (json!({"by": "Ana", "reason": "flooded"}), "until"),
+        (json!({"by": "Ana", "until": "2020-01-01T00:00:00Z", "reason": "flooded"}), "until"),
+        (json!({"by": "Ana", "until": "tonight", "reason": "flooded"}), "until"),
+        (json!({"by": "Ana", "until": until}), "reason"),
+        (json!({"until": until, "reason": "flooded"}), "by"),
+    ] {
+        let refused = ask("/v1/pause", body);
+        assert_eq!((refused.status, refused.problem_field().as_str()), (422, field), "{}", refused.body);
+    }
+    assert_eq!(ask("/v1/resume", json!({})).json()["own_pause"], Value::Null);
+}
+
+#[test]
 fn an_order_whose_goods_the_till_sold_is_at_risk() {
     let shop = one_order();
     let sale = r#"{"source":"till-3","reference":"s1","kind":"sale","occurred_at":"2026-10-31T18:03:22Z","lines":[{"sku":"tea","quantity":10}]}"#;
@@ -248,6 +287,16 @@ fn an_order_whose_goods_the_till_sold_is_at_risk() {
     let listed = shop.get("/v1/orders").json()["orders"][0].clone();
     assert_eq!((&listed["at_risk"], &listed["lines"][0]["at_risk"]), (&json!(true), &json!(true)));
     assert_eq!(listed["lines"][1]["at_risk"], false);
+    assert_eq!(listed["at_risk_because"], "sale");
+    let tasks = shop.get("/v1/count-tasks").json();
+    let task = &tasks["tasks"][0];
+    assert_eq!(
+        (&task["sku"], &task["reasons"], &tasks["more"]),
+        (&json!("tea"), &json!(["breach_sale"]), &json!(false))
+    );
+    let count = r#"{"source":"till-3","reference":"c1","kind":"count","occurred_at":"2026-10-31T18:05:00Z","counted_position":1000,"lines":[{"sku":"tea","quantity":1}]}"#;
+    assert_eq!(shop.report(count).status, 201);
+    assert_eq!(shop.get("/v1/count-tasks").json()["tasks"], json!([]));
     let ended = does(&shop, "refuse", json!({"by": "Ana", "reason": "sold out"}));
     assert_eq!((&ended["status"], &ended["reason"]), (&json!("refused"), &json!("sold out")));
     assert_eq!(ended["at_risk"], false);

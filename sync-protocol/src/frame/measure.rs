@@ -3,7 +3,7 @@
 
 use crate::limits::FRAME_BYTES_MAX;
 use crate::record::{
-    CursorRecord, HistoryDocument, HubOrderRecord, HubStock, ItemRecord, StoreOrderRecord, StoreStock,
+    CursorRecord, HistoryDocument, HubOrderRecord, HubStock, ItemRecord, Note, StoreOrderRecord, StoreStock,
 };
 
 /// What a frame leaves for the records of one batch: beside its header and outline.
@@ -67,6 +67,11 @@ pub fn store_order(record: &StoreOrderRecord) -> usize {
     let half = &record.half;
     let line = LINE_ITEM_BYTES + 3 * LINE_QUANTITY_BYTES + 1 + NUMBER_BYTES;
     48 + half.by.len() + half.reason.len() + half.progress.len() * line
+}
+
+#[must_use]
+pub fn note(note: &Note) -> usize {
+    12 + note.text.len()
 }
 
 /// A number as it is written; of an amount in whole units that is less than this.

@@ -15,7 +15,7 @@ mod columns;
 mod deflate;
 pub mod measure;
 pub(crate) mod orders;
-mod sections;
+pub(crate) mod sections;
 
 pub use codec::DecodeError;
 
@@ -24,8 +24,8 @@ use crate::limits::{
     BODY_BYTES_MAX, BOOTS_MAX, DIGEST_BUCKETS, FRAME_BYTES_MAX, STORE_ID_BYTES_MAX, TRACES_MAX, clipped,
 };
 use crate::record::{
-    CursorRecord, HistoryDocument, HubOrderRecord, HubStock, ItemRecord, KnownDocument, StoreOrderRecord,
-    StoreStock, Unreadable,
+    CursorRecord, HistoryDocument, HubOrderRecord, HubStock, ItemRecord, KnownDocument, Note,
+    StoreOrderRecord, StoreStock, Unreadable,
 };
 use crate::time::UnixMillis;
 use codec::{Reader, Writer};
@@ -223,6 +223,8 @@ pub struct Handover {
     /// Both halves of the store's orders. The store's halves come in the granted epoch.
     pub hub_orders: Vec<HubOrderRecord>,
     pub store_orders: Vec<StoreOrderRecord>,
+    pub hub_notes: Vec<Note>,
+    pub store_notes: Vec<Note>,
     pub unreadable: Vec<Unreadable>,
 }
 
@@ -250,6 +252,7 @@ pub struct StateBatch {
     pub cursors: Vec<CursorRecord>,
     pub traces: Vec<TraceId>,
     pub orders: Vec<StoreOrderRecord>,
+    pub notes: Vec<Note>,
     /// The documents behind these records, where they are few enough to ride along; otherwise history goes its own way.
     pub history: Option<HistoryBatch>,
     pub unreadable: Vec<Unreadable>,
@@ -273,6 +276,7 @@ pub struct DownBatch {
     pub upto: Seq,
     pub halves: Vec<HubStock>,
     pub orders: Vec<HubOrderRecord>,
+    pub notes: Vec<Note>,
     pub unreadable: Vec<Unreadable>,
 }
 

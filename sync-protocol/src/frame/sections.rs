@@ -8,13 +8,13 @@ use super::codec::{DecodeError, Reader, Writer};
 use super::{DownBatch, Handover, HistoryBatch, Offer, StateBatch, columns, orders, read_bool};
 use crate::ids::{Epoch, Gtin, InvalidId, ItemNo, Position, Seq, SourceId, TraceId};
 use crate::limits::{
-    BODY_BYTES_MAX, CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX,
-    RECORDS_MAX, REFERENCE_BYTES_MAX, SKU_BYTES_MAX, SOURCE_BYTES_MAX, TRACES_MAX, UNIT_BYTES_MAX,
-    UNREADABLE_MAX,
+    BODY_BYTES_MAX, CURSOR_BYTES_MAX, GTINS_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX,
+    REASON_BYTES_MAX, RECORDS_MAX, REFERENCE_BYTES_MAX, SKU_BYTES_MAX, SOURCE_BYTES_MAX, TRACES_MAX,
+    UNIT_BYTES_MAX, UNREADABLE_MAX,
 };
 use crate::quantity::Quantity;
 use crate::record::{
-    CursorRecord, HistoryDocument, HistoryLine, ItemRecord, Kind, KnownDocument, Unreadable,
+    CursorRecord, HistoryDocument, HistoryLine, ItemRecord, Kind, KnownDocument, Note, Topic, Unreadable,
 };
 use crate::time::UnixMillis;
 
@@ -28,6 +28,8 @@ const KNOWN: u8 = 7;
 const HISTORY: u8 = 8;
 const HUB_ORDERS: u8 = 9;
 const STORE_ORDERS: u8 = 10;
+const HUB_NOTES: u8 = 11;
+const STORE_NOTES: u8 = 12;
 
 pub(super) fn write_state(out: &mut Writer, batch: &StateBatch) {
     debug_assert!(
@@ -43,6 +45,7 @@ pub(super) fn write_state(out: &mut Writer, batch: &StateBatch) {
     out.section(CURSORS, |out| write_cursors(out, &batch.cursors));
     out.section(TRACES, |out| batch.traces.iter().for_each(|trace| out.fixed(&trace.0)));
     out.section(STORE_ORDERS, |out| orders::write_store(out, &batch.orders));
+    out.section(STORE_NOTES, |out| write_each(out, &batch.notes, write_note));
     out.section(HISTORY, |out| batch.history.iter().for_each(|history| write_history(out, history)));
 }
 
@@ -60,6 +63,7 @@ pub(super) fn read_state(reader: &mut Reader<'_>, epoch: Epoch) -> Result<StateB
             CURSORS => batch.cursors = read_cursors(section, unreadable)?,
             TRACES => batch.traces = read_traces(section)?,
             STORE_ORDERS => batch.orders = orders::read_store(section, epoch, unreadable)?,
+            STORE_NOTES => batch.notes = read_notes(section, unreadable)?,
             HISTORY => batch.history = Some(read_riding_history(section, unreadable)?),
             _ => return Ok(Known::No),
         }
@@ -132,6 +136,7 @@ pub(super) fn write_down(out: &mut Writer, batch: &DownBatch) {
     out.varint(batch.upto.0 - batch.base.0);
     out.section(HALVES, |out| columns::write_hub(out, &batch.halves));
     out.section(HUB_ORDERS, |out| orders::write_hub(out, &batch.orders));
+    out.section(HUB_NOTES, |out| write_each(out, &batch.notes, write_note));
 }
 
 pub(super) fn read_down(reader: &mut Reader<'_>) -> Result<DownBatch, DecodeError> {
@@ -142,6 +147,7 @@ pub(super) fn read_down(reader: &mut Reader<'_>) -> Result<DownBatch, DecodeErro
         match tag {
             HALVES => batch.halves = columns::read_hub(section, unreadable)?,
             HUB_ORDERS => batch.orders = orders::read_hub(section, unreadable)?,
+            HUB_NOTES => batch.notes = read_notes(section, unreadable)?,
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -187,6 +193,8 @@ pub(super) fn write_handover(out: &mut Writer, handover: &Handover) {
     out.section(DOCUMENTS, |out| write_documents(out, &handover.documents));
     out.section(HUB_ORDERS, |out| orders::write_hub(out, &handover.hub_orders));
     out.section(STORE_ORDERS, |out| orders::write_store(out, &handover.store_orders));
+    out.section(HUB_NOTES, |out| write_each(out, &handover.hub_notes, write_note));
+    out.section(STORE_NOTES, |out| write_each(out, &handover.store_notes, write_note));
 }
 
 pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeError> {
@@ -206,6 +214,8 @@ pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeE
         documents: Vec::new(),
         hub_orders: Vec::new(),
         store_orders: Vec::new(),
+        hub_notes: Vec::new(),
+        store_notes: Vec::new(),
         unreadable: Vec::new(),
     };
     each_section(reader, |tag, section, unreadable| {
@@ -220,6 +230,8 @@ pub(super) fn read_handover(reader: &mut Reader<'_>) -> Result<Handover, DecodeE
             STORE_ORDERS => {
                 handover.store_orders = orders::read_store(section, granted, unreadable)?;
             }
+            HUB_NOTES => handover.hub_notes = read_notes(section, unreadable)?,
+            STORE_NOTES => handover.store_notes = read_notes(section, unreadable)?,
             _ => return Ok(Known::No),
         }
         Ok(Known::Yes)
@@ -321,6 +333,21 @@ pub(super) fn read_each<T>(
         }
     }
     Ok(records)
+}
+
+/// The layout on the wire, and what a digest hashes.
+pub(crate) fn write_note(out: &mut Writer, note: &Note) {
+    debug_assert!(note.text.len() <= NOTE_BYTES_MAX, "whoever makes a note keeps it within its bound");
+    out.u8(note.topic.0);
+    out.varint(note.key.into());
+    out.text(&note.text);
+}
+
+fn read_notes(reader: &mut Reader<'_>, unreadable: &mut SetAside) -> Result<Vec<Note>, DecodeError> {
+    read_each(reader, "note", unreadable, |reader| {
+        let (topic, key) = (Topic(reader.u8("topic")?), reader.u32("key")?);
+        Ok(Note { topic, key, text: reader.text("note", NOTE_BYTES_MAX)?.to_owned() })
+    })
 }
 
 fn write_items(out: &mut Writer, items: &[ItemRecord]) {

@@ -105,7 +105,7 @@ proptest! {
         let measured = match &frame.body {
             Body::State(batch) => state_measure(batch),
             Body::History(batch) => history_measure(batch),
-            Body::Down(batch) => down_measure(&batch.halves, &batch.orders),
+            Body::Down(batch) => down_measure(&batch.halves, &batch.orders) + notes_measure(&batch.notes),
             Body::Offer(offer) => down_measure(&offer.halves, &offer.orders),
             Body::Handover(handover) => handover_measure(handover),
             _ => return Ok(()),
@@ -130,12 +130,17 @@ fn state_measure(batch: &StateBatch) -> usize {
     let stock: usize = batch.stock.iter().map(measure::store_stock).sum();
     let cursors: usize = batch.cursors.iter().map(measure::cursor).sum();
     let orders: usize = batch.orders.iter().map(measure::store_order).sum();
-    items + stock + cursors + orders + batch.history.as_ref().map_or(0, history_measure)
+    let notes = notes_measure(&batch.notes);
+    items + stock + cursors + orders + notes + batch.history.as_ref().map_or(0, history_measure)
 }
 
 fn history_measure(batch: &HistoryBatch) -> usize {
     let documents: usize = batch.documents.iter().map(measure::document).sum();
     documents + batch.items.iter().map(measure::item).sum::<usize>()
+}
+
+fn notes_measure(notes: &[Note]) -> usize {
+    notes.iter().map(measure::note).sum()
 }
 
 fn down_measure(halves: &[HubStock], orders: &[HubOrderRecord]) -> usize {
@@ -150,7 +155,8 @@ fn handover_measure(handover: &Handover) -> usize {
     let documents: usize = handover.documents.iter().map(measure::document).sum();
     let down = down_measure(&handover.halves, &handover.hub_orders);
     let orders: usize = handover.store_orders.iter().map(measure::store_order).sum();
-    items + stock + down + orders + cursors + documents + handover.known.len() * measure::KNOWN_BYTES
+    let notes = notes_measure(&handover.hub_notes) + notes_measure(&handover.store_notes);
+    items + stock + down + orders + notes + cursors + documents + handover.known.len() * measure::KNOWN_BYTES
 }
 
 #[test]

@@ -166,6 +166,13 @@ impl Cell {
         quantity(term(self.store.granted) - term(self.hub.returned) - promised)
     }
 
+    /// `max(0, open − max(0, on hand))`: how much more is promised to orders than there is.
+    #[must_use]
+    pub fn lacking(&self) -> Quantity {
+        let there = self.on_hand().max(Quantity::ZERO);
+        quantity(self.open().thousandths() - there.thousandths()).max(Quantity::ZERO)
+    }
+
     /// `max(0, claim − max(0, on hand))`: by how much the store can't honour its claim. Above zero is a breach.
     #[must_use]
     pub fn shortfall(&self) -> Quantity {

@@ -268,6 +268,8 @@ pub(super) struct Caller {
     pub(super) head: Seq,
     pub(super) position: Position,
     pub(super) down_mark: Seq,
+    /// Of the hub's notes: a test that takes halves, too, says so itself.
+    pub(super) down_root: u128,
     pub(super) hub_life: u64,
     pub(super) state_acked: Seq,
 }
@@ -282,6 +284,7 @@ impl Caller {
             head: Seq(0),
             position: Position(0),
             down_mark: Seq(0),
+            down_root: 0,
             hub_life: 0,
             state_acked: Seq(0),
         }
@@ -354,6 +357,9 @@ impl Caller {
         self.boots = vec![BootMark { boot: self.boot(), first_seq: Seq(1), first_position: Position(1) }];
         (self.head, self.position, self.state_acked) = (Seq(0), Position(0), Seq(0));
         self.down_mark = parts[0].down_head;
+        let mut down = sync_protocol::digest::Digest::default();
+        parts.iter().flat_map(|part| &part.hub_notes).for_each(|note| down.add(note));
+        self.down_root = down.root();
         self.welcome(hq);
         parts
     }
@@ -394,7 +400,7 @@ impl Caller {
             history_head: self.position,
             down_mark: self.down_mark,
             up_root: 0,
-            down_root: 0,
+            down_root: self.down_root,
         }
     }
 

@@ -212,14 +212,13 @@ fn halves_that_a_store_asks_for_are_sent_again() {
     caller.reports(&mut hq, vec![caller.stock(MILK, 10, 0, 5), caller.stock(SALT, 10, 0, 5)]);
     hq.promise("S0001", MILK, 1).unwrap();
     hq.promise("S0001", SALT, 2).unwrap();
-    caller.say(&mut hq, Body::Ack(Ack { stream: Stream::State, upto: 2 }));
+    let head = hq.hub.down_head(&caller.store).unwrap();
+    caller.say(&mut hq, Body::Ack(Ack { stream: Stream::State, upto: head.0 }));
     let bucket = u8::try_from(MILK.0).unwrap();
-    let said = caller.say(
-        &mut hq,
-        Body::Resend(Resend { direction: Direction::Down, head: Seq(2), buckets: vec![bucket] }),
-    );
+    let said =
+        caller.say(&mut hq, Body::Resend(Resend { direction: Direction::Down, head, buckets: vec![bucket] }));
     let Some(Body::Down(batch)) = said.first().map(|frame| &frame.body) else { panic!("{said:?}") };
-    assert_eq!((batch.base, batch.upto, batch.halves.len()), (Seq(2), Seq(3), 1));
-    let stale = Resend { direction: Direction::Down, head: Seq(2), buckets: vec![bucket] };
+    assert_eq!((batch.base, batch.upto, batch.halves.len()), (head, head.next(), 1));
+    let stale = Resend { direction: Direction::Down, head, buckets: vec![bucket] };
     assert_eq!(kinds(&caller.say(&mut hq, Body::Resend(stale))), [""; 0], "the head has moved on since");
 }

@@ -2,6 +2,7 @@
 
 pub mod decisions;
 pub mod events;
+mod notes;
 mod orders;
 mod pickup_settings;
 mod rows;
@@ -26,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004_events.sql"),
     include_str!("schema/0005_pickup_settings.sql"),
     include_str!("schema/0006_decisions.sql"),
+    include_str!("schema/0007_notes.sql"),
 ];
 
 /// The hub's database.
@@ -157,6 +159,7 @@ impl Storage for Sqlite {
             at_cut: rows::at_cut(&self.db, store).map_err(&act)?,
             cursors: rows::cursors(&self.db, store).map_err(&act)?,
             orders: orders::orders(&self.db, store).map_err(&act)?,
+            notes: notes::notes(&self.db, store).map_err(&act)?,
         })
     }
 
@@ -224,6 +227,7 @@ fn write_store(db: &Connection, store: StoreKey, changes: &StoreChanges) -> rusq
     }
     rows::save_items(db, store, &changes.items)?;
     orders::save_orders(db, store, &changes.orders)?;
+    notes::save(db, store, &changes.notes)?;
     rows::save_cells(db, store, &changes.cells)?;
     if changes.forget_cursors {
         db.prepare_cached("DELETE FROM cursor WHERE store = ?1")?.execute([store.0])?;

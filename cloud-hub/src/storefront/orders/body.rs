@@ -74,8 +74,12 @@ struct PartBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     short_code: Option<String>,
-    /// The store's shelf has less than it has set aside for the web: tell the shopper before the way there.
+    /// More of an item is promised to orders than the store has: tell the shopper before the way there.
     at_risk: bool,
+    /// What took it: `sale`, `count` (it found fewer) or `other`. Absent until the store has said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    at_risk_because: Option<&'static str>,
     /// Why the store was asked to end it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -235,6 +239,7 @@ impl PartBody {
             short_code: code.as_ref().map(|code| keys.pickup.short_code(code.order).to_string()),
             pickup_code: code.map(|code| keys.pickup.sign(&code)),
             at_risk: part.is_at_risk,
+            at_risk_because: part.at_risk_because,
             cancel: hub.and_then(|hub| hub.cancel).map(Cancel::name),
             refused_because: refused.map(|half| half.reason.clone()),
             lines: lines_of(part),

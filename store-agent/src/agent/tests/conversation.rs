@@ -51,7 +51,7 @@ impl Hub {
         self.says(shop, Body::Welcome(self.welcome()))
     }
 
-    fn welcome(&self) -> Welcome {
+    pub(super) fn welcome(&self) -> Welcome {
         Welcome {
             version: 1,
             state_mark: Seq(0),
@@ -103,6 +103,20 @@ impl Hub {
         self.says(shop, Body::Down(DownBatch { base, upto: self.down_head, orders, ..DownBatch::default() }))
     }
 
+    /// Sends notes of the hub's.
+    pub(super) fn notes(&mut self, shop: &mut Shop, notes: Vec<Note>) -> Vec<Frame> {
+        let base = self.down_head;
+        self.down_head = base.next();
+        self.says(shop, Body::Down(DownBatch { base, upto: self.down_head, notes, ..DownBatch::default() }))
+    }
+
+    /// A restored hub welcomes the agent, and asks for its copy of the hub's halves.
+    pub(super) fn welcomes_restored(&self, shop: &mut Shop) {
+        hello_of(&connect(shop));
+        let welcome = Welcome { hub_life: 6, wants_offer: true, ..self.welcome() };
+        self.says(shop, Body::Welcome(welcome));
+    }
+
     /// Gives back everything that was recalled.
     pub(super) fn honours_recalls(&mut self, shop: &mut Shop) {
         let mut cell = shop.cell("milk");
@@ -115,7 +129,7 @@ pub(super) fn connect(shop: &mut Shop) -> Vec<Frame> {
     frames(&shop.agent.drain(vec![Input::LinkUp], shop.now))
 }
 
-fn frames(outputs: &[Output]) -> Vec<Frame> {
+pub(super) fn frames(outputs: &[Output]) -> Vec<Frame> {
     let sent = outputs.iter().filter_map(|output| match output {
         Output::Send { stream, bytes } => {
             assert!(bytes.len() <= FRAME_BYTES_MAX, "a frame of {} bytes", bytes.len());

@@ -24,8 +24,11 @@ pub struct OrderText {
     cancel_wanted: Option<&'static str>,
     /// What was picked has to go back to its shelf.
     put_back_due: bool,
-    /// More of one of its items is set aside for orders than the books say is there.
+    /// More of one of its items is promised to orders than the books say is there.
     at_risk: bool,
+    /// What took it: `sale`, `count` or `other`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_risk_because: Option<&'static str>,
     /// When and by whom it came to where it is.
     since: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -54,7 +57,7 @@ struct LineText {
 impl From<OrderView> for OrderText {
     fn from(view: OrderView) -> OrderText {
         let status = pickup::status(&view.row).name();
-        let OrderView { row, items } = view;
+        let OrderView { row, items, breach } = view;
         let (hub, store) = (row.hub, row.store);
         let lines: Vec<LineText> =
             store.progress.iter().zip(items).map(|(line, item)| line_text(line, item)).collect();
@@ -70,6 +73,7 @@ impl From<OrderView> for OrderText {
             cancel_wanted: cancel.map(why_cancelled),
             put_back_due: matches!(store.stage, Stage::Refused | Stage::Cancelled) && !store.put_back,
             at_risk: is_open && lines.iter().any(|line| line.at_risk),
+            at_risk_because: breach.filter(|_| is_open && lines.iter().any(|line| line.at_risk)),
             lines,
             since: rfc3339(store.since),
             by: store.by,
@@ -82,7 +86,7 @@ impl From<OrderView> for OrderText {
 }
 
 fn line_text(line: &Progress, item: Option<ItemView>) -> LineText {
-    let at_risk = item.as_ref().is_some_and(|item| item.cell.shortfall().is_positive());
+    let at_risk = item.as_ref().is_some_and(|item| item.cell.lacking().is_positive());
     let (sku, name, unit, gtins) = match item {
         Some(item) => (Some(item.sku), item.name, item.unit, item.gtins),
         None => (None, String::new(), String::new(), Vec::new()),

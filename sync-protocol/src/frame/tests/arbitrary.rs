@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::limits::{
-    CURSOR_BYTES_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX, REFERENCE_BYTES_MAX,
-    SKU_BYTES_MAX, SOURCE_BYTES_MAX, STORE_ID_BYTES_MAX, UNIT_BYTES_MAX,
+    CURSOR_BYTES_MAX, ITEMS_MAX, LINES_MAX, NAME_BYTES_MAX, NOTE_BYTES_MAX, REASON_BYTES_MAX,
+    REFERENCE_BYTES_MAX, SKU_BYTES_MAX, SOURCE_BYTES_MAX, STORE_ID_BYTES_MAX, UNIT_BYTES_MAX,
 };
 use crate::order::lifecycle::{
     Progress, Proof, REFUSAL_BYTES_MAX, ShortReason, Stage, StoreOrder, WHO_BYTES_MAX,
 };
 use crate::order::lines::{Cancel, DISPLAY_NAME_BYTES_MAX, HubOrder, Line, OrderId, PHONE_BYTES_MAX};
-use crate::record::{HistoryLine, Kind};
+use crate::record::{HistoryLine, Kind, Topic};
 use crate::stock::TOTAL_MAX;
 use crate::{Gtin, Quantity, Reference, Sku, SourceId};
 use proptest::collection::{btree_map, vec};
@@ -42,10 +42,10 @@ fn body(epoch: Epoch) -> impl Strategy<Value = Body> {
             .boxed(),
         state_batch(epoch).prop_map(Body::State).boxed(),
         history_batch().prop_map(Body::History).boxed(),
-        (marks::<2>(), hub_halves(), hub_orders())
-            .prop_map(|([base, upto], halves, orders)| {
+        (marks::<2>(), hub_halves(), hub_orders(), notes())
+            .prop_map(|([base, upto], halves, orders, notes)| {
                 let (base, upto) = (Seq(base), Seq(upto));
-                Body::Down(DownBatch { base, upto, halves, orders, unreadable: Vec::new() })
+                Body::Down(DownBatch { base, upto, halves, orders, notes, unreadable: Vec::new() })
             })
             .boxed(),
         (any::<bool>(), mark()).prop_map(|(state, upto)| ack(state, upto)).boxed(),
@@ -175,7 +175,7 @@ fn handover() -> impl Strategy<Value = Handover> {
             cursors(),
             vec(known.clone(), 0..8),
             vec((position(), document()), 0..6),
-            (hub_orders(), store_orders(granted)),
+            (hub_orders(), store_orders(granted), notes(), notes()),
         );
         records.prop_map(move |(items, stock, halves, cursors, known, documents, orders)| Handover {
             granted,
@@ -192,6 +192,8 @@ fn handover() -> impl Strategy<Value = Handover> {
             documents: documents.into_iter().map(|(at, document)| placed(document, at)).collect(),
             hub_orders: orders.0,
             store_orders: orders.1,
+            hub_notes: orders.2,
+            store_notes: orders.3,
             unreadable: Vec::new(),
         })
     })
@@ -204,7 +206,7 @@ fn known(key: [u8; 16], content: u32, position: u64, lines: u32) -> KnownDocumen
 fn state_batch(epoch: Epoch) -> impl Strategy<Value = StateBatch> {
     let traces = vec(any::<[u8; 16]>().prop_map(TraceId), 0..=TRACES_MAX);
     let history = proptest::option::of(history_batch());
-    let orders = store_orders(epoch);
+    let orders = (store_orders(epoch), notes());
     (marks::<3>(), mark(), items(), store_halves(epoch), cursors(), traces, orders, history).prop_map(
         |([base, upto, head], position, items, stock, cursors, traces, orders, history)| StateBatch {
             base: Seq(base),
@@ -215,11 +217,17 @@ fn state_batch(epoch: Epoch) -> impl Strategy<Value = StateBatch> {
             stock,
             cursors,
             traces,
-            orders,
+            orders: orders.0,
+            notes: orders.1,
             history,
             unreadable: Vec::new(),
         },
     )
+}
+
+fn notes() -> impl Strategy<Value = Vec<Note>> {
+    let note = (any::<u8>(), any::<u32>(), prop_oneof![text(200), Just("n".repeat(NOTE_BYTES_MAX))]);
+    vec(note.prop_map(|(topic, key, text)| Note { topic: Topic(topic), key, text }), 0..3)
 }
 
 /// Documents follow each other from `base` on, with gaps.
