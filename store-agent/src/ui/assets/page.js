@@ -165,7 +165,7 @@
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
     // When the key was struck, not when this page found the time to look.
     const now = event.timeStamp;
-    const isFast = now - lastKey < FAST;
+    const isFast = now >= lastKey && now - lastKey < FAST;
     lastKey = now;
     if (event.key === 'Enter' || event.key === 'Tab') {
       const code = burst;
