@@ -3,8 +3,12 @@
 //! `File` mirrors the text; `Config` is what the rest of the agent sees: every value parsed, every path absolute, every bound
 //! held. `agent.example.toml` documents each key with its default and the reason for it, and a test reads it with this code.
 
+pub mod page;
 pub mod pickup_key;
 
+pub use page::{Language, PageConfig, PageTls};
+
+use page::PageTable;
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +24,8 @@ pub struct Config {
     pub store: StoreId,
     pub data_dir: PathBuf,
     pub http: HttpConfig,
+    /// `None`: switched off.
+    pub page: Option<PageConfig>,
     /// `None`: this agent works without a hub.
     pub hub: Option<HubConfig>,
     pub reserve: ReservePolicy,
@@ -120,6 +126,18 @@ impl Config {
         self.data_dir.join("agent.db")
     }
 
+    /// The store's people, the page's devices and what was done on it.
+    #[must_use]
+    pub fn people_database(&self) -> PathBuf {
+        self.data_dir.join("people.db")
+    }
+
+    /// The code that the first manager is set up with.
+    #[must_use]
+    pub fn setup_code_file(&self) -> PathBuf {
+        self.data_dir.join("setup-code")
+    }
+
     #[must_use]
     pub fn lock_file(&self) -> PathBuf {
         self.data_dir.join("agent.lock")
@@ -152,6 +170,8 @@ struct File {
     data_dir: Spanned<PathBuf>,
     #[serde(default)]
     http: HttpTable,
+    #[serde(default)]
+    page: PageTable,
     hub: Option<HubTable>,
     #[serde(default)]
     reserve: ReserveTable,
@@ -255,6 +275,7 @@ impl Checker<'_> {
             store: self.parsed::<StoreId, _>(&file.store)?,
             data_dir: self.folder.join(data_dir),
             http: self.http(file.http)?,
+            page: self.page(file.page)?,
             hub: file.hub.map(|hub| self.hub(hub)).transpose()?,
             reserve: self.reserve(&file.reserve)?,
             log: self.log(file.log)?,
@@ -489,6 +510,10 @@ mod tests {
         assert_eq!(shown.reserve.exposure_s, bare.reserve.exposure_s);
         assert!((shown.reserve.z - bare.reserve.z).abs() < f64::EPSILON);
         assert_eq!((shown.log.format, shown.log.level), (bare.log.format, bare.log.level));
+        let (page, bare_page) = (shown.page.unwrap(), bare.page.unwrap());
+        assert_eq!((page.listen, page.hosts, page.tls), (bare_page.listen, bare_page.hosts, bare_page.tls));
+        assert_eq!((page.language, page.time_zone), (bare_page.language, bare_page.time_zone));
+        assert_eq!((page.lock_after, page.step_up), (bare_page.lock_after, bare_page.step_up));
         let hub = shown.hub.unwrap();
         assert_eq!((hub.disable_gso, hub.mtu_max), (false, MTU_MAX));
         assert_eq!((hub.transport, hub.proxy), (TransportMode::Auto, None));

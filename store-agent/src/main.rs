@@ -1,4 +1,4 @@
-//! The program: `store-agent run`, `check-config`, `version`.
+//! The program: `store-agent run`, `check-config`, `page setup-code`, `version`.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -34,8 +34,17 @@ enum Command {
     Run(Given),
     /// Says whether the configuration and the files it names can be used.
     CheckConfig(Given),
+    /// The store's page.
+    #[command(subcommand)]
+    Page(PageCommand),
     /// Prints the version.
     Version,
+}
+
+#[derive(Subcommand)]
+enum PageCommand {
+    /// Shows the code that the first manager is set up with. Run it as the agent's own user, on the store server.
+    SetupCode(Given),
 }
 
 #[derive(Args)]
@@ -50,6 +59,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(given) => run(&given),
         Command::CheckConfig(given) => check_config(&given),
+        Command::Page(PageCommand::SetupCode(given)) => setup_code(&given),
         Command::Version => say(&format!("store-agent {}", env!("CARGO_PKG_VERSION"))),
     };
     match done {
@@ -78,6 +88,9 @@ fn run(given: &Given) -> anyhow::Result<()> {
 fn check_config(given: &Given) -> anyhow::Result<()> {
     let config = Config::load(&given.config)?;
     Tokens::load(&config.http.tokens_file)?;
+    if let Some(tls) = config.page.as_ref().and_then(|page| page.tls.as_ref()) {
+        store_agent::http::tls::acceptor(&tls.certificate_file, &tls.key_file)?;
+    }
     if let Some(hub) = &config.hub {
         choice::check(hub)?;
         if let Some(file) = &hub.pickup_key_file {
@@ -90,6 +103,17 @@ fn check_config(given: &Given) -> anyhow::Result<()> {
         config.store,
         config.http.listen
     ))
+}
+
+fn setup_code(given: &Given) -> anyhow::Result<()> {
+    let file = Config::load(&given.config)?.setup_code_file();
+    let code = std::fs::read_to_string(&file).with_context(|| {
+        format!(
+            "cannot read {}; it is there from the agent's first start until the first manager was set up",
+            file.display()
+        )
+    })?;
+    say(code.trim())
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

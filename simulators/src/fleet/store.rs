@@ -242,7 +242,7 @@ fn configuration(settings: &StoreSettings) -> String {
     let hub = settings.hub.as_ref().map(hub_table).unwrap_or_default();
     format!(
         "store = \"{id}\"\ndata_dir = \"data\"\n\n\
-        [http]\nlisten = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n\n\
+        [http]\nlisten = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n\n[page]\nenabled = false\n\n\
         {hub}[log]\nlevel = \"info\"\n{extra}",
         id = store_id(settings.place),
         extra = settings.extra,

@@ -77,12 +77,15 @@ pub(super) struct Inventory {
     touched: BTreeMap<ItemNo, Before>,
     pub(super) up: Digest,
     pub(super) down: Digest,
+    /// Raised with every order that is saved.
+    pub(super) orders_changed: u64,
 }
 
 impl Inventory {
     /// Reads everything from the database.
     pub(super) fn load(db: &Connection, epoch: Epoch, change_seq: Seq, acked: Seq) -> Result<Inventory> {
-        let mut inventory = Inventory { epoch, change_seq, ..Inventory::default() };
+        let mut inventory =
+            Inventory { epoch, change_seq, orders_changed: change_seq.0, ..Inventory::default() };
         ledger::each_item(db, |record, seq| inventory.place_item(&record, seq))?;
         ledger::each_stock(db, epoch, |row| inventory.place_stock(&row))?;
         for (row, name) in ledger::sources(db)? {
@@ -272,6 +275,7 @@ impl Inventory {
             }
         }
         self.place_order(&order);
+        self.orders_changed += 1;
         orders::save_order(db, &order)
     }
 

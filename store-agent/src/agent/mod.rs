@@ -470,6 +470,7 @@ impl Work<'_> {
                 if let Some(mark) = marks.state {
                     self.mind.state_acked = mark;
                     self.mind.inventory.confirmed(mark);
+                    self.counters.last_accepted = Some(self.now.wall);
                 }
                 self.mind.history_acked = marks.history.unwrap_or(self.mind.history_acked);
             }

@@ -16,6 +16,7 @@ pub(super) struct Counters {
     pub(super) failed_commits: u64,
     pub(super) quarantined: u64,
     pub(super) last_contact: Option<UnixMillis>,
+    pub(super) last_accepted: Option<UnixMillis>,
     pub(super) last_link_error: Option<(UnixMillis, String)>,
     pub(super) last_disk_error: Option<(UnixMillis, String)>,
     pub(super) hub_clock_ahead_ms: Option<i64>,
@@ -30,6 +31,8 @@ pub struct SyncStatus {
     /// The newest `change_seq`, and up to which one the hub holds everything.
     pub state_head: Seq,
     pub state_acked: Seq,
+    /// Up to which change everything is on its way to the hub, or there.
+    pub state_sent: Seq,
     /// The newest ledger position of this epoch, and up to which one the hub holds the history.
     pub history_head: Position,
     pub history_acked: Position,
@@ -38,6 +41,8 @@ pub struct SyncStatus {
     pub records_pending: u64,
     pub items: u64,
     pub last_contact: Option<UnixMillis>,
+    /// When the hub last confirmed a change of this store.
+    pub last_accepted: Option<UnixMillis>,
     pub last_link_error: Option<(UnixMillis, String)>,
     pub last_disk_error: Option<(UnixMillis, String)>,
     /// How far the hub's clock is ahead of this one; negative when it is behind.
@@ -51,6 +56,8 @@ pub struct SyncStatus {
     pub digest_mismatches: u64,
     pub failed_commits: u64,
     pub quarantined: u64,
+    /// Raised whenever a pickup order changed. Starts anywhere: only a change of it says something.
+    pub orders_changed: u64,
 }
 
 impl SyncStatus {
@@ -62,12 +69,14 @@ impl SyncStatus {
             link: agent.link.state(),
             state_head: mind.inventory.change_seq,
             state_acked: mind.state_acked,
+            state_sent: agent.link.state_sent().max(mind.state_acked),
             history_head: mind.history_head,
             history_acked: mind.history_acked,
             down_mark: mind.down_mark,
             records_pending: mind.inventory.pending_records() as u64,
             items: mind.inventory.items() as u64,
             last_contact: counters.last_contact,
+            last_accepted: counters.last_accepted,
             last_link_error: counters.last_link_error.clone(),
             last_disk_error: counters.last_disk_error.clone(),
             hub_clock_ahead_ms: counters.hub_clock_ahead_ms,
@@ -80,6 +89,7 @@ impl SyncStatus {
             digest_mismatches: counters.digest_mismatches,
             failed_commits: counters.failed_commits,
             quarantined: counters.quarantined,
+            orders_changed: mind.inventory.orders_changed,
         }
     }
 

@@ -6,14 +6,13 @@
 mod explain;
 mod items;
 mod movements;
-pub mod orders;
+mod orders;
 mod query;
 mod status;
 mod stock;
 mod tasks;
 
-use self::orders::Attempts;
-use crate::config::pickup_key::PickupKey;
+use crate::counter::Counter;
 use crate::http::Clocks;
 use crate::http::body::BodyLimits;
 use crate::inbox::{Bulletin, Crossing, Inbox};
@@ -39,9 +38,7 @@ pub struct StoreDesk {
     pub crossing: watch::Receiver<Crossing>,
     pub metrics: Arc<Metrics>,
     pub clocks: Clocks,
-    /// The hub's, for signed pickup codes.
-    pub pickup_key: Option<PickupKey>,
-    pub attempts: Arc<Attempts>,
+    pub counter: Arc<Counter>,
 }
 
 pub fn routes(desk: StoreDesk) -> Router {

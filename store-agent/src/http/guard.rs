@@ -74,10 +74,7 @@ impl Guard {
     }
 
     fn is_own(&self, host: &str) -> bool {
-        let name = without_port(host).to_ascii_lowercase();
-        // An address is no name that could have been pointed elsewhere.
-        let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
-        address || name == "localhost" || self.hosts.contains(&name)
+        is_own_host(host, &self.hosts)
     }
 
     fn check_token(&self, request: &Request) -> Result<Option<Caller>, Problem> {
@@ -92,6 +89,15 @@ impl Guard {
             None => Err(Problem::unauthorized("this token is not in the agent's token file")),
         }
     }
+}
+
+/// Whether `host`, as a request names it, is this machine: one of its names, or an address.
+#[must_use]
+pub fn is_own_host(host: &str, names: &[String]) -> bool {
+    let name = without_port(host).to_ascii_lowercase();
+    // An address is no name that could have been pointed elsewhere.
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+    address || name == "localhost" || names.contains(&name)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {

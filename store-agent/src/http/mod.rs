@@ -9,6 +9,7 @@ pub mod listener;
 pub mod ndjson;
 pub mod problem;
 pub mod reading;
+pub mod tls;
 pub mod tokens;
 pub mod trace;
 

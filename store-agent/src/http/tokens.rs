@@ -95,7 +95,8 @@ impl Tokens {
 }
 
 /// Compares every byte whatever the first difference; only the length shows.
-fn equal(a: &[u8], b: &[u8]) -> bool {
+#[must_use]
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }

@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod driver;
+mod page;
 pub mod supervisor;

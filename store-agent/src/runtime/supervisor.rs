@@ -6,10 +6,12 @@
 
 use super::clock::{self, Clock};
 use super::driver::Driver;
+use super::page::Page;
 use crate::agent::{Agent, Settings};
 use crate::api::{self, StoreDesk};
 use crate::config::Config;
 use crate::config::pickup_key::PickupKey;
+use crate::counter::Counter;
 use crate::http::body::BodyLimits;
 use crate::http::guard::{Guard, guarded};
 use crate::http::listener::{self, Patience};
@@ -43,6 +45,7 @@ const TOKENS_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Running {
     http: SocketAddr,
+    page: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     driver: JoinHandle<anyhow::Result<()>>,
@@ -63,7 +66,7 @@ impl Running {
     pub async fn start_with(config: Config, patience: Patience) -> anyhow::Result<Running> {
         let lock = lock(&config)?;
         let tokens = Arc::new(Tokens::load(&config.http.tokens_file)?);
-        let pickup_key = pickup_key(&config)?;
+        let counter = Arc::new(Counter::new(pickup_key(&config)?));
         let metrics = Arc::new(Metrics::new(config.store.as_str()));
         let agent = open(&config)?;
         let reader = Arc::new(Reader::open(&config.database())?);
@@ -77,7 +80,8 @@ impl Running {
         let (stop, stopping) = watch::channel(false);
         let (crossing, crossed) = watch::channel(Crossing::default());
         let store = desk(&config, &inbox, &reader, &metrics, &bulletin, crossed, patience);
-        let store = StoreDesk { pickup_key, ..store };
+        let store = StoreDesk { counter, ..store };
+        let page = Page::open(&config, &store, patience, &stopping).await;
         let router = router(&config, store, &tokens);
         let mut tasks = JoinSet::new();
         let span = tracing::Span::current();
@@ -88,15 +92,22 @@ impl Running {
             let line = Line { store, hub, inbox, metrics, crossing, clocks, pace };
             tasks.spawn(choice::run(line, stopping).instrument(span));
         }
-        publish_addresses(&config.addresses_file(), http)?;
+        let page = page.map(|page| page.serve(&mut tasks));
+        publish_addresses(&config.addresses_file(), http, page)?;
         log_start(&config, http);
-        Ok(Running { http, stop, tasks, driver, driver_ended, tokens, bulletin, _lock: lock })
+        Ok(Running { http, page, stop, tasks, driver, driver_ended, tokens, bulletin, _lock: lock })
     }
 
     /// Where tills reach it.
     #[must_use]
     pub fn http(&self) -> SocketAddr {
         self.http
+    }
+
+    /// Where browsers reach the page. `None`: it is switched off, or could not be opened.
+    #[must_use]
+    pub fn page(&self) -> Option<SocketAddr> {
+        self.page
     }
 
     /// How it is, as it changes.
@@ -211,8 +222,7 @@ fn desk(
         crossing,
         metrics: Arc::clone(metrics),
         clocks: clock::clocks(),
-        pickup_key: None,
-        attempts: Arc::default(),
+        counter: Arc::default(),
     }
 }
 
@@ -237,8 +247,9 @@ fn router(config: &Config, store: StoreDesk, tokens: &Arc<Tokens>) -> axum::Rout
 }
 
 /// Written whole or not at all: whoever waits for the file may read it at once.
-fn publish_addresses(path: &Path, http: SocketAddr) -> anyhow::Result<()> {
-    let text = format!("{{\"http\":\"{http}\"}}\n");
+fn publish_addresses(path: &Path, http: SocketAddr, page: Option<SocketAddr>) -> anyhow::Result<()> {
+    let page = page.map(|page| format!(",\"page\":\"{page}\"")).unwrap_or_default();
+    let text = format!("{{\"http\":\"{http}\"{page}}}\n");
     let draft = path.with_extension("json.new");
     std::fs::write(&draft, text)
         .and_then(|()| std::fs::rename(&draft, path))

@@ -15,7 +15,7 @@ use std::collections::hash_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use sync_protocol::count::CountTask;
-use sync_protocol::order::OrderId;
+use sync_protocol::order::{OrderId, Stage};
 use sync_protocol::record::{Kind, Topic};
 use sync_protocol::stock::{Cell, HubHalf, SalesRate, StoreHalf};
 use sync_protocol::{Epoch, Gtin, ItemNo, Position, Quantity, Seq, Sku, SourceId, UnixMillis};
@@ -66,6 +66,22 @@ pub struct OrderView {
     pub items: Vec<Option<ItemView>>,
     /// What took goods that orders were promised, where some of its items lack any: `sale`, `count` or `other`.
     pub breach: Option<&'static str>,
+}
+
+/// Orders on which somebody has something to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    pub active: usize,
+    /// Nobody has taken these on.
+    pub fresh: usize,
+}
+
+/// An item that staff could not find.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InDoubt {
+    pub item: ItemView,
+    pub missing: Quantity,
+    pub since: UnixMillis,
 }
 
 /// One ledger line with the document it came in.
@@ -147,6 +163,34 @@ impl Reader {
             // The epoch plays no part in what is shown.
             let rows = orders::active_orders(&snapshot, Epoch::default(), limit)?;
             with_items(&snapshot, rows)
+        })
+    }
+
+    /// How many orders wait for somebody.
+    pub fn waiting_orders(&self) -> rusqlite::Result<Waiting> {
+        self.ask(|db| {
+            let rows = orders::active_orders(db, Epoch::default(), usize::MAX >> 1)?;
+            let fresh = rows.iter().filter(|row| row.store.stage == Stage::Received).count();
+            Ok(Waiting { active: rows.len(), fresh })
+        })
+    }
+
+    /// Items that staff could not find, until somebody counts them; the longest missed first.
+    pub fn items_in_doubt(&self) -> rusqlite::Result<Vec<InDoubt>> {
+        self.ask(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let mut doubts = orders::doubts(&snapshot)?;
+            doubts.retain(|(_, doubt)| doubt.in_doubt > 0);
+            doubts.sort_by_key(|(item, doubt)| (doubt.since, *item));
+            let mut found = Vec::with_capacity(doubts.len());
+            for (item, doubt) in doubts {
+                if let Some(item) = item_of_order(&snapshot, item)? {
+                    let missing =
+                        Quantity::from_thousandths(i64::try_from(doubt.in_doubt).unwrap_or(i64::MAX));
+                    found.push(InDoubt { item, missing, since: doubt.since });
+                }
+            }
+            Ok(found)
         })
     }
 

@@ -35,6 +35,9 @@ pub fn furnish(folder: &Path, more: &str) {
     write_tokens(folder, &tokens);
     let config =
         format!("store = \"S0001\"\ndata_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\n{more}\n");
+    // A page of its own for each, unless the test speaks of the page itself.
+    let page = if more.contains("[page]") { "" } else { "[page]\nlisten = \"127.0.0.1:0\"\n" };
+    let config = config + page;
     std::fs::write(folder.join("agent.toml"), config).unwrap();
 }
 
@@ -78,6 +81,10 @@ impl Shop {
 
     pub fn address(&self) -> SocketAddr {
         self.running.as_ref().unwrap().http()
+    }
+
+    pub fn page(&self) -> SocketAddr {
+        self.running.as_ref().unwrap().page().unwrap()
     }
 
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Reply {

@@ -121,6 +121,12 @@ impl Sender {
     pub fn acked(&self) -> u64 {
         self.acked
     }
+
+    /// Up to where everything has been handed to the transport since the last rewind.
+    #[must_use]
+    pub fn sent_upto(&self) -> u64 {
+        self.sent
+    }
 }
 
 #[cfg(test)]

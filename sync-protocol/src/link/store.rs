@@ -500,6 +500,12 @@ impl StoreLink {
         }
     }
 
+    /// Up to which change the state is on its way to the hub, or there.
+    #[must_use]
+    pub fn state_sent(&self) -> Seq {
+        Seq(self.state_sender.sent_upto())
+    }
+
     #[must_use]
     pub fn state(&self) -> LinkState {
         match &self.state {

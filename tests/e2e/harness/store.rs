@@ -245,7 +245,7 @@ impl Store {
 /// Nothing is kept back for walk-in customers, so that what the web sees is what is on the shelf.
 fn config(id: &str, line: &Relay, transport: Transport) -> String {
     format!(
-        "store = \"{id}\"\ndata_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n\
+        "store = \"{id}\"\ndata_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n[page]\nlisten = \"127.0.0.1:0\"\n\
          [hub]\naddress = \"{}\"\nmqtt_address = \"{}\"\ntransport = \"{}\"\nserver_name = \"localhost\"\nca_file = \"ca.pem\"\ncertificate_file = \"store.pem\"\nkey_file = \"store.key\"\npickup_key_file = \"pickup.pub\"\n\
          [reserve]\nsafety_stock = 0\nexposure_s = 0\nz = 0.0\n[log]\nformat = \"json\"\nlevel = \"info\"\n",
         line.udp(),

@@ -3,12 +3,9 @@
 //! Looking goes through the reader; every act goes through the core, and is answered, with the order as it is then, once it is
 //! on disk. Whether an order allows an act is the core's to say; here it is read, and the short code is held against its hash.
 
-mod attempts;
 mod problems;
 mod view;
 mod wanted;
-
-pub use attempts::Attempts;
 
 use self::view::OrderText;
 use self::wanted::{Deed, Wanted};
@@ -24,8 +21,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use sync_protocol::order::{Act, OrderId, Proof, ShortCode, short_code};
-use sync_protocol::pickup_code;
+use sync_protocol::order::{Act, OrderId, Proof};
 
 /// Longest body: a pickup code of the largest order fits, with room to spare.
 const BODY_BYTES_MAX: usize = 16 << 10;
@@ -75,15 +71,17 @@ pub async fn act(
     let act = match deed {
         Deed::Act(act) => act,
         Deed::Pick { key, quantity } => {
-            let item = key.among(&known(&desk, order).await?)?;
+            let item = wanted::line(&key, &known(&desk, order).await?)?;
             Act::Pick { item, quantity }
         }
         Deed::Short { key, quantity, why } => {
-            let item = key.among(&known(&desk, order).await?)?;
+            let item = wanted::line(&key, &known(&desk, order).await?)?;
             Act::Short { item, quantity, why }
         }
         Deed::HandOverOn(code) => {
-            check_short_code(&desk, &known(&desk, order).await?, code)?;
+            let (view, now) = (known(&desk, order).await?, (desk.clocks.instant)());
+            let checked = desk.counter.check_short_code(&view, code, now);
+            checked.map_err(|refused| problems::short_code_refused(order, refused))?;
             Act::HandOver { proof: Proof::ShortCode }
         }
     };
@@ -98,12 +96,8 @@ pub async fn pick_up(
 ) -> Result<Response, Problem> {
     let text = desk.limits.read(&headers, body, BODY_BYTES_MAX).await?.whole().await?;
     let (code, by) = wanted::scanned(json::read(&text)?)?;
-    let shown = pickup_code::read(&code).map_err(problems::code_refused)?;
-    let key = desk.pickup_key.ok_or_else(problems::no_key)?;
-    if !key.has_signed(&shown) {
-        return Err(problems::code_refused(pickup_code::CodeRefused::Forged));
-    }
-    done(&desk, Request { by, wish: Wish::Code(shown.code) }).await
+    let code = desk.counter.read_signed(&code).map_err(problems::signed_code_refused)?;
+    done(&desk, Request { by, wish: Wish::Code(code) }).await
 }
 
 async fn done(desk: &StoreDesk, request: Request) -> Result<Response, Problem> {
@@ -121,19 +115,4 @@ async fn known(desk: &StoreDesk, order: OrderId) -> Result<OrderView, Problem> {
 
 fn number(text: &str) -> Result<OrderId, Problem> {
     text.parse().map_err(|error| Problem::bad_parameter("order", format!("{error}")))
-}
-
-fn check_short_code(desk: &StoreDesk, view: &OrderView, code: ShortCode) -> Result<(), Problem> {
-    let order = view.row.order;
-    let hub = view.row.hub.as_ref().ok_or_else(|| problems::no_short_code_yet(order))?;
-    let now = (desk.clocks.instant)();
-    desk.attempts
-        .judge(order, now, || short_code::code_hash(order, code, sha256) == hub.code_hash)
-        .map_err(|wrong| problems::wrong_code(order, wrong))
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
-    hash
 }

@@ -1,7 +1,7 @@
 //! Why something is not done with an order, for whoever stands at the counter: each with what to do instead.
 
-use super::attempts::{WRONG_MAX, Wrong};
 use crate::agent::PickupError;
+use crate::counter::{ShortCodeRefused, SignedCodeRefused, WRONG_MAX, Wrong};
 use crate::http::Problem;
 use crate::inbox::NoAnswer;
 use axum::http::StatusCode;
@@ -42,7 +42,21 @@ pub fn code_refused(refused: CodeRefused) -> Problem {
     Problem::new(status, code, title, detail)
 }
 
-pub fn wrong_code(order: OrderId, wrong: Wrong) -> Problem {
+pub fn signed_code_refused(refused: SignedCodeRefused) -> Problem {
+    match refused {
+        SignedCodeRefused::NoKey => no_key(),
+        SignedCodeRefused::Code(refused) => code_refused(refused),
+    }
+}
+
+pub fn short_code_refused(order: OrderId, refused: ShortCodeRefused) -> Problem {
+    match refused {
+        ShortCodeRefused::NotKnownYet => no_short_code_yet(order),
+        ShortCodeRefused::Wrong(wrong) => wrong_code(order, wrong),
+    }
+}
+
+fn wrong_code(order: OrderId, wrong: Wrong) -> Problem {
     match wrong {
         Wrong::Code { left } => {
             let detail = format!(
@@ -86,14 +100,14 @@ pub fn no_such_line(named: &str, order: OrderId) -> Problem {
     Problem::new(StatusCode::CONFLICT, "not-in-order", "The order has no such item", detail)
 }
 
-pub fn no_short_code_yet(order: OrderId) -> Problem {
+fn no_short_code_yet(order: OrderId) -> Problem {
     let detail = format!(
         "order {order} has not reached this store from head office, so its short code is not known here; scan the signed code"
     );
     Problem::new(StatusCode::CONFLICT, "no-short-code", "The short code is not known here", detail)
 }
 
-pub fn no_key() -> Problem {
+fn no_key() -> Problem {
     let detail = "this store can't check signed codes; ask for the short code, and have `hub.pickup_key_file` set in agent.toml";
     Problem::new(StatusCode::NOT_IMPLEMENTED, "no-pickup-key", "Signed codes can't be checked here", detail)
 }

@@ -4,6 +4,7 @@
 
 use super::problems;
 use crate::api::items;
+use crate::counter::LineKey;
 use crate::http::{Problem, json};
 use crate::store::reader::OrderView;
 use serde::Deserialize;
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use std::fmt::Display;
 use sync_protocol::order::lifecycle::{REFUSAL_BYTES_MAX, WHO_BYTES_MAX};
 use sync_protocol::order::{Act, Proof, ShortCode, ShortReason};
-use sync_protocol::{Gtin, ItemNo, Quantity, Sku};
+use sync_protocol::{ItemNo, Quantity};
 
 /// An act with who wants it.
 #[derive(Debug)]
@@ -28,13 +29,6 @@ pub enum Deed {
     Pick { key: LineKey, quantity: Quantity },
     Short { key: LineKey, quantity: Quantity, why: ShortReason },
     HandOverOn(ShortCode),
-}
-
-/// Names a line of an order by its item.
-#[derive(Debug)]
-pub enum LineKey {
-    Sku(Sku),
-    Gtin(Gtin),
 }
 
 #[derive(Deserialize)]
@@ -189,20 +183,10 @@ fn parsed<T, E: Display>(field: &str, read: Result<T, E>) -> Result<T, Problem> 
     read.map_err(|error| Problem::invalid(field, error.to_string()))
 }
 
-impl LineKey {
-    /// The line's item.
-    pub fn among(&self, view: &OrderView) -> Result<ItemNo, Problem> {
-        let is_meant = |sku: &str, gtins: &[Gtin]| match self {
-            LineKey::Sku(wanted) => wanted.as_str() == sku,
-            LineKey::Gtin(wanted) => gtins.contains(wanted),
-        };
-        let found = view.items.iter().flatten().find(|item| is_meant(&item.sku, &item.gtins));
-        let named = match self {
-            LineKey::Sku(sku) => sku.to_string(),
-            LineKey::Gtin(gtin) => gtin.to_string(),
-        };
-        found.map(|item| item.item).ok_or_else(|| problems::no_such_line(&named, view.row.order))
-    }
+/// The item of the line that is meant.
+pub fn line(key: &LineKey, view: &OrderView) -> Result<ItemNo, Problem> {
+    let found = key.among(view).map(|item| item.item);
+    found.ok_or_else(|| problems::no_such_line(&key.to_string(), view.row.order))
 }
 
 #[cfg(test)]

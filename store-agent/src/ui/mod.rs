@@ -1,0 +1,86 @@
+//! The store's page: what the store's people see and do in a browser, on the store's own server, with the line down too.
+//!
+//! Every screen is a page that works as plain forms and links; `page.js` and htmx only keep it fresh without a reload. Looking goes
+//! through the reader, every act through the core, exactly as for the API beside this. It has a listener of its own, so that tills'
+//! tokens and browsers' cookies never meet.
+//!
+//! A screen is a file here, a table in `texts`, and its lines in [`routes`] and in `layout::PLACES`.
+
+mod act;
+mod assets;
+mod entering;
+mod failure;
+mod form;
+mod guard;
+mod layout;
+mod live;
+pub mod people;
+mod setup;
+mod step_up;
+mod texts;
+mod today;
+mod visitor;
+mod words;
+
+pub use people::{People, PeopleError};
+pub use setup::SetupCode;
+
+use crate::config::PageConfig;
+use crate::counter::Counter;
+use crate::http::Clocks;
+use crate::http::body::BodyLimits;
+use crate::inbox::{Bulletin, Crossing, Inbox};
+use crate::store::reader::Reader;
+use crate::telemetry::Metrics;
+use axum::Router;
+use axum::routing::{get, post};
+use jiff::tz::TimeZone;
+use std::sync::Arc;
+use sync_protocol::{StoreId, UnixMillis};
+use tokio::sync::watch;
+
+/// Longest body of a form. A pickup code of the largest order fits, with room to spare.
+pub const FORM_BYTES_MAX: usize = 64 << 10;
+
+/// What the page needs.
+#[derive(Debug, Clone)]
+pub struct PageDesk {
+    pub store: StoreId,
+    pub config: PageConfig,
+    pub zone: TimeZone,
+    pub inbox: Inbox,
+    pub reader: Arc<Reader>,
+    pub counter: Arc<Counter>,
+    pub people: People,
+    pub setup: SetupCode,
+    pub limits: BodyLimits,
+    pub has_hub: bool,
+    pub bulletin: watch::Receiver<Bulletin>,
+    pub crossing: watch::Receiver<Crossing>,
+    pub metrics: Arc<Metrics>,
+    pub clocks: Clocks,
+    /// When this agent started: a screen that sees another one knows that it was restarted.
+    pub started_at: UnixMillis,
+    pub stop: watch::Receiver<bool>,
+}
+
+/// As handlers get it.
+type Desk = axum::extract::State<Arc<PageDesk>>;
+
+pub fn routes(desk: PageDesk) -> Router {
+    let desk = Arc::new(desk);
+    let routes = Router::new()
+        .route("/", get(today::show))
+        .route("/set-up", get(entering::setup_form).post(entering::set_up))
+        .route("/pair", get(entering::pair_form).post(entering::pair))
+        .route("/sign-in", get(entering::sign_in_form).post(entering::sign_in))
+        .route("/locked", get(entering::locked).post(entering::unlock))
+        .route("/lock", post(entering::lock))
+        .route("/sign-out", post(entering::sign_out))
+        .route("/language", post(entering::choose_language))
+        .route("/status", get(layout::status_alone))
+        .route("/live", get(live::stream))
+        .route("/assets/{name}", get(assets::serve))
+        .with_state(Arc::clone(&desk));
+    guard::guarded(routes, desk)
+}

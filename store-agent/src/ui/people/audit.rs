@@ -1,0 +1,183 @@
+//! Who did what on the page, where and with what outcome: written before it is tried, completed after, then never touched.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+use std::fmt::Write;
+use sync_protocol::UnixMillis;
+
+/// One line of the trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub id: i64,
+    pub reference: String,
+    pub at: UnixMillis,
+    pub person: String,
+    pub device: String,
+    /// As in `hand_over`: for programs; the page says it in words.
+    pub act: String,
+    /// The order, item, person or device it was done to.
+    pub subject: String,
+    pub outcome: Outcome,
+    pub detail: String,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was tried and nobody knows what became of it: the agent stopped in between.
+    Begun,
+    Done,
+    Refused,
+}
+
+impl Outcome {
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Begun => "begun",
+            Outcome::Done => "done",
+            Outcome::Refused => "refused",
+        }
+    }
+
+    fn of(name: &str) -> Outcome {
+        match name {
+            "done" => Outcome::Done,
+            "refused" => Outcome::Refused,
+            _ => Outcome::Begun,
+        }
+    }
+}
+
+/// What is about to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    pub person: String,
+    pub device: String,
+    pub act: &'static str,
+    pub subject: String,
+}
+
+/// Longest detail, in bytes: a sentence or two.
+const DETAIL_BYTES_MAX: usize = 400;
+
+/// Writes that something is about to be done, and gives the reference it goes by.
+pub fn begin(db: &Connection, begun: &Begun, now: UnixMillis) -> Result<String> {
+    let reference =
+        new_reference(now).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    let sql =
+        "INSERT INTO audit (reference, at, person, device, act, subject) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let Begun { person, device, act, subject } = begun;
+    db.prepare_cached(sql)?.execute(params![reference, now.0, person, device, act, subject])?;
+    Ok(reference)
+}
+
+/// Writes what became of it. Only the first word counts.
+pub fn complete(db: &Connection, reference: &str, outcome: Outcome, detail: &str) -> Result<()> {
+    let detail = &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)];
+    let sql = "UPDATE audit SET outcome = ?2, detail = ?3 WHERE reference = ?1 AND outcome = 'begun'";
+    db.prepare_cached(sql)?.execute(params![reference, outcome.name(), detail]).map(drop)
+}
+
+const COLUMNS: &str = "SELECT audit, reference, at, person, device, act, subject, outcome, detail FROM audit";
+
+pub fn entry(db: &Connection, reference: &str) -> Result<Option<Entry>> {
+    db.prepare_cached(&format!("{COLUMNS} WHERE reference = ?1"))?.query_row([reference], entry_of).optional()
+}
+
+/// The newest lines before `before`.
+pub fn newest(db: &Connection, before: Option<i64>, limit: usize) -> Result<Vec<Entry>> {
+    let sql = format!("{COLUMNS} WHERE audit < ?1 ORDER BY audit DESC LIMIT ?2");
+    db.prepare_cached(&sql)?.query_map(params![before.unwrap_or(i64::MAX), limit], entry_of)?.collect()
+}
+
+/// The newest line about something that was done.
+pub fn last_done(db: &Connection, subject: &str) -> Result<Option<Entry>> {
+    let sql = format!(
+        "{COLUMNS} WHERE audit > (SELECT ifnull(max(audit), 0) FROM audit) - 2000 AND subject = ?1 AND outcome = 'done'
+         ORDER BY audit DESC LIMIT 1"
+    );
+    db.prepare_cached(&sql)?.query_row([subject], entry_of).optional()
+}
+
+fn entry_of(row: &Row<'_>) -> Result<Entry> {
+    let outcome: String = row.get(7)?;
+    Ok(Entry {
+        id: row.get(0)?,
+        reference: row.get(1)?,
+        at: UnixMillis(row.get(2)?),
+        person: row.get(3)?,
+        device: row.get(4)?,
+        act: row.get(5)?,
+        subject: row.get(6)?,
+        outcome: Outcome::of(&outcome),
+        detail: row.get(8)?,
+    })
+}
+
+/// Milliseconds, then eight random bytes, in hexadecimal digits: sorted by time, and never the same twice.
+fn new_reference(now: UnixMillis) -> std::result::Result<String, getrandom::Error> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    let mut text = format!("{:012x}", now.0.max(0));
+    random.iter().for_each(|byte| {
+        // Writing into a text can't fail.
+        let _ = write!(text, "{byte:02x}");
+    });
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::people::in_memory;
+
+    const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+
+    fn begun() -> Begun {
+        let (person, device) = ("Ana".to_owned(), "Tablet 1".to_owned());
+        Begun { person, device, act: "ready", subject: "K7M29-QX4TB".to_owned() }
+    }
+
+    #[test]
+    fn an_act_is_there_before_its_outcome() {
+        let db = in_memory();
+        let reference = begin(&db, &begun(), NOW).unwrap();
+        assert_eq!(entry(&db, &reference).unwrap().unwrap().outcome, Outcome::Begun);
+        complete(&db, &reference, Outcome::Done, "ready").unwrap();
+        complete(&db, &reference, Outcome::Refused, "later").unwrap();
+        let found = entry(&db, &reference).unwrap().unwrap();
+        assert_eq!(
+            (found.outcome, found.detail.as_str()),
+            (Outcome::Done, "ready"),
+            "only the first word counts"
+        );
+        assert_eq!(last_done(&db, "K7M29-QX4TB").unwrap().unwrap(), found);
+    }
+
+    #[test]
+    fn the_trail_can_not_be_rewritten() {
+        let db = in_memory();
+        let reference = begin(&db, &begun(), NOW).unwrap();
+        complete(&db, &reference, Outcome::Done, "").unwrap();
+        for sql in [
+            "DELETE FROM audit",
+            "UPDATE audit SET person = 'Bo'",
+            "UPDATE audit SET outcome = 'refused'",
+            "UPDATE audit SET detail = 'x'",
+        ] {
+            assert!(db.execute(sql, []).is_err(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn the_newest_comes_first_page_by_page() {
+        let db = in_memory();
+        for at in 0..5 {
+            begin(&db, &Begun { subject: at.to_string(), ..begun() }, NOW).unwrap();
+        }
+        let first = newest(&db, None, 3).unwrap();
+        let rest = newest(&db, Some(first[2].id), 3).unwrap();
+        let subjects: Vec<_> = first.iter().chain(&rest).map(|entry| entry.subject.as_str()).collect();
+        assert_eq!(subjects, ["4", "3", "2", "1", "0"]);
+    }
+}

@@ -1,0 +1,79 @@
+//! Today: what needs somebody now, and whether the rest is in order.
+
+use super::failure::Failure;
+use super::layout::{self, Screen, waiting};
+use super::texts::today as texts;
+use super::visitor::Visitor;
+use super::words::Words;
+use super::{Desk, PageDesk};
+use crate::http::reading::ask;
+use crate::store::reader::InDoubt;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+
+pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> Result<Response, Failure> {
+    let words = visitor.words(&desk);
+    let missing = ask(&desk.reader, |reader| reader.items_in_doubt()).await?;
+    let main = html! {
+        h1 { (words.say(texts::TITLE)) }
+        div #today hx-get="/" hx-trigger="orders from:body, sync from:body" hx-select="#today" hx-swap="outerHTML"
+            hx-headers=r#"{"X-Live":"1"}"# {
+            (to_count(&words, &missing))
+            // Web sales on or paused stand here, once the store's settings come from the hub.
+            (head_office(&desk, &words))
+        }
+    };
+    Ok(layout::page(&desk, &visitor, Screen::new(words.say(texts::TITLE), "/", main)).await)
+}
+
+fn to_count(words: &Words<'_>, missing: &[InDoubt]) -> Markup {
+    html! {
+        section.panel aria-labelledby="to-count" {
+            h2 #to-count { (words.say(texts::TO_COUNT)) }
+            @if missing.is_empty() {
+                p.empty { (words.say(texts::NOTHING_TO_COUNT)) }
+            } @else {
+                p.hint { (words.say(texts::TO_COUNT_WHY)) }
+                ul.rows {
+                    @for one in missing {
+                        li {
+                            strong { (item_name(&one.item.name, &one.item.sku)) }
+                            span { (words.fill(texts::MISSING, &[
+                                ("amount", &words.amount(one.missing, &one.item.unit)), ("age", &words.since(one.since)),
+                            ])) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What an item is called; one that nobody has named goes by its sku.
+#[must_use]
+pub fn item_name<'a>(name: &'a str, sku: &'a str) -> &'a str {
+    if name.is_empty() { sku } else { name }
+}
+
+fn head_office(desk: &PageDesk, words: &Words<'_>) -> Markup {
+    if !desk.has_hub {
+        return html! {};
+    }
+    let sync = desk.bulletin.borrow().sync.clone();
+    let accepted = sync
+        .last_accepted
+        .map_or_else(|| words.say(texts::NOT_SINCE_START).to_owned(), |at| words.moment(at));
+    html! {
+        section.panel aria-labelledby="head-office" {
+            h2 #head-office { (words.say(texts::HEAD_OFFICE)) }
+            dl.facts {
+                dt { (words.say(texts::LAST_ACCEPTED)) }
+                dd { (accepted) }
+                dt { (words.say(texts::WAITING)) }
+                dd { (waiting(words, &sync)) }
+            }
+        }
+    }
+}
