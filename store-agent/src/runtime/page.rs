@@ -73,6 +73,7 @@ impl Page {
         let desk = PageDesk {
             store: store.store.clone(),
             config: page.clone(),
+            reserve: config.reserve,
             zone,
             inbox: store.inbox.clone(),
             reader: Arc::clone(&store.reader),

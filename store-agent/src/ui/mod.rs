@@ -8,18 +8,25 @@
 
 mod act;
 mod assets;
+mod count;
 mod entering;
 mod failure;
 mod form;
 mod guard;
+mod item;
+mod items;
 mod layout;
+mod ledger_words;
 mod live;
 pub mod people;
 mod setup;
 mod step_up;
 mod texts;
 mod today;
+mod told;
+mod typed;
 mod visitor;
+mod web_sales;
 mod words;
 
 pub use people::{People, PeopleError};
@@ -36,6 +43,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
+use sync_protocol::stock::ReservePolicy;
 use sync_protocol::{StoreId, UnixMillis};
 use tokio::sync::watch;
 
@@ -47,6 +55,8 @@ pub const FORM_BYTES_MAX: usize = 64 << 10;
 pub struct PageDesk {
     pub store: StoreId,
     pub config: PageConfig,
+    /// How much is kept for walk-in customers.
+    pub reserve: ReservePolicy,
     pub zone: TimeZone,
     pub inbox: Inbox,
     pub reader: Arc<Reader>,
@@ -71,6 +81,19 @@ pub fn routes(desk: PageDesk) -> Router {
     let desk = Arc::new(desk);
     let routes = Router::new()
         .route("/", get(today::show))
+        .route("/items", get(items::show))
+        .route("/items/scan", post(items::scan))
+        .route("/item", get(item::show))
+        .route("/item/change", post(item::change))
+        .route("/count", get(count::show))
+        .route("/count/begin", post(count::begin))
+        .route("/count/sheet", get(count::show_sheet))
+        .route("/count/enter", post(count::enter))
+        .route("/count/remove", post(count::remove))
+        .route("/count/finish", post(count::finish))
+        .route("/count/approve", post(count::approve))
+        .route("/count/again", post(count::again))
+        .route("/count/give-up", post(count::give_up))
         .route("/set-up", get(entering::setup_form).post(entering::set_up))
         .route("/pair", get(entering::pair_form).post(entering::pair))
         .route("/sign-in", get(entering::sign_in_form).post(entering::sign_in))

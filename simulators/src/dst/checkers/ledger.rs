@@ -53,7 +53,7 @@ fn answer_is_good(
         }
         Answer::Recorded(answers) => answers,
         // Looked at by the checker of orders.
-        Answer::Pickup(_) => return Ok(()),
+        Answer::Pickup(_) | Answer::Retried(_) => return Ok(()),
     };
     must(answers.len() == count, "P1", || format!("{count} documents got {} answers", answers.len()))?;
     let Some(Waiting::Till { documents, .. } | Waiting::Reader { documents, .. }) =

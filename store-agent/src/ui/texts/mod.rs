@@ -3,9 +3,13 @@
 //! A text without one of its translations does not compile; a test holds that none is empty and that the places for values are the
 //! same in all of them. A place is written `{name}` and filled by [`Language::fill`].
 
+pub mod count;
 pub mod entering;
+pub mod items;
+pub mod ledger;
 pub mod shared;
 pub mod today;
+pub mod web_sales;
 
 pub use crate::config::Language;
 
@@ -69,7 +73,15 @@ mod tests {
     use super::*;
 
     fn all() -> Vec<(String, Text)> {
-        let tables = [("entering", entering::ALL), ("shared", shared::ALL), ("today", today::ALL)];
+        let tables = [
+            ("count", count::ALL),
+            ("entering", entering::ALL),
+            ("items", items::ALL),
+            ("ledger", ledger::ALL),
+            ("shared", shared::ALL),
+            ("today", today::ALL),
+            ("web_sales", web_sales::ALL),
+        ];
         let of = |(table, texts): (&str, &[(&str, Text)])| {
             texts.iter().map(|(name, text)| (format!("{table}::{name}"), *text)).collect::<Vec<_>>()
         };

@@ -1,0 +1,72 @@
+//! The ledger in words: kinds, reasons, sources; the movements screen and the audit trail.
+
+use super::texts;
+
+texts! {
+    TITLE: "Movements", "Movimientos", "आवाजाही";
+    WHY: "Everything that changed the stock, the newest first.", "Todo lo que cambió las existencias, lo más nuevo primero.", "स्टॉक बदलने वाली हर बात, सबसे नई पहले।";
+    KIND: "What", "Qué", "क्या";
+    KIND_SALE: "Sale", "Venta", "बिक्री";
+    KIND_RETURN: "Return", "Devolución", "वापसी";
+    KIND_RECEIPT: "Received", "Recepción", "माल आया";
+    KIND_ADJUSTMENT: "Adjustment", "Ajuste", "सुधार";
+    KIND_COUNT: "Count", "Recuento", "गिनती";
+    KIND_WASTE: "Thrown away", "Desechado", "फेंका गया";
+    KIND_TRANSFER_OUT: "To another store", "A otra tienda", "दूसरे स्टोर को";
+    KIND_TRANSFER_IN: "From another store", "De otra tienda", "दूसरे स्टोर से";
+    KIND_PICKUP: "Pickup order", "Pedido recogido", "पिकअप ऑर्डर";
+    ALL: "All", "Todo", "सभी";
+    WHEN: "When", "Cuándo", "कब";
+    HAPPENED: "happened {time}", "ocurrió {time}", "हुआ {time}";
+    ITEM: "Item number", "Número de artículo", "सामान संख्या";
+    SOURCE: "From", "Origen", "कहाँ से";
+    SOURCE_PAGE: "this page", "esta página", "यह पन्ना";
+    SOURCE_PICKUP: "pickup orders", "pedidos", "पिकअप ऑर्डर";
+    REFERENCE: "Reference", "Referencia", "संदर्भ";
+    REASON: "Why", "Por qué", "क्यों";
+    DAY: "Day", "Día", "दिन";
+    CHANGE: "Change", "Cambio", "बदलाव";
+    COUNTED: "counted {amount}", "contado {amount}", "गिना {amount}";
+    FILTER: "Show", "Mostrar", "दिखाएँ";
+    FILTERS: "Choose what to show", "Elegir qué mostrar", "क्या दिखाना है चुनें";
+    NO_FILTER: "Show everything", "Mostrar todo", "सब दिखाएँ";
+    NONE: "Nothing like that is in the ledger.", "No hay nada así en el registro.", "बही में ऐसा कुछ नहीं है।";
+    CUT: "Looked back to line {position}. There may be older ones.", "Se buscó hasta la línea {position}. Puede haber más antiguos.", "पंक्ति {position} तक देखा गया। और पुराने हो सकते हैं।";
+    OLDER: "Older", "Más antiguos", "पुराने";
+    NEWEST: "Back to the newest", "Volver a lo más nuevo", "सबसे नए पर लौटें";
+    EXPORT: "As a file for a spreadsheet", "Como archivo para hoja de cálculo", "स्प्रेडशीट फ़ाइल के रूप में";
+    EXPORT_WHY: "All that the choice above lets through, as CSV.", "Todo lo que deja pasar la selección de arriba, en CSV.", "ऊपर चुने गए सभी, सीएसवी में।";
+    NO_SUCH_DAY: "Write the day as year-month-day, such as 2026-11-23.", "Escriba el día como año-mes-día, por ejemplo 2026-11-23.", "दिन को साल-महीना-तारीख लिखें, जैसे 2026-11-23।";
+
+    AUDIT: "Who did what", "Quién hizo qué", "किसने क्या किया";
+    AUDIT_WHY: "Everything done on this page, with who, where and what became of it. It cannot be changed.", "Todo lo hecho en esta página: quién, dónde y qué resultó. No se puede cambiar.", "इस पन्ने पर किया गया सब कुछ: किसने, कहाँ, क्या हुआ। इसे बदला नहीं जा सकता।";
+    AUDIT_NONE: "Nothing like that was done.", "No se hizo nada así.", "ऐसा कुछ नहीं किया गया।";
+    PERSON: "Who", "Quién", "किसने";
+    DEVICE: "Where", "Dónde", "कहाँ";
+    SUBJECT: "To what", "Sobre qué", "किस पर";
+    OUTCOME: "What became of it", "Resultado", "नतीजा";
+    OUTCOME_DONE: "done", "hecho", "हो गया";
+    OUTCOME_REFUSED: "refused", "rechazado", "नहीं हुआ";
+    OUTCOME_BEGUN: "not known", "no se sabe", "पता नहीं";
+    ACT_ADJUSTMENT: "adjusted stock", "ajustó existencias", "स्टॉक ठीक किया";
+    ACT_RECEIPT: "received goods", "recibió mercancía", "माल लिया";
+    ACT_WASTE: "threw away", "desechó", "फेंका";
+    ACT_TRANSFER_IN: "took in from another store", "recibió de otra tienda", "दूसरे स्टोर से लिया";
+    ACT_TRANSFER_OUT: "sent to another store", "envió a otra tienda", "दूसरे स्टोर को भेजा";
+    ACT_COUNT: "counted", "contó", "गिना";
+    ACT_RETRY: "tried a set-aside record again", "reintentó un registro apartado", "अलग रखा रिकॉर्ड फिर आज़माया";
+    ACT_EXPORT: "took a file of movements", "sacó un archivo de movimientos", "आवाजाही की फ़ाइल ली";
+    ACT_EXPORT_AUDIT: "took a file of this list", "sacó un archivo de esta lista", "इस सूची की फ़ाइल ली";
+    ACT_SIGN_IN: "signed in", "entró", "साइन इन किया";
+    ACT_UNLOCK: "unlocked", "desbloqueó", "लॉक खोला";
+    ACT_SIGN_OUT: "signed out", "salió", "साइन आउट किया";
+    ACT_ACCEPT: "took an order on", "aceptó un pedido", "ऑर्डर लिया";
+    ACT_PICK: "picked for an order", "preparó artículos", "ऑर्डर का सामान उठाया";
+    ACT_SHORT: "reported something short", "avisó de un faltante", "कमी बताई";
+    ACT_READY: "made an order ready", "dejó listo un pedido", "ऑर्डर तैयार किया";
+    ACT_HAND_OVER: "handed an order over", "entregó un pedido", "ऑर्डर सौंपा";
+    ACT_UNDO: "took a handover back", "deshizo una entrega", "सौंपना वापस लिया";
+    ACT_REFUSE: "refused an order", "rechazó un pedido", "ऑर्डर से मना किया";
+    ACT_ACKNOWLEDGE: "accepted a cancellation", "aceptó una cancelación", "रद्द होना माना";
+    ACT_PUT_BACK: "put goods back", "devolvió a su sitio", "सामान वापस रखा";
+}
