@@ -90,6 +90,17 @@ pub fn active_orders(db: &Connection, epoch: Epoch, limit: usize) -> Result<Vec<
     rows.collect()
 }
 
+/// Orders on which nobody has anything to do any more, the last changed first.
+///
+/// # Errors
+/// SQLite's.
+pub fn ended_orders(db: &Connection, epoch: Epoch, limit: usize) -> Result<Vec<OrderRow>> {
+    let sql = format!("{COLUMNS} WHERE is_active = 0 ORDER BY change_seq DESC LIMIT ?1");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([limit], |row| order_of(row, epoch))?;
+    rows.collect()
+}
+
 /// Orders above `after` that the hub's half is known of, with no more than `limit` of them.
 ///
 /// # Errors

@@ -207,6 +207,17 @@ impl Reader {
         })
     }
 
+    /// Orders that have come to their end since `since`, the last changed first; of no more than `limit` that are looked at.
+    pub fn ended_orders(&self, since: UnixMillis, limit: u32) -> rusqlite::Result<Vec<OrderView>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.ask(|db| {
+            let snapshot = db.unchecked_transaction()?;
+            let mut rows = orders::ended_orders(&snapshot, Epoch::default(), limit)?;
+            rows.retain(|row| row.store.since >= since);
+            with_items(&snapshot, rows)
+        })
+    }
+
     /// An order, also one that has ended. `None`: this store has never heard of it.
     pub fn order(&self, order: OrderId) -> rusqlite::Result<Option<OrderView>> {
         self.ask(|db| {

@@ -15,8 +15,6 @@ const KEEP: &str = "public, max-age=31536000, immutable";
 /// One file.
 #[derive(Debug)]
 pub struct Asset {
-    stem: &'static str,
-    ending: &'static str,
     kind: &'static str,
     bytes: &'static [u8],
     address: LazyLock<String>,
@@ -27,8 +25,6 @@ pub struct Asset {
 macro_rules! asset {
     ($stem:literal, $ending:literal, $kind:literal, $file:literal) => {
         Asset {
-            stem: $stem,
-            ending: $ending,
             kind: $kind,
             bytes: include_bytes!(concat!("assets/", $file)),
             address: LazyLock::new(|| address($stem, $ending, include_bytes!(concat!("assets/", $file)))),
@@ -38,11 +34,12 @@ macro_rules! asset {
 }
 
 pub static STYLE: Asset = asset!("page", "css", "text/css; charset=utf-8", "page.css");
+pub static GOODS: Asset = asset!("goods", "css", "text/css; charset=utf-8", "goods.css");
 pub static SCRIPT: Asset = asset!("page", "js", "text/javascript; charset=utf-8", "page.js");
 pub static HTMX: Asset = asset!("htmx", "js", "text/javascript; charset=utf-8", "htmx.min.js");
 pub static ICON: Asset = asset!("icon", "svg", "image/svg+xml", "icon.svg");
 
-static ALL: [&Asset; 4] = [&STYLE, &SCRIPT, &HTMX, &ICON];
+static ALL: [&Asset; 5] = [&STYLE, &GOODS, &SCRIPT, &HTMX, &ICON];
 
 fn address(stem: &str, ending: &str, bytes: &[u8]) -> String {
     format!("{stem}-{:016x}.{ending}", XxHash3_64::oneshot(bytes))
@@ -96,7 +93,7 @@ mod tests {
         let mut sum = 0;
         for asset in ALL {
             let deflated = asset.deflated.len();
-            println!("{}.{}: {} bytes, {deflated} deflated", asset.stem, asset.ending, asset.bytes.len());
+            println!("{}: {} bytes, {deflated} deflated", *asset.address, asset.bytes.len());
             sum += deflated;
         }
         assert!(sum < COMPRESSED_BYTES_MAX, "{sum}");
@@ -104,15 +101,15 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched_from_elsewhere() {
-        for asset in [&STYLE, &SCRIPT, &ICON] {
+        for asset in [&STYLE, &GOODS, &SCRIPT, &ICON] {
             let text = std::str::from_utf8(asset.bytes).unwrap();
             let foreign: Vec<_> = text
                 .match_indices("//")
                 .filter(|(at, _)| text[..*at].ends_with("http:") || text[..*at].ends_with("https:"))
                 .collect();
             let names = text.matches("http://www.w3.org/2000/svg").count();
-            assert_eq!(foreign.len(), names, "{}", asset.stem);
-            assert!(!text.contains("@import"), "{}", asset.stem);
+            assert_eq!(foreign.len(), names, "{}", *asset.address);
+            assert!(!text.contains("@import"), "{}", *asset.address);
         }
     }
 

@@ -139,7 +139,7 @@ fn list(words: &Words<'_>, text: &str, found: &Searched) -> Markup {
     html! {
         div #found {
             @if !found.items.is_empty() {
-                ul.cards.items {
+                ul.hits {
                     @for item in &found.items { li { (row(words, item)) } }
                 }
             }
@@ -154,14 +154,14 @@ fn row(words: &Words<'_>, item: &ItemView) -> Markup {
     let cell = &item.cell;
     let promised = cell.open();
     html! {
-        a.item href=(place("/item", &item.sku)) {
-            span.what {
+        a.hit href=(place("/item", &item.sku)) {
+            span.hit-name {
                 strong { (name(item)) }
                 span.soft { (words.fill(shared::SKU, &[("sku", &item.sku)])) }
             }
-            span.figure { (words.say(texts::ON_HAND)) " " b { (words.amount(cell.on_hand(), &item.unit)) } }
+            span.hit-figure { (words.say(texts::ON_HAND)) " " b { (words.amount(cell.on_hand(), &item.unit)) } }
             @if promised.is_positive() {
-                span.figure { (words.say(texts::PROMISED)) " " b { (words.amount(promised, &item.unit)) } }
+                span.hit-figure { (words.say(texts::PROMISED)) " " b { (words.amount(promised, &item.unit)) } }
             }
         }
     }

@@ -8,22 +8,33 @@
 
 mod act;
 mod assets;
+mod certificate;
+mod chart;
 mod count;
+mod csv;
 mod entering;
 mod failure;
 mod form;
 mod guard;
+mod hand_over;
+mod help;
 mod item;
 mod items;
 mod layout;
 mod ledger_words;
 mod live;
+mod movements;
+mod order;
+mod orders;
 pub mod people;
+mod reports;
 mod setup;
+mod staff_page;
 mod step_up;
 mod texts;
 mod today;
 mod told;
+mod trail;
 mod typed;
 mod visitor;
 mod web_sales;
@@ -42,6 +53,7 @@ use crate::telemetry::Metrics;
 use axum::Router;
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
+use std::path::PathBuf;
 use std::sync::Arc;
 use sync_protocol::stock::ReservePolicy;
 use sync_protocol::{StoreId, UnixMillis};
@@ -65,6 +77,7 @@ pub struct PageDesk {
     pub setup: SetupCode,
     pub limits: BodyLimits,
     pub has_hub: bool,
+    pub places: Places,
     pub bulletin: watch::Receiver<Bulletin>,
     pub crossing: watch::Receiver<Crossing>,
     pub metrics: Arc<Metrics>,
@@ -74,6 +87,15 @@ pub struct PageDesk {
     pub stop: watch::Receiver<bool>,
 }
 
+/// Where the agent keeps what the doctor looks at.
+#[derive(Debug, Clone)]
+pub struct Places {
+    pub data_dir: PathBuf,
+    /// What the agent proves itself with to the hub, and to browsers.
+    pub hub_certificate: Option<PathBuf>,
+    pub page_certificate: Option<PathBuf>,
+}
+
 /// As handlers get it.
 type Desk = axum::extract::State<Arc<PageDesk>>;
 
@@ -81,6 +103,31 @@ pub fn routes(desk: PageDesk) -> Router {
     let desk = Arc::new(desk);
     let routes = Router::new()
         .route("/", get(today::show))
+        .route("/orders", get(orders::list))
+        .route("/orders/{order}", get(order::show))
+        .route("/orders/{order}/{act}", post(order::act))
+        .route("/hand-over", get(hand_over::counter).post(hand_over::find))
+        .route("/hand-over/{order}", post(hand_over::give))
+        .route("/people", get(staff_page::show))
+        .route("/people/{act}", post(staff_page::act))
+        .merge(goods())
+        .route("/set-up", get(entering::setup_form).post(entering::set_up))
+        .route("/pair", get(entering::pair_form).post(entering::pair))
+        .route("/sign-in", get(entering::sign_in_form).post(entering::sign_in))
+        .route("/locked", get(entering::locked).post(entering::unlock))
+        .route("/lock", post(entering::lock))
+        .route("/sign-out", post(entering::sign_out))
+        .route("/language", post(entering::choose_language))
+        .route("/status", get(layout::status_alone))
+        .route("/live", get(live::stream))
+        .route("/assets/{name}", get(assets::serve))
+        .with_state(Arc::clone(&desk));
+    guard::guarded(routes, desk)
+}
+
+/// Items, counts, the ledger and how the store is doing.
+fn goods() -> Router<Arc<PageDesk>> {
+    Router::new()
         .route("/items", get(items::show))
         .route("/items/scan", post(items::scan))
         .route("/item", get(item::show))
@@ -94,16 +141,11 @@ pub fn routes(desk: PageDesk) -> Router {
         .route("/count/approve", post(count::approve))
         .route("/count/again", post(count::again))
         .route("/count/give-up", post(count::give_up))
-        .route("/set-up", get(entering::setup_form).post(entering::set_up))
-        .route("/pair", get(entering::pair_form).post(entering::pair))
-        .route("/sign-in", get(entering::sign_in_form).post(entering::sign_in))
-        .route("/locked", get(entering::locked).post(entering::unlock))
-        .route("/lock", post(entering::lock))
-        .route("/sign-out", post(entering::sign_out))
-        .route("/language", post(entering::choose_language))
-        .route("/status", get(layout::status_alone))
-        .route("/live", get(live::stream))
-        .route("/assets/{name}", get(assets::serve))
-        .with_state(Arc::clone(&desk));
-    guard::guarded(routes, desk)
+        .route("/movements", get(movements::show))
+        .route("/movements/export", post(movements::export))
+        .route("/audit", get(trail::show))
+        .route("/audit/export", post(trail::export))
+        .route("/reports", get(reports::show))
+        .route("/help", get(help::show))
+        .route("/help/retry", post(help::retry))
 }

@@ -4,8 +4,9 @@ use super::failure::Failure;
 use super::layout::{self, Screen, waiting};
 use super::texts::today as texts;
 use super::visitor::Visitor;
+use super::web_sales::WebSales;
 use super::words::Words;
-use super::{Desk, PageDesk};
+use super::{Desk, PageDesk, orders};
 use crate::http::reading::ask;
 use crate::store::reader::InDoubt;
 use axum::Extension;
@@ -13,15 +14,26 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
+/// The list of orders has the rest.
+const ORDERS_SHOWN: usize = 6;
+
 pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> Result<Response, Failure> {
     let words = visitor.words(&desk);
     let missing = ask(&desk.reader, |reader| reader.items_in_doubt()).await?;
+    let sales = WebSales::ask(&desk.reader, visitor.now).await?;
+    let (orders, waiting) = orders::urgent(&desk, &words, ORDERS_SHOWN).await?;
     let main = html! {
         h1 { (words.say(texts::TITLE)) }
         div #today hx-get="/" hx-trigger="orders from:body, sync from:body" hx-select="#today" hx-swap="outerHTML"
             hx-headers=r#"{"X-Live":"1"}"# {
+            section.panel.orders-today aria-labelledby="needs-somebody" {
+                h2 #needs-somebody { (words.say(texts::NEEDS_SOMEBODY)) " " span.count { (waiting) } }
+                (layout::staleness(&desk, &words))
+                @if waiting == 0 { p.empty { (words.say(texts::NONE_WAIT)) } } @else { (orders) }
+                @if waiting > ORDERS_SHOWN { p { a.button href="/orders" { (words.say(texts::ALL_ORDERS)) } } }
+            }
             (to_count(&words, &missing))
-            // Web sales on or paused stand here, once the store's settings come from the hub.
+            @if desk.has_hub { (sales.panel(&words)) }
             (head_office(&desk, &words))
         }
     };

@@ -85,6 +85,16 @@ impl WebSales {
         }
     }
 
+    #[must_use]
+    pub fn panel(&self, words: &Words<'_>) -> Markup {
+        html! {
+            section.panel aria-labelledby="sales" {
+                h2 #sales { (words.say(texts::TITLE)) }
+                (self.markup(words))
+            }
+        }
+    }
+
     /// One line: a mark beside the words, which say the same.
     #[must_use]
     pub fn markup(&self, words: &Words<'_>) -> Markup {

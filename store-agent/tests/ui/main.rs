@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "shared with the tests of the API, which use all of it")]
 mod client;
 mod doors;
+mod orders;
+mod people;
 mod screen;
 #[path = "../http/shop.rs"]
 #[allow(dead_code, reason = "shared with the tests of the API, which use all of it")]

@@ -199,45 +199,73 @@
     const form = scanForm();
     const code = scans.shift();
     if (form) {
-      form.elements.code.value = code;
-      await send(form);
+      form.elements[form.dataset.scanField ?? 'code'].value = code;
+      // A form that is more than a scan is sent as people send it.
+      if (form.dataset.smooth) await send(form); else form.requestSubmit();
     }
     busy = false;
     next();
   };
-  const send = async (form) => {
+
+  // ---- Forms that change only a part of the page: sent without leaving it.
+  const send = async (form, button) => {
     try {
       const answer = await fetch(form.action, {
-        method: 'POST', body: new URLSearchParams(new FormData(form)), credentials: 'same-origin',
+        method: 'POST', body: new URLSearchParams(new FormData(form, button)), credentials: 'same-origin',
         headers: { 'HX-Request': 'true' },
       });
       const goTo = answer.headers.get('HX-Redirect');
       if (goTo) { location.assign(goTo); return; }
-      show(await answer.text(), new URL(answer.url), form.dataset.scan);
+      show(await answer.text(), answer, form.dataset.smooth);
     } catch {
       sound('wrong');
       $('lost').textContent = words().lost;
     }
   };
+  document.addEventListener('submit', async (event) => {
+    const form = event.target;
+    if (!form.dataset.smooth || event.defaultPrevented) return;
+    event.preventDefault();
+    if (busy) return;
+    busy = true;
+    await send(form, event.submitter);
+    busy = false;
+    next();
+  });
   // The part of the answer that this page is about; the whole of it where that is another page.
-  const show = (text, url, part) => {
+  const show = (text, answer, part) => {
+    const url = new URL(answer.url);
     const fetched = new DOMParser().parseFromString(text, 'text/html');
     const [old, fresh] = [document.querySelector(part), fetched.querySelector(part)];
-    if (old && fresh && url.pathname === location.pathname) {
+    if (old && fresh && (!answer.redirected || url.pathname === location.pathname)) {
       const focus = document.activeElement?.id;
       old.replaceWith(document.importNode(fresh, true));
       htmx.process(document.querySelector(part));
-      if (focus && !document.activeElement?.id) $(focus)?.focus();
+      if (focus) $(focus)?.focus({ preventScroll: true });
       settled();
-    } else if (url.pathname !== location.pathname || !fetched.querySelector('form[data-carried]')) {
+    } else if (answer.redirected) {
       location.assign(url);
     } else {
-      document.body.replaceChildren(...document.importNode(fetched.body, true).children);
-      settled();
+      // A PIN is asked for, or something is in the way.
+      document.title = fetched.title;
+      $('main').replaceChildren(...document.importNode(fetched.getElementById('main'), true).children);
+      ($('main').querySelector('[autofocus]') ?? $('main')).focus();
     }
   };
 
   const settled = () => { lookAtStatus(); lookAtOutcome(); countDown(); };
+
+  // ---- What somebody who calls for help passes on.
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-copy]');
+    if (!button) return;
+    const text = $(button.dataset.copy);
+    text.select();
+    navigator.clipboard?.writeText(text.value).then(() => {
+      button.textContent = button.dataset.copied;
+      say(button.dataset.copied);
+    }, () => { /* It is marked, and can be copied by hand. */ });
+  });
 
   // ---- A code that came in the part of the address a browser never sends: into its field, and out of the address.
   const field = document.querySelector('[data-from-fragment]');
@@ -247,6 +275,13 @@
     document.querySelector('input[name=device]')?.focus();
   }
 
+  // What somebody is typing into, or has opened, is not replaced unless the order itself has changed.
+  document.body.addEventListener('htmx:beforeSwap', (event) => {
+    const target = event.detail.target;
+    if (!target?.dataset?.version) return;
+    const fetched = new DOMParser().parseFromString(event.detail.xhr.responseText, 'text/html');
+    if (fetched.getElementById(target.id)?.dataset.version === target.dataset.version) event.detail.shouldSwap = false;
+  });
   document.body.addEventListener('htmx:afterSettle', settled);
   lookAtStatus();
   lookAtOutcome();

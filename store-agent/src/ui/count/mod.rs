@@ -99,7 +99,7 @@ fn task_list(words: &Words<'_>, visitor: &Visitor, tasks: &[TaskView], more: boo
                 p.note { (words.fill(texts::TASKS_FIRST, &[("count", &tasks.len().to_string())])) }
             }
             ul.rows {
-                @for view in tasks { li.task { (task(words, visitor, view)) } }
+                @for view in tasks { li { (task(words, visitor, view)) } }
             }
         }
     }
@@ -109,7 +109,7 @@ fn task(words: &Words<'_>, visitor: &Visitor, view: &TaskView) -> Markup {
     let called = if view.name.is_empty() { &view.sku } else { &view.name };
     let waited = words.since(UnixMillis(view.task.opened_at));
     html! {
-        div.what {
+        div.about {
             strong { (called) }
             span.soft { (words.fill(shared::SKU, &[("sku", &view.sku)])) " · " (words.fill(texts::WAITS_SINCE, &[("age", &waited)])) }
             span { (task_words::reasons(words, &view.task)) }
@@ -140,7 +140,7 @@ fn sheets<'a>(
                     @for sheet in sheets {
                         @let called = names.get(&sheet.sku).unwrap_or(&sheet.sku);
                         li {
-                            div.what {
+                            div.about {
                                 strong { (called) }
                                 span.soft { (words.fill(texts::BY, &[("person", &sheet.person), ("time", &words.moment(sheet.opened_at))])) }
                             }

@@ -4,6 +4,7 @@ mod acts;
 mod sections;
 
 pub use acts::{change, enter};
+pub use sections::change as change_of;
 
 use super::Desk;
 use super::failure::Failure;

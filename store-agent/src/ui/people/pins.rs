@@ -9,8 +9,10 @@ use std::time::Duration;
 
 pub const DIGITS_MIN: usize = 4;
 pub const DIGITS_MAX: usize = 8;
-/// KiB, passes and lanes: one of the choices that OWASP names for argon2id, the one of 9 MiB, because the store server is small.
-const COST: (u32, u32, u32) = (9 << 10, 4, 1);
+/// KiB, passes and lanes.
+type Cost = (u32, u32, u32);
+/// One of the choices that OWASP names for argon2id, the one of 9 MiB, because the store server is small.
+const COST: Cost = (9 << 10, 4, 1);
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 /// After so many wrong ones in a row it takes minutes.
@@ -63,7 +65,7 @@ pub fn fits(pin: &str, kept: &str) -> bool {
     hash(pin, &salt, cost).is_some_and(|found| crate::http::tokens::equal(&found, &expected))
 }
 
-fn parts(kept: &str) -> Option<((u32, u32, u32), Vec<u8>, Vec<u8>)> {
+fn parts(kept: &str) -> Option<(Cost, Vec<u8>, Vec<u8>)> {
     let mut parts = kept.strip_prefix("argon2id$")?.split('$');
     let mut cost = parts.next()?.split(',').map(str::parse::<u32>);
     let mut next = || cost.next()?.ok();
@@ -76,7 +78,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     bytes.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-fn hash(pin: &str, salt: &[u8], (memory, passes, lanes): (u32, u32, u32)) -> Option<Vec<u8>> {
+fn hash(pin: &str, salt: &[u8], (memory, passes, lanes): Cost) -> Option<Vec<u8>> {
     let params = Params::new(memory, passes, lanes, Some(HASH_BYTES)).ok()?;
     let mut out = vec![0; HASH_BYTES];
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

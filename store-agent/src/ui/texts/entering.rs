@@ -33,8 +33,6 @@ texts! {
     WAITING_ORDERS_NONE: "No order waits for anybody.", "Ningún pedido espera a nadie.", "किसी ऑर्डर पर काम बाकी नहीं।";
     WAITING_ORDERS_ONE: "{count} order waits for somebody.", "{count} pedido espera a alguien.", "{count} ऑर्डर किसी का इंतज़ार कर रहा है।";
     WAITING_ORDERS_MORE: "{count} orders wait for somebody.", "{count} pedidos esperan a alguien.", "{count} ऑर्डर किसी का इंतज़ार कर रहे हैं।";
-    DIGIT_ERASE: "Erase", "Borrar", "मिटाएँ";
-    SHOW_DIGITS: "Keypad", "Teclado", "अंक पट्टी";
 
     WRONG_SETUP_CODE: "That is not the set-up code. Read it again on the store server.", "Ese no es el código de preparación. Léalo otra vez en el servidor de la tienda.", "यह सेट-अप कोड नहीं है। स्टोर सर्वर पर फिर से पढ़ें।";
     WRONG_PAIR_CODE: "That code is wrong, used or older than ten minutes. Ask for a new one.", "Ese código es incorrecto, está usado o tiene más de diez minutos. Pida otro.", "यह कोड गलत है, इस्तेमाल हो चुका है या दस मिनट से पुराना है। नया माँगें।";
@@ -47,5 +45,4 @@ texts! {
     DEVICE_UNFIT: "Type a name for this screen, at most 40 letters.", "Escriba un nombre para esta pantalla, de 40 letras como máximo.", "इस स्क्रीन का नाम लिखें, 40 अक्षरों तक।";
     FULL: "There are as many people as can be.", "Ya no caben más personas.", "और लोग नहीं जोड़े जा सकते।";
     LAST_MANAGER: "This is the only manager. Make somebody else a manager first.", "Es el único encargado. Nombre antes a otro encargado.", "यही एकमात्र प्रबंधक है। पहले किसी और को प्रबंधक बनाएँ।";
-    SIGNED_OUT: "You are signed out.", "Ha cerrado la sesión.", "आप साइन आउट हो गए।";
 }

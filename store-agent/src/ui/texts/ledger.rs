@@ -22,7 +22,6 @@ texts! {
     SOURCE: "From", "Origen", "कहाँ से";
     SOURCE_PAGE: "this page", "esta página", "यह पन्ना";
     SOURCE_PICKUP: "pickup orders", "pedidos", "पिकअप ऑर्डर";
-    REFERENCE: "Reference", "Referencia", "संदर्भ";
     REASON: "Why", "Por qué", "क्यों";
     DAY: "Day", "Día", "दिन";
     CHANGE: "Change", "Cambio", "बदलाव";

@@ -5,8 +5,14 @@
 
 pub mod count;
 pub mod entering;
+pub mod hand_over;
+pub mod help;
 pub mod items;
 pub mod ledger;
+pub mod order;
+pub mod orders;
+pub mod people;
+pub mod reports;
 pub mod shared;
 pub mod today;
 pub mod web_sales;
@@ -76,8 +82,14 @@ mod tests {
         let tables = [
             ("count", count::ALL),
             ("entering", entering::ALL),
+            ("hand_over", hand_over::ALL),
+            ("help", help::ALL),
             ("items", items::ALL),
             ("ledger", ledger::ALL),
+            ("order", order::ALL),
+            ("orders", orders::ALL),
+            ("people", people::ALL),
+            ("reports", reports::ALL),
             ("shared", shared::ALL),
             ("today", today::ALL),
             ("web_sales", web_sales::ALL),

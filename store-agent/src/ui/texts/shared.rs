@@ -10,20 +10,17 @@ texts! {
     TODAY: "Today", "Hoy", "आज";
     ORDERS: "Orders", "Pedidos", "ऑर्डर";
     HAND_OVER: "Hand over", "Entregar", "सौंपना";
+    ITEMS: "Items", "Artículos", "सामान";
+    COUNT: "Count", "Contar", "गिनती";
+    MOVEMENTS: "Movements", "Movimientos", "आवाजाही";
+    REPORTS: "Reports", "Informes", "रिपोर्ट";
+    HELP: "Sync and help", "Conexión y ayuda", "कनेक्शन और मदद";
     PEOPLE: "People and devices", "Personas y dispositivos", "लोग और उपकरण";
     LANGUAGE: "Language", "Idioma", "भाषा";
-    CHANGE: "Change", "Cambiar", "बदलें";
-    SIGNED_IN_AS: "Signed in: {name}", "Sesión de {name}", "साइन इन: {name}";
     LOCK: "Lock", "Bloquear", "लॉक करें";
     SIGN_OUT: "Sign out", "Cerrar sesión", "साइन आउट";
     SKU: "Item no. {sku}", "Art. n.º {sku}", "सामान सं. {sku}";
-    BACK: "Back", "Volver", "वापस";
     CANCEL: "Don't do it", "No hacerlo", "रहने दें";
-    SAVE: "Save", "Guardar", "सहेजें";
-    CONTINUE: "Continue", "Continuar", "आगे बढ़ें";
-    SEE_ALL: "See all", "Ver todo", "सभी देखें";
-    YES: "Yes", "Sí", "हाँ";
-    NO: "No", "No", "नहीं";
     ROLE_ASSOCIATE: "Associate", "Empleado", "सहयोगी";
     ROLE_MANAGER: "Manager", "Encargado", "प्रबंधक";
     ROLE_IT: "IT", "Informática", "आईटी";
@@ -53,9 +50,7 @@ texts! {
     DAYS_MORE: "{count} days", "{count} días", "{count} दिन";
     IN: "in {age}", "en {age}", "{age} में";
     LATE: "{age} late", "{age} de retraso", "{age} की देरी";
-    AGO: "{age} ago", "hace {age}", "{age} पहले";
     NOW: "now", "ahora", "अभी";
-    TODAY_AT: "{time}", "{time}", "{time}";
     TOMORROW_AT: "tomorrow {time}", "mañana {time}", "कल {time}";
     DAY_AT: "{day}, {time}", "{day}, {time}", "{day}, {time}";
 
@@ -76,7 +71,6 @@ texts! {
     CONFIRM: "Confirm", "Confirmar", "पक्का करें";
     PIN_WRONG: "That PIN is wrong.", "Ese PIN no es correcto.", "यह पिन गलत है।";
     PIN_WAIT: "Too many wrong PINs. Try again in {age}.", "Demasiados PIN incorrectos. Pruebe otra vez dentro de {age}.", "बहुत बार गलत पिन डाला गया। {age} बाद फिर कोशिश करें।";
-    PIN_MISSING: "Type the PIN.", "Teclee el PIN.", "पिन डालें।";
     NOT_ALLOWED: "Your role may not do this. Ask a manager.", "Su función no puede hacer esto. Pregunte a un encargado.", "आपकी भूमिका में यह नहीं हो सकता। प्रबंधक से कहें।";
 
     ERROR: "Something is in the way", "Algo lo impide", "कुछ रुकावट है";
@@ -91,7 +85,6 @@ texts! {
     DISK_WHY: "Nothing you see here is certain. Try again; if it stays, call IT and give them the code.", "Nada de lo que ve aquí es seguro. Pruebe otra vez; si sigue, llame a informática y dé el código.", "यहाँ दिखी कोई बात पक्की नहीं है। फिर कोशिश करें; न सुधरे तो आईटी को बुलाकर कोड बताएँ।";
     BUSY: "The store server is too busy to answer", "El servidor de la tienda está demasiado ocupado", "स्टोर सर्वर अभी बहुत व्यस्त है";
     BUSY_WHY: "Look at it before you do it again: it may have been done.", "Mírelo antes de repetirlo: puede que ya esté hecho.", "दोबारा करने से पहले देख लें: हो सकता है हो चुका हो।";
-    TRY_AGAIN: "Try again", "Probar otra vez", "फिर कोशिश करें";
     STALE_SINCE: "Head office has been away since {time}. What it has changed since then is not here yet; everything done here is kept.", "La central está sin conexión desde las {time}. Lo que haya cambiado desde entonces no está aquí; todo lo hecho aquí se guarda.", "{time} से मुख्यालय से संपर्क नहीं है। उसके बाद के बदलाव यहाँ नहीं आए; यहाँ किया सब कुछ सुरक्षित है।";
     PARTIAL: "These are the {count} most urgent. There are more; they come up as these are done.", "Estos son los {count} más urgentes. Hay más; aparecerán a medida que se hagan estos.", "ये सबसे ज़रूरी {count} हैं। और भी हैं; इनके पूरा होने पर वे दिखेंगे।";
     SOUND_NEW_ORDER: "A new order has come in.", "Ha entrado un pedido nuevo.", "नया ऑर्डर आया है।";
