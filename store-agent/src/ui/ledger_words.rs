@@ -78,19 +78,7 @@ pub fn act(words: &Words<'_>, name: &str) -> String {
         "retry" => texts::ACT_RETRY,
         "export" => texts::ACT_EXPORT,
         "export_audit" => texts::ACT_EXPORT_AUDIT,
-        "sign_in" => texts::ACT_SIGN_IN,
-        "unlock" => texts::ACT_UNLOCK,
-        "sign_out" => texts::ACT_SIGN_OUT,
-        "accept" => texts::ACT_ACCEPT,
-        "pick" | "scan" => texts::ACT_PICK,
-        "short" => texts::ACT_SHORT,
-        "ready" => texts::ACT_READY,
-        "hand_over" => texts::ACT_HAND_OVER,
-        "undo" => texts::ACT_UNDO,
-        "refuse" => texts::ACT_REFUSE,
-        "acknowledge_cancel" => texts::ACT_ACKNOWLEDGE,
-        "put_back" => texts::ACT_PUT_BACK,
-        other => return other.replace('_', " "),
+        other => return super::staff_page::act_words(words, other),
     };
     words.say(text).to_owned()
 }

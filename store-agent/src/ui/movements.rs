@@ -133,7 +133,7 @@ fn table(words: &Words<'_>, page: &MovementPage) -> Markup {
         @if page.movements.is_empty() { p.empty { (words.say(texts::NONE)) } }
         @else {
             div.sheet {
-                table {
+                table.ledger {
                     thead {
                         tr {
                             th scope="col" { (words.say(texts::WHEN)) }
@@ -157,18 +157,18 @@ fn row(words: &Words<'_>, line: &MovementView) -> Markup {
     let is_late = line.recorded_at.since(line.occurred_at) > 60_000;
     html! {
         tr {
-            td data-head=(words.say(texts::WHEN)) {
+            td.when data-head=(words.say(texts::WHEN)) {
                 time datetime=(words.machine(line.recorded_at)) { (words.moment(line.recorded_at)) }
                 @if is_late { " " span.soft { (words.fill(texts::HAPPENED, &[("time", &words.moment(line.occurred_at))])) } }
             }
-            td data-head=(words.say(texts::KIND)) { (words.say(ledger_words::kind(line.kind))) }
-            td data-head=(words.say(super::texts::items::NAME)) {
+            td.kind data-head=(words.say(texts::KIND)) { (words.say(ledger_words::kind(line.kind))) }
+            td.thing data-head=(words.say(super::texts::items::NAME)) {
                 a.target href=(place("/item", &line.sku)) { (called) }
                 " " span.soft { (words.fill(shared::SKU, &[("sku", &line.sku)])) }
             }
             td.amount data-head=(words.say(texts::CHANGE)) { (change_of(words, line)) }
-            td data-head=(words.say(texts::REASON)) { (line.reason.as_deref().map(|reason| ledger_words::reason(words, reason)).unwrap_or_default()) }
-            td data-head=(words.say(texts::SOURCE)) {
+            td.why data-head=(words.say(texts::REASON)) { (line.reason.as_deref().map(|reason| ledger_words::reason(words, reason)).unwrap_or_default()) }
+            td.from data-head=(words.say(texts::SOURCE)) {
                 (ledger_words::source(words, &line.source)) " " span.soft { (line.reference) }
             }
         }

@@ -1,10 +1,13 @@
 //! The store's page over real sockets: one binary of modules. What a browser does is done by hand here, so that tests can also do
 //! what no browser would.
 
+mod books;
 #[path = "../http/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the API, which use all of it")]
 mod client;
+mod counts;
 mod doors;
+mod goods;
 mod orders;
 mod people;
 mod screen;

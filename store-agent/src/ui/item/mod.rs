@@ -77,11 +77,15 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
                 (sections::figures(&words, view))
                 (sections::web(&words, view, &reasons, desk.has_hub.then_some(&sales)))
             }
-            div.columns {
-                (counting(&words, &visitor, &shown))
-                (acts::forms(&words, &visitor, view, &once))
-                (sections::orders(&words, view, &shown.orders))
-                (sections::history(&words, view, &shown.history))
+            div.halves {
+                div.stack {
+                    (counting(&words, &visitor, &shown))
+                    (acts::forms(&words, &visitor, view, &once))
+                }
+                div.stack {
+                    (sections::orders(&words, view, &shown.orders))
+                    (sections::history(&words, view, &shown.history))
+                }
             }
             form.unseen data-scan="#item" method="post" action="/items/scan" aria-hidden="true" {
                 (layout::token(&visitor))

@@ -63,6 +63,9 @@ fn sentences(words: &Words<'_>, reasons: &Reasons, amount: &dyn Fn(Quantity) -> 
         _ => texts::WHY_KEPT,
     };
     let mut said = vec![of(shelf, &[("on_hand", *on_hand), ("kept", *kept)])];
+    if claim.is_zero() && *hub == Hub::None {
+        return said.into_iter().chain(on_the_way(words, *hub)).collect();
+    }
     let aside = if open.is_positive() { texts::WHY_PROMISED } else { texts::WHY_SET_ASIDE };
     said.push(of(aside, &[("claim", *claim), ("open", *open), ("free", *free)]));
     if asked_back.is_positive() {
