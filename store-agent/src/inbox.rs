@@ -12,6 +12,7 @@ use std::time::Duration;
 use sync_protocol::UnixMillis;
 use sync_protocol::frame::Stream;
 use sync_protocol::order::lines::ORDER_LINES_MAX;
+use sync_protocol::pause::StorePause;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -24,6 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub type RecordAnswers = Vec<Result<Recorded, RecordError>>;
 pub type PickupAnswer = Result<Box<OrderRow>, PickupError>;
+pub type PauseAnswer = Result<(), RecordError>;
 pub type ItemAnswers = Vec<Result<ItemPut, RecordError>>;
 
 /// One thing for the core to deal with.
@@ -52,6 +54,11 @@ pub enum Work {
         id: i64,
         reply: oneshot::Sender<Result<(), RetryRefused>>,
     },
+    /// The store takes no new pickup orders for a while, or takes them again.
+    Pause {
+        pause: Option<StorePause>,
+        reply: oneshot::Sender<PauseAnswer>,
+    },
     /// A link to the hub is open; what is to be sent on it goes into `outgoing`, until `LinkDown`.
     LinkUp {
         outgoing: mpsc::Sender<Flight>,
@@ -72,6 +79,7 @@ impl Work {
             Work::PutItems { items, .. } => items.len(),
             // An order's lines, at most, and what comes back.
             Work::Pickup { .. } => ORDER_LINES_MAX,
+            Work::Pause { .. } => 1,
             Work::Retry { .. } | Work::LinkUp { .. } | Work::LinkDown { .. } | Work::Frame(_) => 0,
         }
     }
@@ -182,6 +190,13 @@ impl Inbox {
     pub async fn pickup(&self, request: Request) -> Result<PickupAnswer, NoAnswer> {
         let (reply, answer) = oneshot::channel();
         self.put(Work::Pickup { request, reply }).await?;
+        answered(answer).await
+    }
+
+    /// Done once it is on disk; the hub hears of it as soon as it can.
+    pub async fn pause(&self, pause: Option<StorePause>) -> Result<PauseAnswer, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Work::Pause { pause, reply }).await?;
         answered(answer).await
     }
 

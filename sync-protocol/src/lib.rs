@@ -5,7 +5,7 @@
 //!
 //! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`, `numbered`), the stock cell
 //! and orders (`stock`, `order`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
-//! `count` is what some notes say, and `pickup_code` what a shopper carries to the store instead.
+//! `count` and `pause` are what some notes say, and `pickup_code` what a shopper carries to the store instead.
 
 pub mod count;
 pub mod digest;
@@ -15,6 +15,7 @@ pub mod limits;
 pub mod link;
 mod numbered;
 pub mod order;
+pub mod pause;
 pub mod pickup_code;
 pub mod quantity;
 pub mod record;

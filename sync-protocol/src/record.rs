@@ -128,6 +128,8 @@ impl Topic {
     pub const COUNT_WISH: Topic = Topic(2);
     /// The store's, by item: it is to be counted, or has been.
     pub const COUNT_TASK: Topic = Topic(3);
+    /// The store's: it takes no new pickup orders for a while.
+    pub const PAUSE: Topic = Topic(4);
 }
 
 /// One document of the ledger with its lines, at positions `first_position` and on.

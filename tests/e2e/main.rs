@@ -11,6 +11,7 @@
 mod brokers;
 mod harness;
 mod intruders;
+mod page;
 mod switching;
 
 #[path = "."]
@@ -20,6 +21,7 @@ mod over_quic {
     mod metrics;
     mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -38,6 +40,7 @@ mod over_mqtt {
     mod metrics;
     mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;
@@ -56,6 +59,7 @@ mod over_broker {
     mod metrics;
     mod notes;
     mod orders;
+    mod payments;
     mod restores;
     mod sales;
     mod web_shop;

@@ -339,12 +339,12 @@ fn a_customers_data_goes_everywhere_and_the_store_confirms_when_its_line_is_back
     assert_eq!((&reply.json()["display_name"], &reply.json()["phone"]), (&json!(""), &json!("")));
 }
 
-fn with(field: &str, value: Value, mut wish: Value) -> Value {
+pub fn with(field: &str, value: Value, mut wish: Value) -> Value {
     wish[field] = value;
     wish
 }
 
-fn wish(store: &str, lines: &[(&str, u32)]) -> Value {
+pub fn wish(store: &str, lines: &[(&str, u32)]) -> Value {
     let lines: Vec<Value> =
         lines.iter().map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity })).collect();
     json!({
@@ -362,7 +362,7 @@ fn try_to_place(client: &crate::harness::Client, key: &str, wish: &Value) -> Opt
 }
 
 #[track_caller]
-fn placed(hub: &Hub, key: &str, wish: &Value) -> Value {
+pub fn placed(hub: &Hub, key: &str, wish: &Value) -> Value {
     let (status, body) = try_to_place(&hub.client(), key, wish).expect("the hub answers");
     assert_eq!(status, 201, "{body}");
     body
@@ -377,7 +377,7 @@ fn status(hub: &Hub, order: &str) -> String {
 }
 
 #[track_caller]
-fn stands(hub: &Hub, order: &str, wanted: &str) {
+pub fn stands(hub: &Hub, order: &str, wanted: &str) {
     eventually(&format!("order {order} to be {wanted}"), || {
         let found = status(hub, order);
         if found == wanted { Ok(()) } else { Err(found) }
@@ -386,7 +386,7 @@ fn stands(hub: &Hub, order: &str, wanted: &str) {
 
 /// The order on the store's list, as soon as it is there.
 #[track_caller]
-fn listed(store: &Store, order: &str) -> Value {
+pub fn listed(store: &Store, order: &str) -> Value {
     eventually(&format!("order {order} on the list of {}", store.id()), || {
         let reply = store.client().get("/v1/orders").map_err(|error| error.to_string())?;
         let list = reply.json();
@@ -396,7 +396,7 @@ fn listed(store: &Store, order: &str) -> Value {
 }
 
 #[track_caller]
-fn act(store: &Store, order: &str, act: &str, body: &Value, wanted: u16) -> Value {
+pub fn act(store: &Store, order: &str, act: &str, body: &Value, wanted: u16) -> Value {
     let path = format!("/v1/orders/{order}/{act}");
     store.client().post(&path, body).expect("the agent answers").expect(wanted).json()
 }
@@ -416,6 +416,6 @@ fn flipped(code: &str) -> String {
 }
 
 #[track_caller]
-fn text(value: &Value, field: &str) -> String {
+pub fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_else(|| panic!("no `{field}` in {value}")).to_owned()
 }

@@ -4,7 +4,7 @@
 //! outbox and become deliveries in one transaction with the cursor, so none is lost and none becomes two.
 
 use super::cloud_event::CloudEvent;
-use super::payment::{self, Action, Issued, Standing, StepBody, StepLine};
+use super::payment::{self, Account, Issued, Standing};
 use super::policy::{Answer, Verdict};
 use super::{Endpoint, Purpose};
 use crate::storage::OrderEvent;
@@ -304,7 +304,9 @@ fn write_steps(
     event: &OrderEvent,
     now: UnixMillis,
 ) -> rusqlite::Result<()> {
-    let Some(reference) = &event.payment_reference else { return Ok(()) };
+    if event.payment_reference.is_none() {
+        return Ok(());
+    }
     let sql = "INSERT OR IGNORE INTO payment_event (id, at) VALUES (?1, ?2)";
     if step.prepare_cached(sql)?.execute(params![event.id, now.0])? == 0 {
         return Ok(());
@@ -317,55 +319,28 @@ fn write_steps(
         return Ok(());
     };
     let order = event.order.to_string();
-    let mut account = Account::load(step, &order)?;
+    let mut account = account_of(step, &order)?;
     let mut issued = issued_of(step, &order, &standing.part)?;
-    let mut due = payment::steps(&standing, &issued);
-    if event.kind == "order.closed" && !account.captured && !account.voided {
-        due.push(payment::Step { action: Action::Void, lines: Vec::new() });
-    }
-    for next in due {
-        next.apply(&mut issued);
-        account.steps += 1;
-        account.captured |= next.action == Action::Capture;
-        account.voided |= next.action == Action::Void;
-        let lines = next.lines.iter().map(|(sku, quantity)| StepLine { sku, quantity: *quantity });
-        let body = StepBody {
-            step: account.steps,
-            action: next.action,
-            payment_reference: reference,
-            order: &order,
-            part: &standing.part,
-            store: &standing.store,
-            lines: lines.collect(),
-        };
-        let body = serde_json::to_string(&body).expect("text keys and no failing parts");
-        let (task, kind) = (format!("{}-{}", event.id, next.action.name()), next.action.name());
-        New { task: &task, kind, order: &order, chain: &order, body: &body }.insert(step, endpoint, now)?;
+    for told in payment::due(event, &standing, &mut issued, &mut account) {
+        let (task, kind) = (told.task.as_str(), told.action.name());
+        New { task, kind, order: &order, chain: &order, body: &told.body }.insert(step, endpoint, now)?;
     }
     save_issued(step, &order, &standing.part, &issued)?;
-    account.save(step, &order)
+    save_account(step, &order, account)
 }
 
-/// What is known of the payment of an order.
-#[derive(Default)]
-struct Account {
-    steps: u32,
-    captured: bool,
-    voided: bool,
+fn account_of(step: &Transaction<'_>, order: &str) -> rusqlite::Result<Account> {
+    let sql = "SELECT steps, captured, voided FROM payment_order WHERE shop_order = ?1";
+    let account =
+        |row: &Row<'_>| Ok(Account { steps: row.get(0)?, captured: row.get(1)?, voided: row.get(2)? });
+    Ok(step.prepare_cached(sql)?.query_row([order], account).optional()?.unwrap_or_default())
 }
 
-impl Account {
-    fn load(step: &Transaction<'_>, order: &str) -> rusqlite::Result<Account> {
-        let sql = "SELECT steps, captured, voided FROM payment_order WHERE shop_order = ?1";
-        let account =
-            |row: &Row<'_>| Ok(Account { steps: row.get(0)?, captured: row.get(1)?, voided: row.get(2)? });
-        Ok(step.prepare_cached(sql)?.query_row([order], account).optional()?.unwrap_or_default())
-    }
-
-    fn save(&self, step: &Transaction<'_>, order: &str) -> rusqlite::Result<()> {
-        let sql = "INSERT OR REPLACE INTO payment_order (shop_order, steps, captured, voided) VALUES (?1, ?2, ?3, ?4)";
-        step.prepare_cached(sql)?.execute(params![order, self.steps, self.captured, self.voided]).map(drop)
-    }
+fn save_account(step: &Transaction<'_>, order: &str, account: Account) -> rusqlite::Result<()> {
+    let Account { steps, captured, voided } = account;
+    let sql =
+        "INSERT OR REPLACE INTO payment_order (shop_order, steps, captured, voided) VALUES (?1, ?2, ?3, ?4)";
+    step.prepare_cached(sql)?.execute(params![order, steps, captured, voided]).map(drop)
 }
 
 fn issued_of(step: &Transaction<'_>, order: &str, part: &str) -> rusqlite::Result<Issued> {

@@ -14,8 +14,8 @@ mod books;
 mod cloud_event;
 mod letters;
 mod metrics;
-mod payment;
-mod policy;
+pub mod payment;
+pub mod policy;
 mod post;
 mod signature;
 

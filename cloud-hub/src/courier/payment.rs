@@ -4,45 +4,47 @@
 //! what has been issued is the next step. So a part that is ready, handed over, taken back and handed over again in whatever order
 //! comes to the same sum.
 
+use crate::storage::OrderEvent;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use sync_protocol::Quantity;
 
 /// How a part stands, as its event says.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Standing {
+pub struct Standing {
     #[serde(default)]
-    pub(super) part: String,
+    pub part: String,
     #[serde(default)]
-    pub(super) store: String,
-    pub(super) status: String,
+    pub store: String,
+    pub status: String,
     #[serde(default)]
-    pub(super) lines: Vec<LineStanding>,
+    pub lines: Vec<LineStanding>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct LineStanding {
+pub struct LineStanding {
     /// Only an order that a restored hub has forgotten has lines without; and no payment reference.
     #[serde(default)]
-    pub(super) sku: String,
-    pub(super) picked: Quantity,
-    pub(super) handed_over: Quantity,
+    pub sku: String,
+    pub picked: Quantity,
+    pub handed_over: Quantity,
 }
 
 /// What was issued for the lines of a part, by sku, in thousandths.
-pub(super) type Issued = BTreeMap<String, i64>;
+pub type Issued = BTreeMap<String, i64>;
 
 /// What to tell the payment service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Action {
+pub enum Action {
     Capture,
     Refund,
     Void,
 }
 
 impl Action {
-    pub(super) fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Action::Capture => "capture",
             Action::Refund => "refund",
@@ -53,13 +55,14 @@ impl Action {
 
 /// One step: a quantity for each of some lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) action: Action,
-    pub(super) lines: Vec<(String, Quantity)>,
+pub struct Step {
+    pub action: Action,
+    pub lines: Vec<(String, Quantity)>,
 }
 
 /// What of a line should be captured by now. `None`: whatever has been; it is not decided yet.
-pub(super) fn target(status: &str, line: &LineStanding) -> Option<Quantity> {
+#[must_use]
+pub fn target(status: &str, line: &LineStanding) -> Option<Quantity> {
     match status {
         "ready" => Some(line.picked),
         "collected" => Some(line.handed_over),
@@ -70,7 +73,8 @@ pub(super) fn target(status: &str, line: &LineStanding) -> Option<Quantity> {
 }
 
 /// The steps from what was issued to what should be: at most a capture and a refund.
-pub(super) fn steps(standing: &Standing, issued: &Issued) -> Vec<Step> {
+#[must_use]
+pub fn steps(standing: &Standing, issued: &Issued) -> Vec<Step> {
     let (mut more, mut less) = (Vec::new(), Vec::new());
     for line in &standing.lines {
         let Some(target) = target(&standing.status, line) else { continue };
@@ -89,7 +93,7 @@ pub(super) fn steps(standing: &Standing, issued: &Issued) -> Vec<Step> {
 
 impl Step {
     /// What is issued once this step is.
-    pub(super) fn apply(&self, issued: &mut Issued) {
+    pub fn apply(&self, issued: &mut Issued) {
         for (sku, quantity) in &self.lines {
             let entry = issued.entry(sku.clone()).or_default();
             *entry = match self.action {
@@ -101,25 +105,70 @@ impl Step {
     }
 }
 
+/// What is known of the payment of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Account {
+    pub steps: u32,
+    pub captured: bool,
+    pub voided: bool,
+}
+
+/// A step to be sent, under the id that the payment service knows it by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub task: String,
+    pub action: Action,
+    pub body: String,
+}
+
+/// The steps that an event makes due, in their order; `issued` and `account` are as if they had been sent. An event must come here once.
+pub fn due(event: &OrderEvent, standing: &Standing, issued: &mut Issued, account: &mut Account) -> Vec<Told> {
+    let Some(reference) = &event.payment_reference else { return Vec::new() };
+    let mut due = steps(standing, issued);
+    if event.kind == "order.closed" && !account.captured && !account.voided {
+        due.push(Step { action: Action::Void, lines: Vec::new() });
+    }
+    let order = event.order.to_string();
+    let told = due.into_iter().map(|next| {
+        next.apply(issued);
+        account.steps += 1;
+        account.captured |= next.action == Action::Capture;
+        account.voided |= next.action == Action::Void;
+        let lines = next.lines.iter().map(|(sku, quantity)| StepLine { sku, quantity: *quantity });
+        let body = StepBody {
+            step: account.steps,
+            action: next.action,
+            payment_reference: reference,
+            order: &order,
+            part: &standing.part,
+            store: &standing.store,
+            lines: lines.collect(),
+        };
+        let body = serde_json::to_string(&body).expect("text keys and no failing parts");
+        Told { task: format!("{}-{}", event.id, next.action.name()), action: next.action, body }
+    });
+    told.collect()
+}
+
 /// A step as the payment service reads it.
 #[derive(Debug, Serialize)]
-pub(super) struct StepBody<'a> {
-    pub(super) step: u32,
-    pub(super) action: Action,
-    pub(super) payment_reference: &'a str,
-    pub(super) order: &'a str,
+struct StepBody<'a> {
+    step: u32,
+    action: Action,
+    payment_reference: &'a str,
+    order: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) part: &'a str,
+    part: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(super) store: &'a str,
+    store: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) lines: Vec<StepLine<'a>>,
+    lines: Vec<StepLine<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct StepLine<'a> {
-    pub(super) sku: &'a str,
-    pub(super) quantity: Quantity,
+struct StepLine<'a> {
+    sku: &'a str,
+    quantity: Quantity,
 }
 
 #[cfg(test)]

@@ -19,18 +19,18 @@ const ASKED_MAX: u64 = HOUR;
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// `None`: no answer came.
-    pub(super) status: Option<u16>,
+    pub status: Option<u16>,
     /// Milliseconds that the other side asks to wait.
-    pub(super) retry_after: Option<u64>,
+    pub retry_after: Option<u64>,
     /// For people.
-    pub(super) words: String,
+    pub words: String,
 }
 
 /// When a failed delivery is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Retry {
+pub enum Retry {
     /// By the table of webhooks; 410 says that nobody wants them any more.
     Table,
     /// Exponential with full jitter, until it is this old, in milliseconds. Most refusals can't be mended by trying again.
@@ -38,7 +38,7 @@ pub(super) enum Retry {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     Delivered,
     Again {
         at: UnixMillis,
@@ -50,7 +50,8 @@ pub(super) enum Verdict {
 
 impl Retry {
     /// `attempts`: with the one just made. `dice`: any number.
-    pub(super) fn verdict(
+    #[must_use]
+    pub fn verdict(
         self,
         answer: &Answer,
         attempts: u32,

@@ -102,8 +102,11 @@ impl Hub {
         CountTask::read(text).ok()?.breach()
     }
 
-    /// Tasks that have come: a breach that is news is told of, with its cause.
-    pub(super) fn note_tasks(&mut self, store: &StoreId, news: &[(Note, String)], now: Now) {
+    /// Notes that have come: a breach that is news is told of, with its cause, and a pause is heeded.
+    pub(super) fn heed_notes(&mut self, store: &StoreId, news: &[(Note, String)], now: Now) {
+        if news.iter().any(|(note, _)| note.topic == Topic::PAUSE) {
+            self.pickups.is_due(store);
+        }
         for (note, before) in news.iter().filter(|(note, _)| note.topic == Topic::COUNT_TASK) {
             let task = CountTask::read(&note.text).ok();
             let known = CountTask::read(before).ok();

@@ -268,7 +268,7 @@ impl Hub {
         }
         let mark = ledger.facts.state_mark;
         self.note_orders(store, &news, now);
-        self.note_tasks(store, &notes, now);
+        self.heed_notes(store, &notes, now);
         self.quarantine_all(store, &batch.unreadable, now.wall);
         if returned {
             self.down_changed(store, false, now);

@@ -248,11 +248,30 @@ impl StoreLedger {
         item: ItemNo,
         change: impl FnOnce(&mut Cell) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (epoch, trusted) = (self.facts.epoch, self.facts.trusted);
+        let honours = self.facts.trusted;
+        self.raise(item, honours, change)
+    }
+
+    /// The same, without giving back what the store recalls: somebody else is to have it first.
+    fn raise_without_recalls<E>(
+        &mut self,
+        item: ItemNo,
+        change: impl FnOnce(&mut Cell) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.raise(item, false, change)
+    }
+
+    fn raise<E>(
+        &mut self,
+        item: ItemNo,
+        honours: bool,
+        change: impl FnOnce(&mut Cell) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let epoch = self.facts.epoch;
         let stored = self.place(item).get_or_insert_with(|| empty(epoch));
         let before = stored.cell.hub;
         change(&mut stored.cell)?;
-        if trusted {
+        if honours {
             stored.cell.honour_recalls();
         }
         if stored.cell.hub != before {

@@ -319,6 +319,7 @@ impl Hub {
         };
         self.shop.put(ShopOrder { order: new.order, content, customer: new.customer.clone() });
         self.put_parts(new.order, parts, now);
+        reserved.iter().for_each(|reserved| self.drop_reservation(reserved, now));
         self.keep_decision(new.order, new.decision.as_deref(), now);
         self.view(new.order)
     }
@@ -484,6 +485,8 @@ impl Hub {
         };
         self.shop.put(ShopOrder { order, content, customer: Vec::new() });
         self.happened(store, &stored, now.wall, "");
+        // Its store may have said before that it has ended, when the hub did not know of what.
+        self.look_after(order, now.wall);
     }
 
     /// What the item numbers of an order mean, as far as that can be read.

@@ -7,6 +7,7 @@
 //! Beside a running hub `cloud-hub store settings import` may write settings too. Whoever commits second fails, and what the
 //! other has written is read with the next tick, or before the next change.
 
+use super::ledger::StoreLedger;
 use super::orders::{Choice, OrderError};
 use super::{Hub, Output, Ticket};
 use crate::orders::board::{Post, zone_of};
@@ -15,6 +16,7 @@ use crate::orders::pickup_settings::{Pause, PickupSettings, Revised};
 use crate::storage::{StorageError, StoreKey};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use sync_protocol::pause::StorePause;
 use sync_protocol::record::{Note, Topic};
 use sync_protocol::time::Now;
 use sync_protocol::{StoreId, UnixMillis};
@@ -82,8 +84,8 @@ impl Hub {
         let post = |id: StoreId| {
             let store = self.stores.get(&id)?;
             let settings = self.pickups.of(&id);
-            let post =
-                Post { settings, workload: store.workload().clone(), zone: zone_of(&store.info.timezone) };
+            let (own_pause, workload) = (own_pause(store), store.workload().clone());
+            let post = Post { settings, own_pause, workload, zone: zone_of(&store.info.timezone) };
             Some((id, post))
         };
         due.into_iter().filter_map(post).collect()
@@ -183,9 +185,16 @@ impl Hub {
         let Some(store) = self.stores.get(id) else { return Ok(()) };
         let zone = zone_of(&store.info.timezone);
         let taken = store.workload().taken(&zone, now.wall);
-        let settled = self.pickups.of(id).settings.takes_orders(&zone, taken, now.wall, hold_until);
+        let settings = &self.pickups.of(id).settings;
+        let pickup = settings.pickup().also(own_pause(store).as_ref());
+        let settled = settings.takes_orders(pickup, &zone, taken, now.wall, hold_until);
         settled.map_err(|why| OrderError::NotTaking { store: id.clone(), why })
     }
+}
+
+/// What the store itself says of new orders.
+fn own_pause(store: &StoreLedger) -> Option<StorePause> {
+    StorePause::read(store.store_note(Topic::PAUSE, 0)?).ok()
 }
 
 /// What an answer becomes when the commit it rests on has failed.

@@ -4,7 +4,7 @@
 //! ago the clock last ticked.
 
 use super::orders::OrderError;
-use super::{Hub, Output, Ticket};
+use super::{Hub, Output, PromiseError, Ticket};
 use crate::storage::{Reservation, ReservedLine, StorageError};
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::order::{Line, OrderId};
@@ -208,10 +208,18 @@ impl Hub {
         for line in &reservation.lines {
             let given_up = self.release(&reservation.store, ItemNo(line.item), line.quantity, now);
             if let Err(error) = given_up {
-                tracing::error!(reservation = %id, store = %reservation.store, %error, "what was reserved stays promised");
+                self.is_not_there(id, &reservation.store, line, &error);
             }
         }
         self.reservations.remove(id);
+    }
+
+    /// Two copies of a store's disk may have handed over more than was ordered. The units are nobody's any more: what of them is still
+    /// there is released once the store's figures are complete.
+    fn is_not_there(&mut self, id: OrderId, store: &StoreId, line: &ReservedLine, error: &PromiseError) {
+        tracing::warn!(reservation = %id, %store, %error, "what was reserved is not there to be released");
+        let kept = line.quantity.thousandths().unsigned_abs();
+        self.hold(store, ItemNo(line.item), |held| held.saturating_sub(kept));
     }
 
     pub(super) fn end_reservations(&mut self, now: Now) {
@@ -233,13 +241,33 @@ impl Hub {
         if !self.stores.get(&reservation.store).is_some_and(|store| store.facts.trusted) {
             return Err(OrderError::Insufficient);
         }
-        self.give_up(id, now);
+        let mut reservation = reservation;
+        // What its store recalls must not slip in between: the units are the order's, or the reservation's again.
+        let mut lent = Vec::with_capacity(reservation.lines.len());
+        for line in std::mem::take(&mut reservation.lines) {
+            let Some(store) = self.stores.get_mut(&reservation.store) else { continue };
+            match store.lend(ItemNo(line.item), line.quantity) {
+                Ok(()) => lent.push(line),
+                Err(error) => self.is_not_there(id, &reservation.store, &line, &error.into()),
+            }
+        }
+        reservation.lines = lent;
+        self.down_changed(&reservation.store, true, now);
+        self.reservations.remove(id);
         Ok((id, reservation))
     }
 
+    /// The order was not placed: everything is kept as before.
     pub(super) fn close_reservation(&mut self, (id, reservation): (OrderId, Reservation), now: Now) {
         self.keep(&reservation, now);
         self.reservations.put(id, reservation);
+    }
+
+    /// The order was placed: what it has left of the reservation is free, and its store may have it back.
+    pub(super) fn drop_reservation(&mut self, (_, reservation): &(OrderId, Reservation), now: Now) {
+        let Some(store) = self.stores.get_mut(&reservation.store) else { return };
+        reservation.lines.iter().for_each(|line| store.honour_recall(ItemNo(line.item)));
+        self.down_changed(&reservation.store, true, now);
     }
 }
 

@@ -9,12 +9,15 @@ use super::workload::Workload;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use sync_protocol::pause::StorePause;
 use sync_protocol::{StoreId, UnixMillis};
 
 /// One store as it stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Post {
     pub settings: Arc<Revised>,
+    /// The store's own, also one that is over.
+    pub own_pause: Option<StorePause>,
     pub workload: Workload,
     pub zone: TimeZone,
 }
@@ -36,7 +39,7 @@ impl Post {
 
     #[must_use]
     pub fn pickup(&self) -> Pickup {
-        self.settings().pickup()
+        self.settings().pickup().also(self.own_pause.as_ref())
     }
 
     #[must_use]
@@ -59,6 +62,13 @@ impl Board {
     #[must_use]
     pub fn read(&self) -> Standings<'_> {
         Standings(self.posts.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The store's own pause, while it lasts.
+    #[must_use]
+    pub fn own_pause_of(&self, store: &StoreId, now: UnixMillis) -> Option<StorePause> {
+        let pause = self.read().of(store).and_then(|post| post.own_pause.clone());
+        pause.filter(|pause| pause.until > now.0)
     }
 
     #[must_use]

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use sync_protocol::UnixMillis;
+use sync_protocol::pause::StorePause;
 use utoipa::ToSchema;
 
 /// Longest text of one store's settings.
@@ -121,6 +122,26 @@ pub struct SettingsBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<PauseBody>, nullable = false)]
     paused: Option<Object<PauseBody>>,
+    /// The store's own pause, while it lasts. Only the store can change it: ignored in what is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<OwnPauseBody>, nullable = false)]
+    paused_by_store: Option<Object<OwnPauseBody>>,
+}
+
+/// A break that the store's own people have taken from new orders.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = StorePause)]
+pub struct OwnPauseBody {
+    /// Until when.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    until: String,
+    /// Why.
+    #[serde(default)]
+    reason: String,
+    /// Who at the store.
+    #[serde(default)]
+    by: String,
 }
 
 /// A week's opening hours: for each day its stretches, such as `["09:00-12:00", "14:00-18:00"]`. An empty list is a day off,
@@ -235,6 +256,17 @@ impl PickupSettings {
         SettingsBody::of(self, Some(now))
     }
 
+    /// The same, with the store's own pause.
+    #[must_use]
+    pub fn shown_with(&self, own: Option<StorePause>, now: UnixMillis) -> SettingsBody {
+        let own = own.map(|own| OwnPauseBody {
+            until: Timestamp::from_millisecond(own.until).unwrap_or(Timestamp::MAX).to_string(),
+            reason: own.reason,
+            by: own.by,
+        });
+        SettingsBody { paused_by_store: own.map(Object), ..self.shown(now) }
+    }
+
     #[must_use]
     pub fn pickup(&self) -> Pickup {
         match &self.paused {
@@ -255,18 +287,20 @@ impl PickupSettings {
         }
     }
 
-    /// Whether the store takes an order that it would keep until `hold_until`, whatever it has on its shelf.
+    /// Whether the store takes an order that it would keep until `hold_until`, whatever it has on its shelf. `pickup`: these settings'
+    /// own, with the store's word on it.
     ///
     /// # Errors
     /// Why it takes none.
     pub fn takes_orders(
         &self,
+        pickup: Pickup,
         zone: &TimeZone,
         taken: Taken,
         now: UnixMillis,
         hold_until: UnixMillis,
     ) -> Result<(), Dropped> {
-        takes_part(self.pickup(), now)?;
+        takes_part(pickup, now)?;
         has_capacity(&self.load(taken))?;
         opens_in_time(&self.hours, zone, now, hold_until)
     }
@@ -449,6 +483,7 @@ impl SettingsBody {
             exceptions: exceptions.map(|(date, day)| (date.to_string(), written_day(day))).collect(),
             capacity: has_capacity.then_some(Object(capacity)),
             paused: paused.map(|pause| Object(PauseBody::of(pause))),
+            paused_by_store: None,
         }
     }
 }
@@ -570,7 +605,9 @@ mod tests {
         let settings = read(FULL).unwrap();
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let hold = UnixMillis(NOW.0 + 72 * 3_600_000);
-        let ask = |settings: &PickupSettings, taken| settings.takes_orders(&zone, taken, NOW, hold);
+        let ask = |settings: &PickupSettings, taken| {
+            settings.takes_orders(settings.pickup(), &zone, taken, NOW, hold)
+        };
         let until = settings.paused.as_ref().unwrap().until.0;
         assert_eq!(ask(&settings, Taken::default()), Err(Dropped::Paused { until }));
         let off = PickupSettings { is_on: false, ..settings.clone() };

@@ -12,6 +12,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use sync_protocol::pause::StorePause;
 use sync_protocol::{Quantity, StoreId, UnixMillis};
 
 /// What the shopper wants.
@@ -55,6 +56,18 @@ pub enum Pickup {
     Off,
     /// The store has asked for a break.
     PausedUntil(UnixMillis),
+}
+
+impl Pickup {
+    /// With the store's own word: of two pauses the longer one counts.
+    #[must_use]
+    pub fn also(self, own: Option<&StorePause>) -> Pickup {
+        match (self, own.map(|own| UnixMillis(own.until))) {
+            (Pickup::On, Some(until)) => Pickup::PausedUntil(until),
+            (Pickup::PausedUntil(earlier), Some(until)) => Pickup::PausedUntil(earlier.max(until)),
+            (pickup, _) => pickup,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

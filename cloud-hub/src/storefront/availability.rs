@@ -5,6 +5,7 @@ use super::answer::{
     StoreBasket, Timestamp,
 };
 use super::ask::{Ask, AskLine, AvailabilityParams, BasketAsk, Detail, read_body, read_query};
+use super::body::{BODY_BYTES_MAX, whole_body};
 use super::explain::explain;
 use super::problem::{Kind, Problem, ProblemBody};
 use super::reply::{Gist, Known, fresh, not_modified, tagged, written};
@@ -14,13 +15,11 @@ use crate::availability::{Level, Offer};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use std::sync::Arc;
 use sync_protocol::{Quantity, UnixMillis};
 
-/// Largest body of a basket: 100 items and 500 stores at their longest, escaped, fit.
-pub(super) const BODY_BYTES_MAX: usize = 128 * 1024;
 /// Questions about more cells than this are answered off the threads that serve everybody else.
 const CELLS_AT_ONCE_MAX: usize = 4000;
 
@@ -96,15 +95,8 @@ pub(super) async fn query_availability(
     State(site): State<Arc<Site>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|rejection| refused_body(&rejection))?;
+    let body = whole_body(body, BODY_BYTES_MAX)?;
     Ok(fresh(answered(&site, read_body(&body)?, write_basket).await?))
-}
-
-fn refused_body(rejection: &BytesRejection) -> Problem {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(Kind::BodyTooLarge, format!("the body has more than {BODY_BYTES_MAX} bytes"));
-    }
-    Problem::new(Kind::InvalidBody, "the body broke off")
 }
 
 /// Looks at the index and writes down what it sees, off the serving threads when that takes a while.

@@ -1,6 +1,7 @@
 //! What stores are to count: `/v1/count-tasks`, and head office's own wishes under `/v1/stores/{id}/count-tasks/{sku}`.
 
 use super::answer::Timestamp;
+use super::body::whole_body;
 use super::problem::{Kind, Problem, ProblemBody, shown};
 use super::query::{none, once, pairs, whole};
 use super::reply::{fresh, written};
@@ -10,7 +11,6 @@ use crate::hub::counting::{CountAsk, CountError, TASKS_MAX, TaskView};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -220,7 +220,7 @@ pub(super) async fn ask_for_count(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let (store, sku) = named(path)?;
-    let WishBody { blind, remark } = read(&whole_body(body)?)?;
+    let WishBody { blind, remark } = read(&whole_body(body, BODY_BYTES_MAX)?)?;
     one(&site, CountAsk::Wish { store, sku, blind, remark }).await
 }
 
@@ -319,17 +319,6 @@ fn place(text: &str) -> Result<(StoreId, u32), Problem> {
         Some((store.parse().ok()?, item.parse().ok()?))
     };
     read().ok_or_else(|| Problem::invalid("after", "is no `next` of an earlier page"))
-}
-
-fn whole_body(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
-    let too_large =
-        || Problem::new(Kind::BodyTooLarge, format!("a count's body has at most {BODY_BYTES_MAX} bytes"));
-    match body {
-        Ok(body) if body.len() > BODY_BYTES_MAX => Err(too_large()),
-        Ok(body) => Ok(body),
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
-        Err(_) => Err(Problem::new(Kind::InvalidBody, "the body broke off")),
-    }
 }
 
 /// An empty body wishes nothing in particular.

@@ -1,6 +1,7 @@
 //! What the hub sends out by itself, for those who run it: dead letters, webhooks, and the same events as a feed to follow.
 
 use super::answer::Timestamp;
+use super::body::{BODY_BYTES_MAX, whole_body};
 use super::problem::{Kind, Problem, ProblemBody, shown};
 use super::query::{none, once, pairs, whole};
 use super::reply::{fresh, written};
@@ -302,6 +303,8 @@ pub(super) async fn list_webhooks(
             content_type = "application/problem+json"),
         (status = 404, description = "There is no such webhook.", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 429, description = "More requests than the key allows.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, description = "The hub could not take it now; send it again.", body = ProblemBody,
@@ -315,7 +318,7 @@ pub(super) async fn replay_webhook(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let name = name.map_or_else(|_| String::new(), |Path(name)| name);
-    let body = body.map_err(|_| Problem::new(Kind::InvalidBody, "the body broke off"))?;
+    let body = whole_body(body, BODY_BYTES_MAX)?;
     let replay: Replay = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(Kind::InvalidBody, format!("the body is not understood: {error}")))?;
     let from = match (replay.from_time, replay.from_event) {

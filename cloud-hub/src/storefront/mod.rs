@@ -9,6 +9,7 @@
 mod answer;
 mod ask;
 mod availability;
+mod body;
 mod changes;
 mod count_tasks;
 mod cursor;
@@ -134,7 +135,7 @@ pub fn router(state: StorefrontState) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn_with_state(Arc::clone(&site), gate::gate))
-        .layer(DefaultBodyLimit::max(availability::BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(body::BODY_BYTES_MAX))
         .with_state(site)
 }
 

@@ -3,6 +3,7 @@
 //! There is one kind of API key, and it opens these paths too. An answer leaves when the change is on disk, and the next order
 //! goes by it.
 
+use super::body::whole_body;
 use super::problem::{Kind, Problem, ProblemBody, shown};
 use super::query::none;
 use super::site::Site;
@@ -16,7 +17,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, Request, State};
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use sync_protocol::StoreId;
@@ -52,7 +53,7 @@ pub(super) async fn get_pickup_settings(
 ) -> Result<Response, Problem> {
     none(request.uri().query())?;
     let store = known(&site, id)?;
-    Ok(answer(&site, &site.state.board.settings_of(&store)))
+    Ok(answer(&site, &store, &site.state.board.settings_of(&store)))
 }
 
 /// Replace a store's pickup settings
@@ -99,7 +100,8 @@ pub(super) async fn put_pickup_settings(
 ) -> Result<Response, Problem> {
     let store = known(&site, id)?;
     let seen = seen(&headers)?;
-    let settings = PickupSettings::read(&whole(body)?, site.wall()).map_err(refused)?;
+    let settings =
+        PickupSettings::read(&whole_body(body, SETTINGS_BYTES_MAX)?, site.wall()).map_err(refused)?;
     change(&site, store, SettingsChange::Replace { settings, seen }).await
 }
 
@@ -135,7 +137,7 @@ pub(super) async fn pause_pickup(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let store = known(&site, id)?;
-    let pause = Pause::read(&whole(body)?, site.wall()).map_err(refused)?;
+    let pause = Pause::read(&whole_body(body, SETTINGS_BYTES_MAX)?, site.wall()).map_err(refused)?;
     change(&site, store, SettingsChange::Pause(pause)).await
 }
 
@@ -180,19 +182,6 @@ fn unknown(id: &str) -> Problem {
     Problem::of(Kind::UnknownStore, "id", detail)
 }
 
-fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("pickup settings have at most {SETTINGS_BYTES_MAX} bytes");
-        Problem::new(Kind::BodyTooLarge, detail)
-    };
-    match body {
-        Ok(body) if body.len() > SETTINGS_BYTES_MAX => Err(too_large()),
-        Ok(body) => Ok(body),
-        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(too_large()),
-        Err(_) => Err(Problem::new(Kind::InvalidBody, "the body broke off")),
-    }
-}
-
 /// The revision that is to be replaced; `None` for any.
 fn seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let value = headers.get(IF_MATCH).ok_or_else(|| {
@@ -210,8 +199,8 @@ fn seen(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 async fn change(site: &Site, store: StoreId, change: SettingsChange) -> Result<Response, Problem> {
-    match site.state.desk.change_settings(store, change).await {
-        Ok(answered) => said(site, answered),
+    match site.state.desk.change_settings(store.clone(), change).await {
+        Ok(answered) => said(site, &store, answered),
         Err(error @ (NoAnswer::Busy | NoAnswer::Late | NoAnswer::Stopping)) => {
             Err(Problem::new(Kind::Unhealthy, format!("{error}; read the settings before you try again"))
                 .retry_after(1))
@@ -219,9 +208,9 @@ async fn change(site: &Site, store: StoreId, change: SettingsChange) -> Result<R
     }
 }
 
-fn said(site: &Site, answered: SettingsAnswer) -> Result<Response, Problem> {
+fn said(site: &Site, store: &StoreId, answered: SettingsAnswer) -> Result<Response, Problem> {
     match answered {
-        Ok(settings) => Ok(answer(site, &settings)),
+        Ok(settings) => Ok(answer(site, store, &settings)),
         Err(error @ SettingsError::Overtaken { .. }) => {
             Err(Problem::of(Kind::PreconditionFailed, "If-Match", error.to_string() + "; read them again"))
         }
@@ -232,8 +221,9 @@ fn said(site: &Site, answered: SettingsAnswer) -> Result<Response, Problem> {
     }
 }
 
-fn answer(site: &Site, revised: &Revised) -> Response {
-    let mut response = Json(revised.settings.shown(site.wall())).into_response();
+fn answer(site: &Site, store: &StoreId, revised: &Revised) -> Response {
+    let own = site.state.board.own_pause_of(store, site.wall());
+    let mut response = Json(revised.settings.shown_with(own, site.wall())).into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let tag = HeaderValue::try_from(format!("\"{}\"", revised.revision));

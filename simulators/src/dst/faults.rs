@@ -6,6 +6,7 @@ use super::hub_host::HubImage;
 use super::machine::{Crash, Image, Machine};
 use super::truth::{self, Books, HubHistory, Truth};
 use super::world::{Event, World};
+use cloud_hub::storage::Storage;
 use sync_protocol::Epoch;
 
 /// Most servers of one store at a time.
@@ -191,6 +192,7 @@ impl World {
         self.crash_machine(at);
         self.machines[at].replace_disk(image);
         self.machines[at].is_apart = true;
+        self.ends.went_apart(self.machines[at].store);
         self.reckon_losses();
         let back = self.now + self.rng.between(100, 30_000);
         self.queue.put(back, Event::StartMachine { machine: at });
@@ -204,6 +206,7 @@ impl World {
         }
         let image = self.machines[at].image();
         let clone = self.machines.len();
+        self.ends.went_apart(store);
         let mut machine = Machine::new(store, self.machines[at].carriage, image);
         machine.clock_ahead = self.machines[at].clock_ahead;
         self.machines.push(machine);
@@ -267,6 +270,10 @@ impl World {
         self.hub.with_storage(|storage| storage.replace(database));
         self.truth.at_hub = documents;
         self.hub.restores += 1;
+        let reservations = self.hub.with_storage(|storage| storage.sqlite.reservations());
+        self.reserving.restored(reservations.expect("the hub's storage can be read"));
+        self.ends.restored();
+        self.payments.restored();
         self.hub.catching_up.fill(true);
         self.hub.unheard.fill(true);
         self.start_hub(told)?;

@@ -45,6 +45,12 @@ pub struct Watched {
     pub skus: BTreeMap<(usize, ItemNo), String>,
     /// By store.
     pub orders: BTreeMap<(usize, OrderId), StoredOrder>,
+    /// What cells hold without an order.
+    pub held: BTreeMap<(usize, ItemNo), u64>,
+    /// Reservations in the order in which they were committed.
+    pub reservations: Vec<(OrderId, Option<Reservation>)>,
+    /// Shoppers' orders likewise.
+    pub shop_orders: Vec<ShopOrder>,
     keys: Vec<StoreKey>,
 }
 
@@ -61,6 +67,9 @@ impl Watched {
             committed: Vec::new(),
             skus: BTreeMap::new(),
             orders: BTreeMap::new(),
+            held: BTreeMap::new(),
+            reservations: Vec::new(),
+            shop_orders: Vec::new(),
             keys,
         }
     }
@@ -79,8 +88,10 @@ impl Watched {
             self.note_items(store, &items);
         }
         self.orders.clear();
+        self.held.clear();
         for store in 0..self.keys.len() {
-            let orders = self.stored(store).orders;
+            let StoredStore { orders, cells, .. } = self.stored(store);
+            self.held.extend(cells.into_iter().map(|(item, cell)| ((store, item), cell.held)));
             self.orders.extend(orders.into_iter().map(|order| ((store, order.order), order)));
         }
     }
@@ -102,12 +113,15 @@ impl Watched {
     }
 
     fn note(&mut self, changes: &Changes) {
+        self.reservations.extend(changes.reservations.iter().cloned());
+        self.shop_orders.extend(changes.shop_orders.iter().cloned());
         for (key, changes) in &changes.stores {
             let Some(store) = self.keys.iter().position(|known| known == key) else { continue };
             self.note_items(store, &changes.items);
             for order in &changes.orders {
                 self.orders.insert((store, order.order), order.clone());
             }
+            self.held.extend(changes.cells.iter().map(|(item, cell)| ((store, *item), cell.held)));
             let mut documents = Vec::new();
             for chunk in &changes.history {
                 if let Ok(Body::History(batch)) = frame::decode(&chunk.frame).map(|frame| frame.body) {
@@ -400,6 +414,7 @@ impl World {
         let Some(process) = &mut self.hub.process else { return Ok(()) };
         let outputs = process.hub.drain(inputs, now);
         let updates = process.hub.take_updates();
+        self.reserving.time_is(now.wall);
         self.note_hub_outputs(&outputs);
         self.show(updates);
         self.take_in_commits()?;
@@ -458,7 +473,10 @@ impl World {
                 Output::Order { ticket, answer } => {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
-                Output::Orders { .. } | Output::Reservation { .. } | Output::Settings { .. } => {}
+                Output::Reservation { ticket, answer } => {
+                    self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
+                }
+                Output::Orders { .. } | Output::Settings { .. } | Output::Count { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -474,7 +492,9 @@ impl World {
             match output {
                 Output::Answer { ticket, answer } => self.shopper_answered(ticket.0, &answer),
                 Output::Order { ticket, answer } => self.order_answered(ticket.0, &answer)?,
-                Output::Orders { .. } | Output::Reservation { .. } | Output::Settings { .. } => {}
+                Output::Reservation { ticket, answer } => self.reservation_answered(ticket.0, &answer),
+                Output::Orders { ticket, answer } => self.looked_for(ticket.0, &answer),
+                Output::Settings { .. } | Output::Count { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);
@@ -521,7 +541,20 @@ impl World {
     /// The witness learns what has been committed.
     fn take_in_commits(&mut self) -> Check {
         let committed = self.hub.with_storage(|storage| std::mem::take(&mut storage.committed));
+        let (reservations, shop_orders) = self.hub.with_storage(|storage| {
+            (std::mem::take(&mut storage.reservations), std::mem::take(&mut storage.shop_orders))
+        });
+        for (id, reservation) in reservations {
+            self.note_run_out(id, reservation.is_none());
+            self.reserving.committed(id, reservation)?;
+        }
+        for order in shop_orders {
+            self.ends.shop_order(&order)?;
+        }
         for Committed { store, documents, changes } in committed {
+            for order in &changes.orders {
+                self.ends.order(order)?;
+            }
             let has_expired =
                 changes.orders.iter().any(|order| order.status() == sync_protocol::order::Status::Expired);
             self.coverage.sometimes("order: expired", has_expired);
@@ -542,6 +575,13 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn note_run_out(&mut self, id: OrderId, has_ended: bool) {
+        let now = self.hub_now().wall;
+        let stored = self.reserving.at_hub.get(&id);
+        let is_late = has_ended && stored.is_some_and(|reservation| reservation.until <= now.0);
+        self.coverage.sometimes("reservation: ran out", is_late);
     }
 
     fn effects_at_hub(&mut self, store: usize, document: &HistoryDocument) -> Effects {

@@ -14,7 +14,10 @@ mod hub_host;
 mod machine;
 mod network;
 mod orders;
+mod payments;
 mod plan;
+mod rerouting;
+mod reserving;
 pub mod sabotage;
 mod shoppers;
 mod staff;
@@ -75,7 +78,7 @@ pub fn run(seed: u64, options: Options) -> Outcome {
         seed,
         steps,
         virtual_ms: world.now,
-        converged_ms: world.healed_for(),
+        converged_ms: world.converged_after(),
         trace_hash: world.trace.hash(),
         coverage: std::mem::take(&mut world.coverage),
         trace: world.trace.into_lines(),

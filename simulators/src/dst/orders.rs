@@ -8,9 +8,9 @@ use crate::rng::Rng;
 use cloud_hub::hub::orders::{Choice, NewOrder, OrderError, OrderView, Part};
 use cloud_hub::hub::{Input, Ticket};
 use cloud_hub::orders::placement::Reroute;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::order::{Cancel, HubOrder, Line, OrderId};
-use sync_protocol::{ItemNo, Quantity};
+use sync_protocol::{ItemNo, Quantity, Sku};
 
 /// How long a staff member or a till is given to be answered, in milliseconds: whatever they asked for has happened by then or
 /// never will.
@@ -26,10 +26,13 @@ pub struct Ordered {
     pub skus: Vec<String>,
     /// The shopper was told that it is placed.
     pub is_told: bool,
-    /// The shopper has the goods.
+    /// The shopper has the goods, and this much of each, in thousandths.
     pub is_gone: bool,
+    pub gone: BTreeMap<String, u64>,
     /// A till rang it up: whether the store could connect that with the order is the store's business.
     pub by_till: bool,
+    /// The same, at any time before.
+    pub was_by_till: bool,
     /// Somebody asked a server to hand it over, and has not been answered.
     pub asked_at: Option<u64>,
     /// Two disks of the store have gone on from one state, or the only disk that knew is gone: one of them is right.
@@ -57,9 +60,11 @@ struct Wanted {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Asked {
+pub enum Asked {
     Place { wanted: usize, other_body: bool },
     Cancel { order: OrderId },
+    Look,
+    Reroute { order: OrderId },
 }
 
 #[derive(Debug)]
@@ -69,7 +74,10 @@ pub struct Orders {
     /// By store, in the order they were placed.
     pub at_store: Vec<Vec<OrderId>>,
     wanted: Vec<Wanted>,
-    asked: BTreeMap<u64, Asked>,
+    pub asked: BTreeMap<u64, Asked>,
+    pub looked_for: BTreeSet<u64>,
+    /// What shoppers want, by the orders they were told of: by sku, in thousandths.
+    pub wishes: BTreeMap<OrderId, BTreeMap<String, u64>>,
     /// Documents that acts have written, by the ticket of whoever waits to hear of it.
     pub written: BTreeMap<u64, DocNo>,
     /// In the step that is looked at.
@@ -85,9 +93,17 @@ impl Orders {
             at_store: vec![Vec::new(); stores],
             wanted: Vec::new(),
             asked: BTreeMap::new(),
+            looked_for: BTreeSet::new(),
+            wishes: BTreeMap::new(),
             written: BTreeMap::new(),
             taken_back: BTreeMap::new(),
         }
+    }
+
+    /// Whether a shopper was told that this order is placed.
+    #[must_use]
+    pub fn is_told(&self, order: OrderId) -> bool {
+        self.wanted.iter().any(|wanted| wanted.told == Some(order))
     }
 
     #[must_use]
@@ -104,31 +120,47 @@ impl World {
         let mean = self.plan.shopper_every;
         let pause = 1 + self.orders.rng.between(mean / 5, mean * 9 / 5);
         self.queue.put(self.now + pause, Event::OrderTurn);
-        match self.orders.rng.below(10) {
+        match self.orders.rng.below(16) {
             0 | 1 => self.order_again(),
             2 | 3 => self.cancel_order(),
+            4 | 5 => self.look_at_order(),
+            6..=9 => self.reserve_turn(),
             _ => self.place_order(),
         }
     }
 
     fn place_order(&mut self) {
-        let Some(choices) = self.draw_choices() else { return };
+        let Some(mut choices) = self.draw_choices() else { return };
+        let reroute = [Reroute::Never, Reroute::Offer, Reroute::Auto][self.orders.rng.index(3)];
+        if reroute != Reroute::Never {
+            // What goes on elsewhere is what was wanted: all choices have to come to the same.
+            choices.truncate(1);
+        }
+        let may_split = self.orders.rng.chance(0.5);
+        let new = NewOrder { reroute, may_split, ..self.new_order(choices) };
+        self.want(new);
+    }
+
+    pub(super) fn new_order(&mut self, choices: Vec<Choice>) -> NewOrder {
         let number = self.orders.wanted.len();
-        let new = NewOrder {
+        NewOrder {
             order: OrderId::from_random(self.orders.rng.next_u64()),
             key: format!("shop/{number}"),
             fingerprint: format!("body {number}"),
             customer: vec![1, 2, 3],
-            payment_reference: None,
+            payment_reference: self.orders.rng.chance(0.9).then(|| format!("pay {number}")),
             reroute: Reroute::Never,
             may_split: false,
             radius_km: None,
             reservation: None,
             decision: None,
             choices,
-        };
+        }
+    }
+
+    pub(super) fn want(&mut self, new: NewOrder) {
         self.orders.wanted.push(Wanted { new, told: None });
-        self.ask_for(number, false);
+        self.ask_for(self.orders.wanted.len() - 1, false);
     }
 
     fn draw_choices(&mut self) -> Option<Vec<Choice>> {
@@ -147,7 +179,7 @@ impl World {
         Some(drawn)
     }
 
-    fn draw_part(&mut self, store: usize) -> Option<Part> {
+    pub(super) fn draw_part(&mut self, store: usize) -> Option<Part> {
         if self.hub.unheard[store] {
             return None;
         }
@@ -168,6 +200,17 @@ impl World {
             let whole = (1 + rng.below(most.div_ceil(1_000))) * 1_000;
             lines.insert(item, if rng.chance(0.2) { 1 + rng.below(most) } else { whole.min(most) });
         }
+        let named = lines.into_iter().map(|(item, quantity)| {
+            let sku = self.hub.with_storage(|storage| storage.skus.get(&(store, item)).cloned())?;
+            Some((sku.parse().ok()?, Orders::line(item, quantity).quantity))
+        });
+        // An item whose record has not come yet has no name to order it by.
+        let lines = named.collect::<Option<Vec<_>>>()?;
+        Some(self.part_of_lines(store, lines))
+    }
+
+    pub(super) fn part_of_lines(&mut self, store: usize, lines: Vec<(Sku, Quantity)>) -> Part {
+        let rng = &mut self.orders.rng;
         let keeps = i64::try_from(rng.between(20_000, 900_000)).unwrap_or(0);
         let order = OrderId::from_random(rng.next_u64());
         let now = self.hub_now().wall;
@@ -183,13 +226,7 @@ impl World {
             cancel: None,
             closed: false,
         };
-        let named = lines.into_iter().map(|(item, quantity)| {
-            let sku = self.hub.with_storage(|storage| storage.skus.get(&(store, item)).cloned())?;
-            Some((sku.parse().ok()?, Orders::line(item, quantity).quantity))
-        });
-        // An item whose record has not come yet has no name to order it by.
-        let lines = named.collect::<Option<Vec<_>>>()?;
-        Some(Part { store: self.store_ids[store].clone(), order, lines, half })
+        Part { store: self.store_ids[store].clone(), order, lines, half }
     }
 
     /// Once more with the key there was: after an answer that got lost, by mistake, or with another body.
@@ -222,7 +259,7 @@ impl World {
         self.tell_hub(Input::Place { ticket: Ticket(self.tickets), order: Box::new(new) });
     }
 
-    fn note_part(&mut self, part_of: OrderId, part: &Part) {
+    pub(super) fn note_part(&mut self, part_of: OrderId, part: &Part) {
         let Some(store) = self.store_ids.iter().position(|id| *id == part.store) else { return };
         // As the hub will number them: by the store's own items.
         let mut named: Vec<(Line, String)> = Vec::new();
@@ -247,7 +284,9 @@ impl World {
                 skus,
                 is_told: false,
                 is_gone: false,
+                gone: BTreeMap::new(),
                 by_till: false,
+                was_by_till: false,
                 asked_at: None,
                 is_forked: false,
                 is_forgotten: false,
@@ -256,14 +295,18 @@ impl World {
         });
     }
 
-    fn cancel_order(&mut self) {
+    pub(super) fn draw_told(&mut self) -> Option<OrderId> {
         let told: Vec<OrderId> = self.orders.wanted.iter().filter_map(|wanted| wanted.told).collect();
         if told.is_empty() {
-            return;
+            return None;
         }
         // The newest ones are those that somebody is still working on.
         let among = told.len().min(6);
-        let order = told[told.len() - 1 - self.orders.rng.index(among)];
+        Some(told[told.len() - 1 - self.orders.rng.index(among)])
+    }
+
+    fn cancel_order(&mut self) {
+        let Some(order) = self.draw_told() else { return };
         let why = if self.orders.rng.chance(0.8) { Cancel::Shopper } else { Cancel::HeadOffice };
         self.tickets += 1;
         self.orders.asked.insert(self.tickets, Asked::Cancel { order });
@@ -278,6 +321,11 @@ impl World {
         match self.orders.asked.remove(&ticket) {
             Some(Asked::Place { wanted, other_body }) => self.placed(wanted, other_body, answer),
             Some(Asked::Cancel { order }) => self.cancelled(order, answer),
+            Some(Asked::Look) => {
+                self.looked_at(answer);
+                Ok(())
+            }
+            Some(Asked::Reroute { order }) => self.rerouted(order, answer),
             None => Ok(()),
         }
     }
@@ -295,6 +343,9 @@ impl World {
                 self.coverage.sometimes("order: same key answered again", view.is_replayed);
                 self.coverage.sometimes("order: in two parts", view.parts.len() > 1);
                 self.orders.wanted[wanted].told = Some(view.shop.order);
+                let is_of_kept = self.orders.wanted[wanted].new.reservation.is_some() && !view.is_replayed;
+                self.coverage.sometimes("reservation: ordered", is_of_kept);
+                self.note_wish(view);
                 if other_body {
                     self.orders.wanted[wanted].new.fingerprint.push_str(", changed");
                 }
@@ -309,8 +360,19 @@ impl World {
         }
     }
 
+    /// What a shopper is to have in the end, whichever stores it comes from.
+    fn note_wish(&mut self, view: &OrderView) {
+        let known = view.parts.iter().filter_map(|part| self.orders.parts.get(&part.order));
+        let mut wish: BTreeMap<String, u64> = BTreeMap::new();
+        for (line, sku) in known.flat_map(|part| part.half.lines.iter().zip(&part.skus)) {
+            *wish.entry(sku.clone()).or_default() += line.quantity.thousandths().unsigned_abs();
+        }
+        // Told again, it may have a part at another store for what the first one does not have.
+        self.orders.wishes.entry(view.shop.order).or_insert(wish);
+    }
+
     /// The shopper counts on it from now on.
-    fn told(&mut self, order: OrderId) -> Check {
+    pub(super) fn told(&mut self, order: OrderId) -> Check {
         let Some(part) = self.orders.parts.get_mut(&order) else {
             return checkers::must(false, "P3", || format!("order {order} was placed, which nobody wanted"));
         };
@@ -325,7 +387,7 @@ impl World {
             held.ordered += line.quantity.thousandths().unsigned_abs();
             if is_restored {
                 // What was left of all promises at the restore may have been this one, whose answer had been lost before.
-                held.ordered = held.ordered.min(known.saturating_sub(held.promised));
+                held.ordered = held.ordered.min(known.saturating_sub(held.promised + held.reserved));
             }
         }
         Ok(())

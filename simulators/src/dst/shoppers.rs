@@ -13,6 +13,11 @@ pub struct Held {
     pub released: u64,
     /// By orders they were told are placed.
     pub ordered: u64,
+    /// All they were ever told is promised without an order, and given up: also what a lost disk or a crashed hub makes uncertain.
+    pub ever_promised: u64,
+    pub ever_released: u64,
+    /// By reservations they were told are made, whatever became of those.
+    pub reserved: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -27,6 +32,20 @@ pub struct Asked {
 pub struct Shoppers {
     pub held: BTreeMap<(usize, String), Held>,
     pub asked: BTreeMap<u64, Asked>,
+}
+
+impl Shoppers {
+    /// How much of an item at a store they hold without an order, at least and at most: some were never answered.
+    #[must_use]
+    pub fn may_hold(&self, store: usize, sku: &str) -> (u64, u64) {
+        let held = self.held.get(&(store, sku.to_owned())).copied().unwrap_or_default();
+        let silent = |gives_up: bool| -> u64 {
+            let of = self.asked.values().filter(|it| it.store == store && it.sku == sku);
+            of.filter(|it| it.gives_up == gives_up).map(|it| it.quantity).sum()
+        };
+        let least = held.promised.saturating_sub(held.released);
+        (least, (held.ever_promised + silent(false)).saturating_sub(held.ever_released))
+    }
 }
 
 impl World {
@@ -45,6 +64,11 @@ impl World {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         let id = self.store_ids[store].clone();
+        if gives_up {
+            // Given up from now on, unless the hub says no.
+            let held = self.shoppers.held.entry((store, sku.clone())).or_default();
+            held.released += quantity;
+        }
         let asked = Asked { store, sku, quantity, gives_up };
         self.shoppers.asked.insert(self.tickets, asked);
         let quantity = Quantity::from_thousandths(i64::try_from(quantity).unwrap_or(i64::MAX));
@@ -86,14 +110,19 @@ impl World {
 
     pub(super) fn shopper_answered(&mut self, ticket: u64, answer: &Result<(), PromiseError>) {
         let Some(asked) = self.shoppers.asked.remove(&ticket) else { return };
+        if asked.gives_up && answer.is_err() {
+            let held = self.shoppers.held.entry((asked.store, asked.sku.clone())).or_default();
+            held.released = held.released.saturating_sub(asked.quantity);
+        }
         match answer {
             Ok(()) => {
                 let held = self.shoppers.held.entry((asked.store, asked.sku)).or_default();
                 if asked.gives_up {
-                    held.released += asked.quantity;
+                    held.ever_released += asked.quantity;
                     self.coverage.hit("shopper: promise given up");
                 } else {
                     held.promised += asked.quantity;
+                    held.ever_promised += asked.quantity;
                     self.coverage.hit("shopper: promise given");
                 }
             }

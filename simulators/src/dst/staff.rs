@@ -33,9 +33,6 @@ pub struct StaffAsked {
 
 impl World {
     pub(super) fn staff_turn(&mut self, store: usize) {
-        if self.healed {
-            return;
-        }
         let mean = self.plan.staff_every;
         let pause = 1 + self.orders.rng.between(mean / 5, mean * 9 / 5);
         self.queue.put(self.now + pause, Event::StaffTurn { store });
@@ -44,10 +41,31 @@ impl World {
         if self.machines[machine].process.is_none() {
             return;
         }
+        if self.healed {
+            self.end_what_is_to_end(machine);
+            return;
+        }
         if self.orders.rng.chance(0.15) {
             self.shopper_shows_a_code(machine);
         } else {
             self.work_on_an_order(machine);
+        }
+    }
+
+    /// In the end everybody goes home, but not before what is called off is off the list.
+    fn end_what_is_to_end(&mut self, machine: usize) {
+        let db = self.machines[machine].database();
+        let mut rows = Vec::new();
+        orders::each_order(db, truth::epoch(db), |row| rows.push(row)).expect("the orders can be read");
+        let is_in_step = self.converged_at.is_some();
+        let act = |row: &OrderRow| match &row.hub {
+            _ if !row.store.stage.is_open() => None,
+            Some(hub) => hub.cancel.map(|_| Act::AcknowledgeCancel),
+            // A restored hub has forgotten it, and nobody but the store can end it.
+            None => is_in_step.then(|| Act::Refuse { reason: "nobody knows of it".to_owned() }),
+        };
+        if let Some((order, act)) = rows.iter().find_map(|row| Some((row.order, act(row)?))) {
+            self.ask_staff(machine, order, Wish::Act { order, act, revision: None }, false, false);
         }
     }
 
@@ -275,6 +293,7 @@ impl World {
         document.order = Some(row.order);
         if let Some(part) = self.orders.parts.get_mut(&row.order) {
             (part.is_gone, part.by_till) = (true, true);
+            part.was_by_till = true;
         }
         self.coverage.hit("order: rung up by a till");
         debug_assert!(!documents::names_a_barcode(document));

@@ -1,6 +1,7 @@
 //! The whole world of one run: stores with their servers and tills, the hub, the lines between them, shoppers, and what goes wrong.
 //! Everything happens as an event in virtual time, one after the other, drawn from the seed.
 
+use super::checkers::ends::{self, Ends};
 use super::checkers::{Check, convergence};
 use super::coverage::Coverage;
 use super::disk;
@@ -9,7 +10,9 @@ use super::hub_host::HubHost;
 use super::machine::{Image, Machine};
 use super::network::{Flight, Network, Weather};
 use super::orders::Orders;
+use super::payments::Payments;
 use super::plan::Plan;
+use super::reserving::Reserving;
 use super::sabotage::Sabotage;
 use super::shoppers::Shoppers;
 use super::tills::{Journal, Till, Waiting};
@@ -25,6 +28,9 @@ pub const WALL_START: i64 = 1_790_000_000_000;
 const CONVERGE_WITHIN: u64 = 20 * 60_000;
 /// How often that is looked at.
 const LOOK_EVERY: u64 = 1_000;
+/// How long every order may take to come to its end after that: until nobody has come for it, and no other store was found.
+const END_WITHIN: u64 = 6 * 3_600_000;
+const LOOK_FOR_ENDS_EVERY: u64 = 20_000;
 
 /// What can happen next.
 #[derive(Debug)]
@@ -48,6 +54,10 @@ pub enum Event {
     MasterTurn { store: usize },
     ShopperTurn,
     OrderTurn,
+    DeskTurn,
+    CourierTurn,
+    StepAgain { at: usize },
+    StepAnswered { at: usize, life: u64, status: Option<u16> },
     HubTick,
     StaffTurn { store: usize },
     FaultTurn,
@@ -68,6 +78,9 @@ pub struct World {
     pub journals: Vec<Journal>,
     pub shoppers: Shoppers,
     pub orders: Orders,
+    pub reserving: Reserving,
+    pub payments: Payments,
+    pub ends: Ends,
     pub truth: Truth,
     pub waiting: BTreeMap<u64, Waiting>,
     pub tickets: u64,
@@ -83,7 +96,9 @@ pub struct World {
     pub rotted: bool,
     pub healed: bool,
     healed_at: u64,
-    in_step: bool,
+    /// When both sides were in step for the first time after that.
+    pub(super) converged_at: Option<u64>,
+    is_over: bool,
 }
 
 impl World {
@@ -111,6 +126,9 @@ impl World {
             journals: (0..stores).map(|_| Journal::default()).collect(),
             shoppers: Shoppers::default(),
             orders: Orders::new(Rng::seeded(plan.orders.unwrap_or(0)), stores),
+            reserving: Reserving::default(),
+            payments: Payments::new(Rng::seeded(plan.orders.unwrap_or(0) ^ 0x0070_6179)),
+            ends: Ends::default(),
             truth: Truth::of_stores(stores),
             waiting: BTreeMap::new(),
             tickets: 0,
@@ -124,7 +142,8 @@ impl World {
             rotted: false,
             healed: false,
             healed_at: 0,
-            in_step: false,
+            converged_at: None,
+            is_over: false,
             rng,
             plan,
             store_ids,
@@ -142,11 +161,12 @@ impl World {
             *steps_done += 1;
         }
         self.heal()?;
-        while !self.in_step {
+        while !self.is_over {
             self.step()?;
             *steps_done += 1;
         }
-        convergence::all_is_well(self)
+        convergence::all_is_well(self)?;
+        ends::all_is_well(self)
     }
 
     fn open_shop(&mut self) -> Check {
@@ -167,6 +187,8 @@ impl World {
         self.queue.put(self.rng.below(10_000), Event::ShopperTurn);
         if self.plan.orders.is_some() {
             self.queue.put(2_000, Event::OrderTurn);
+            self.queue.put(2_500, Event::DeskTurn);
+            self.queue.put(1_500, Event::CourierTurn);
             self.queue.put(1_000, Event::HubTick);
             (0..self.store_ids.len()).for_each(|store| self.queue.put(3_000, Event::StaffTurn { store }));
         }
@@ -211,6 +233,10 @@ impl World {
             Event::MasterTurn { store } => self.master_turn(store),
             Event::ShopperTurn => self.shopper_turn(),
             Event::OrderTurn => self.order_turn(),
+            Event::DeskTurn => self.desk_turn(),
+            Event::CourierTurn => return self.courier_turn(),
+            Event::StepAgain { at } => return self.step_again(at),
+            Event::StepAnswered { at, life, status } => self.step_answered(at, life, status),
             Event::HubTick => self.hub_tick(),
             Event::StaffTurn { store } => self.staff_turn(store),
             Event::FaultTurn => return self.fault_turn(),
@@ -236,6 +262,8 @@ impl World {
         }
         self.hub.with_storage(|storage| storage.failing = 0);
         self.hub.crash = None;
+        // Somebody puts the hub's clock right; a clock does not go back for that.
+        self.hub.clock_ahead = self.hub.clock_ahead.max(0);
         self.start_hub(false)?;
         for machine in 0..self.machines.len() {
             self.machines[machine].crash = None;
@@ -251,15 +279,28 @@ impl World {
     fn look(&mut self) -> Check {
         let missing =
             (0..self.store_ids.len()).find_map(|store| Some((store, convergence::missing(self, store)?)));
-        let Some((store, what)) = missing else {
-            self.trace.note(self.now, format_args!("in step after {} ms", self.healed_for()));
-            self.in_step = true;
-            return Ok(());
-        };
-        if self.healed_for() > CONVERGE_WITHIN {
-            return Err(convergence::overdue(self, store, &what));
+        match (missing, self.converged_at) {
+            (Some((store, what)), None) if self.healed_for() > CONVERGE_WITHIN => {
+                return Err(convergence::overdue(self, store, &what));
+            }
+            (Some(_), None) => {}
+            (None, None) => {
+                self.trace.note(self.now, format_args!("in step after {} ms", self.healed_for()));
+                self.converged_at = Some(self.now);
+                convergence::all_is_well(self)?;
+                self.is_over = self.plan.orders.is_none();
+            }
+            (missing, Some(since)) => {
+                let what = ends::missing(self).or(missing.map(|(_, what)| what));
+                self.is_over = what.is_none();
+                let is_overdue = self.now - since > END_WITHIN;
+                if let Some(what) = what.filter(|_| is_overdue) {
+                    return Err(ends::overdue(&what));
+                }
+            }
         }
-        self.queue.put(self.now + LOOK_EVERY, Event::Look);
+        let pause = if self.converged_at.is_none() { LOOK_EVERY } else { LOOK_FOR_ENDS_EVERY };
+        self.queue.put(self.now + pause, Event::Look);
         Ok(())
     }
 
@@ -283,9 +324,16 @@ impl World {
         }
     }
 
+    /// How long ago everything was mended.
     #[must_use]
     pub fn healed_for(&self) -> u64 {
         self.now - self.healed_at
+    }
+
+    /// How long it took both sides to get in step then.
+    #[must_use]
+    pub fn converged_after(&self) -> u64 {
+        self.converged_at.unwrap_or(self.now) - self.healed_at
     }
 
     /// A pause around `mean`, the way independent things happen.

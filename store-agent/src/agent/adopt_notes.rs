@@ -20,9 +20,13 @@ pub(super) fn adopt(
     let mut own: BTreeMap<(Topic, u32), Note> =
         parts.iter().flat_map(|part| &part.store_notes).map(|note| (name(note), note.clone())).collect();
     notes::each_note(db, |writer, note, _| {
-        let item = numbers.get(&ItemNo(note.key)).filter(|_| note.topic == Topic::COUNT_TASK);
-        if let Some(item) = item.filter(|_| writer == Writer::Store) {
-            let note = Note { key: item.0, ..note };
+        let key = match note.topic {
+            Topic::COUNT_TASK => numbers.get(&ItemNo(note.key)).map(|item| item.0),
+            Topic::PAUSE => Some(note.key),
+            _ => None,
+        };
+        if let Some(key) = key.filter(|_| writer == Writer::Store) {
+            let note = Note { key, ..note };
             own.entry(name(&note)).and_modify(|kept| *kept = later(kept, &note)).or_insert(note);
         }
     })?;

@@ -39,6 +39,8 @@ use sync_protocol::frame::{
 };
 use sync_protocol::link::store::{LinkState, StoreEvent, StoreLink};
 use sync_protocol::link::{PeerMisbehaved, Timing};
+use sync_protocol::order::lifecycle::WHO_BYTES_MAX;
+use sync_protocol::pause::{PAUSE_MS_MAX, REASON_BYTES_MAX as PAUSE_REASON_BYTES_MAX, StorePause};
 use sync_protocol::record::{Note, Topic};
 use sync_protocol::stock::ReservePolicy;
 use sync_protocol::time::Now;
@@ -77,6 +79,11 @@ pub enum Input {
         ticket: Ticket,
         id: i64,
     },
+    /// The store takes no new pickup orders for a while, or takes them again.
+    Pause {
+        ticket: Ticket,
+        pause: Option<StorePause>,
+    },
     LinkUp,
     LinkDown {
         reason: String,
@@ -99,6 +106,7 @@ pub enum Answer {
     Items(Vec<Result<ItemPut, RecordError>>),
     Pickup(Result<Box<OrderRow>, PickupError>),
     Retried(Result<(), RetryRefused>),
+    Paused(Result<(), RecordError>),
 }
 
 /// What the agent is told once, at its start.
@@ -376,6 +384,7 @@ fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
         Input::Enter { ticket, .. } => (*ticket, Answer::Recorded(vec![Err(storage.clone())])),
         Input::Pickup { ticket, .. } => (*ticket, Answer::Pickup(Err(storage.clone().into()))),
         Input::Retry { ticket, .. } => (*ticket, Answer::Retried(Err(storage.clone().into()))),
+        Input::Pause { ticket, .. } => (*ticket, Answer::Paused(Err(storage.clone()))),
         _ => return None,
     };
     Some(Output::Answer { ticket, answer })
@@ -401,6 +410,7 @@ impl Work<'_> {
             Input::Retry { ticket, id } => self.retry(*ticket, *id),
             Input::PutItems { ticket, items } => self.put_items(*ticket, items),
             Input::Pickup { ticket, request } => self.pickup(*ticket, request),
+            Input::Pause { ticket, pause } => self.pause(*ticket, pause.as_ref()),
             Input::LinkUp => {
                 self.link.connected(self.now.ticks);
                 Ok(())
@@ -452,6 +462,18 @@ impl Work<'_> {
             Err(Halt::Disk(error)) => return Err(error),
         };
         self.outputs.push(Output::Answer { ticket, answer: Answer::Pickup(answer) });
+        Ok(())
+    }
+
+    fn pause(&mut self, ticket: Ticket, pause: Option<&StorePause>) -> rusqlite::Result<()> {
+        let answer = match pause.map_or(Ok(()), |pause| judge_pause(pause, self.now.wall)) {
+            Ok(()) => {
+                self.mind.inventory.put_note(self.db, &StorePause::note(pause))?;
+                Ok(())
+            }
+            Err(refused) => Err(refused),
+        };
+        self.outputs.push(Output::Answer { ticket, answer: Answer::Paused(answer) });
         Ok(())
     }
 
@@ -656,6 +678,26 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+fn judge_pause(pause: &StorePause, now: UnixMillis) -> Result<(), RecordError> {
+    let invalid = |field: &str, reason: &str| {
+        Err(RecordError::Invalid { field: field.to_owned(), reason: reason.to_owned() })
+    };
+    if pause.until <= now.0 {
+        return invalid("until", "is not in the future; to end a pause, resume");
+    }
+    if pause.until.saturating_sub(now.0) > PAUSE_MS_MAX {
+        return invalid("until", "is more than 31 days ahead; ask head office to switch the store off");
+    }
+    if pause.reason.trim().is_empty() {
+        return invalid("reason", "is missing; say why, for those who will ask");
+    }
+    let is_long = pause.reason.len() > PAUSE_REASON_BYTES_MAX || pause.by.len() > WHO_BYTES_MAX;
+    if is_long || pause.reason.chars().chain(pause.by.chars()).any(char::is_control) {
+        return invalid("reason", "or the name is too long, or has a control character; shorten it");
+    }
+    Ok(())
 }
 
 fn answered<T>(outcome: Result<T, Stop>) -> rusqlite::Result<Result<T, RecordError>> {

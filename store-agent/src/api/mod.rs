@@ -53,6 +53,8 @@ pub fn routes(desk: StoreDesk) -> Router {
         .route("/v1/pickups", post(orders::pick_up))
         .route("/v1/count-tasks", get(tasks::list))
         .route("/v1/pickup-settings", get(tasks::settings))
+        .route("/v1/pause", post(tasks::pause))
+        .route("/v1/resume", post(tasks::resume))
         .route("/v1/sync", get(status::sync))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))

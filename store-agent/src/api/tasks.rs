@@ -1,17 +1,23 @@
-//! `GET /v1/count-tasks`: what is to be counted. `GET /v1/pickup-settings`: how head office lets this store take part in pickup.
+//! `GET /v1/count-tasks`: what is to be counted. `GET /v1/pickup-settings`: how head office lets this store take part in pickup, and
+//! `POST /v1/pause` and `/v1/resume`: the store's own word on new orders.
 
 use super::movements::rfc3339;
 use super::{StoreDesk, query};
-use crate::http::Problem;
 use crate::http::reading::ask;
+use crate::http::{Problem, json as http_json};
 use crate::store::reader::TaskView;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sync_protocol::UnixMillis;
+use sync_protocol::pause::StorePause;
+
+/// Longest body of a pause.
+const BODY_BYTES_MAX: usize = 4 << 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,5 +81,53 @@ pub async fn settings(State(desk): State<StoreDesk>) -> Result<Response, Problem
         tracing::error!(%error, "the hub's settings can't be read");
         Problem::internal("what head office has set can't be read here; upgrade this agent")
     })?;
-    Ok(Json(json!({ "received": told.is_some(), "settings": told })).into_response())
+    let pause = ask(&desk.reader, |reader| reader.store_pause()).await?;
+    let now = (desk.clocks.wall)();
+    let pause = pause.filter(|pause| pause.until > now.0).map(|pause| PauseShown {
+        until: rfc3339(UnixMillis(pause.until)),
+        reason: pause.reason,
+        by: pause.by,
+    });
+    Ok(Json(json!({ "received": told.is_some(), "settings": told, "own_pause": pause })).into_response())
+}
+
+#[derive(Serialize)]
+struct PauseShown {
+    until: String,
+    reason: String,
+    by: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PauseText {
+    by: Option<String>,
+    until: Option<String>,
+    reason: Option<String>,
+}
+
+/// Head office hears of it as soon as it can, and gives this store no new orders until then. Those it has are not touched.
+pub async fn pause(
+    State(desk): State<StoreDesk>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let text = desk.limits.read(&headers, body, BODY_BYTES_MAX).await?.whole().await?;
+    let asked: PauseText = http_json::read(&text)?;
+    let until =
+        asked.until.ok_or_else(|| Problem::invalid("until", "is missing; say when the pause ends"))?;
+    let until: jiff::Timestamp = until.parse().map_err(|_| {
+        Problem::invalid("until", "is no time with its offset; write one like `2026-11-23T18:00:00Z`")
+    })?;
+    let by = asked.by.filter(|by| !by.trim().is_empty());
+    let by = by.ok_or_else(|| Problem::invalid("by", "is missing; say who pauses"))?;
+    let pause = StorePause { until: until.as_millisecond(), reason: asked.reason.unwrap_or_default(), by };
+    desk.inbox.pause(Some(pause)).await??;
+    settings(State(desk)).await
+}
+
+/// Where there is no pause, nothing changes.
+pub async fn resume(State(desk): State<StoreDesk>) -> Result<Response, Problem> {
+    desk.inbox.pause(None).await??;
+    settings(State(desk)).await
 }

@@ -123,7 +123,7 @@ fn without_port(host: &str) -> &str {
 
 /// Route names are a fixed set, so that metrics stay few whatever is asked for.
 fn route_name(path: &str) -> &'static str {
-    const ROUTES: [&str; 16] = [
+    const ROUTES: [&str; 18] = [
         "/v1/movements",
         "/v1/movements:batch",
         "/v1/items",
@@ -135,7 +135,9 @@ fn route_name(path: &str) -> &'static str {
         "/v1/orders/{order}/{act}",
         "/v1/pickups",
         "/v1/count-tasks",
+        "/v1/pause",
         "/v1/pickup-settings",
+        "/v1/resume",
         "/v1/sync",
         "/healthz",
         "/metrics",

@@ -9,7 +9,7 @@ use crate::agent::{
     Agent, Answer, Input, ItemPut, Output, PickupError, RecordError, Recorded, RetryRefused, Ticket,
 };
 use crate::health::Storage;
-use crate::inbox::{Bulletin, Flight, ItemAnswers, PickupAnswer, RecordAnswers, Work};
+use crate::inbox::{Bulletin, Flight, ItemAnswers, PauseAnswer, PickupAnswer, RecordAnswers, Work};
 use crate::telemetry::{Direction, Metrics, Outcome};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,6 +50,7 @@ enum Waiting {
     Items { reply: oneshot::Sender<ItemAnswers> },
     Pickup { reply: oneshot::Sender<PickupAnswer> },
     Retry { reply: oneshot::Sender<Result<(), RetryRefused>> },
+    Pause { reply: oneshot::Sender<PauseAnswer> },
 }
 
 /// What the metrics want to know of a document once its answer is there.
@@ -167,6 +168,9 @@ impl Driver {
             Work::PutItems { items, reply } => {
                 Input::PutItems { ticket: self.ticket(Waiting::Items { reply }), items }
             }
+            Work::Pause { pause, reply } => {
+                Input::Pause { ticket: self.ticket(Waiting::Pause { reply }), pause }
+            }
             Work::Pickup { request, reply } => {
                 Input::Pickup { ticket: self.ticket(Waiting::Pickup { reply }), request }
             }
@@ -223,6 +227,7 @@ impl Driver {
             }
             (Some(Waiting::Pickup { reply }), Answer::Pickup(answer)) => drop(reply.send(answer)),
             (Some(Waiting::Retry { reply }), Answer::Retried(answer)) => drop(reply.send(answer)),
+            (Some(Waiting::Pause { reply }), Answer::Paused(answer)) => drop(reply.send(answer)),
             (waiting, answer) => tracing::error!(?waiting, ?answer, "an answer does not fit what was asked"),
         }
     }

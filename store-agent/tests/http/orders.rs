@@ -250,7 +250,33 @@ fn a_cancellation_is_shown_acknowledged_and_put_back() {
 fn settings_that_no_hub_has_sent_are_not_made_up() {
     let shop = shop_with(&[]);
     let told = shop.get("/v1/pickup-settings").json();
-    assert_eq!(told, json!({"received": false, "settings": null}));
+    assert_eq!(told, json!({"received": false, "settings": null, "own_pause": null}));
+}
+
+#[test]
+fn a_store_pauses_and_resumes_itself() {
+    let shop = shop_with(&[]);
+    let ask = |path: &str, body: Value| shop.ask("POST", path, Some(ANY), body.to_string().as_bytes());
+    let until = jiff::Timestamp::now().checked_add(jiff::SignedDuration::from_hours(1)).unwrap().to_string();
+    let paused = ask("/v1/pause", json!({"by": "Ana", "until": until, "reason": "flooded"}));
+    let own = paused.json()["own_pause"].clone();
+    assert_eq!(
+        (paused.status, &own["by"], &own["reason"]),
+        (200, &json!("Ana"), &json!("flooded")),
+        "{}",
+        paused.body
+    );
+    for (body, field) in [
+        (json!({"by": "Ana", "reason": "flooded"}), "until"),
+        (json!({"by": "Ana", "until": "2020-01-01T00:00:00Z", "reason": "flooded"}), "until"),
+        (json!({"by": "Ana", "until": "tonight", "reason": "flooded"}), "until"),
+        (json!({"by": "Ana", "until": until}), "reason"),
+        (json!({"until": until, "reason": "flooded"}), "by"),
+    ] {
+        let refused = ask("/v1/pause", body);
+        assert_eq!((refused.status, refused.problem_field().as_str()), (422, field), "{}", refused.body);
+    }
+    assert_eq!(ask("/v1/resume", json!({})).json()["own_pause"], Value::Null);
 }
 
 #[test]

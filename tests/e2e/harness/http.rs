@@ -61,8 +61,8 @@ impl Client {
         // A server that refuses a long body may answer and close before it has read all of it.
         let written = stream.write_all(body.as_bytes());
         let mut bytes = Vec::new();
-        match stream.read_to_end(&mut bytes) {
-            Ok(_) => {}
+        match read_answer(&mut stream, &mut bytes) {
+            Ok(()) => {}
             Err(_) if bytes.windows(4).any(|four| four == b"\r\n\r\n") => {}
             Err(error) => return Err(written.err().unwrap_or(error)),
         }
@@ -110,6 +110,29 @@ impl Reply {
             return Err(broken("the answer stops in its middle"));
         }
         Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
+    }
+}
+
+/// Up to the length the answer gives, or up to its end: not every server closes because it was asked to.
+fn read_answer(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut piece = [0; 16 << 10];
+    let mut whole = None;
+    loop {
+        if whole.is_none()
+            && let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+            let length =
+                text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            whole = Some(length.map(|length: usize| head + 4 + length));
+        }
+        if whole.flatten().is_some_and(|whole| bytes.len() >= whole) {
+            return Ok(());
+        }
+        match stream.read(&mut piece)? {
+            0 => return Ok(()),
+            count => bytes.extend_from_slice(&piece[..count]),
+        }
     }
 }
 

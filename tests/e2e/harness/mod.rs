@@ -4,6 +4,7 @@
 //! for states, never for times. A scene that fails keeps its folder, with every log, and says where it is.
 
 mod broker;
+mod browser;
 mod certificates;
 mod chaos;
 mod daemon;
@@ -12,6 +13,7 @@ mod disk;
 mod http;
 mod hub;
 mod quic;
+mod receiver;
 mod relay;
 mod rounds;
 mod scene;
@@ -19,12 +21,14 @@ mod store;
 mod till;
 mod wait;
 
+pub use browser::Browser;
 pub use certificates::{Identity, expired, of_another_authority};
 pub use day::{opened, opened_store, settle, under_load, under_long_load};
 pub use disk::{Ground, SmallDisk};
 pub use http::{Client, Reply};
 pub use hub::Hub;
 pub use quic::RawLink;
+pub use receiver::{Reaction, Received, Receiver};
 pub use rounds::rounds;
 pub use scene::{Scene, Transport};
 pub use store::Store;

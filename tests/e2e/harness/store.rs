@@ -202,6 +202,24 @@ impl Store {
         Client::new(*self.http.lock().unwrap_or_else(PoisonError::into_inner), TOKEN)
     }
 
+    /// Where browsers reach the store's page.
+    pub fn page(&self) -> SocketAddr {
+        let file = self.ground.seen(&self.data().join("addresses.json"));
+        let text = fs::read_to_string(file).expect("a running agent has said where it listens");
+        let addresses: Value = serde_json::from_str(&text).expect("addresses are JSON");
+        addresses["page"].as_str().and_then(|text| text.parse().ok()).expect("the page is open")
+    }
+
+    /// Starts the agent anew with its page on this port, where it will be after each further start.
+    pub fn page_stays_on(&mut self, port: u16) {
+        self.stop();
+        let file = self.folder.join("agent.toml");
+        let text = fs::read_to_string(&file).expect("the configuration can be read");
+        let page = format!("[page]\nlisten = \"127.0.0.1:{port}\"");
+        write(&file, &text.replace("[page]\nlisten = \"127.0.0.1:0\"", &page));
+        self.start();
+    }
+
     /// A till of this store; it finds the agent wherever it listens at the time.
     pub fn till(&self, source: &str) -> Till {
         Till::new(source, Arc::clone(&self.http))

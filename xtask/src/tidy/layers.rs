@@ -19,7 +19,7 @@ const BUILDINGS: [Building; 4] = [
             &["stock", "order"],
             &["record"],
             &["frame"],
-            &["count", "digest", "pickup_code"],
+            &["count", "digest", "pause", "pickup_code"],
             &["link"],
         ],
     },

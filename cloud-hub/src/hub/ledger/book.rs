@@ -229,6 +229,19 @@ impl StoreLedger {
         }
     }
 
+    /// What was held is free for whoever is served in this same step, and for no recall.
+    pub(in crate::hub) fn lend(&mut self, item: ItemNo, quantity: Quantity) -> Result<(), EscrowError> {
+        self.raise_without_recalls(item, |cell| cell.release(quantity))?;
+        self.hold(item, |held| held.saturating_sub(quantity.thousandths().unsigned_abs()));
+        Ok(())
+    }
+
+    /// Gives the store back what it recalls, as far as that is free.
+    pub(in crate::hub) fn honour_recall(&mut self, item: ItemNo) {
+        let honoured = self.raise_hub_half(item, |_| Ok::<_, EscrowError>(()));
+        debug_assert!(honoured.is_ok(), "nothing was asked for");
+    }
+
     /// A hub that was restored has forgotten the orders behind some promises, and that others were given up. What is promised beyond
     /// the orders it knows by now is held without one: that offers less, never too much.
     pub(super) fn hold_forgotten(&mut self) {

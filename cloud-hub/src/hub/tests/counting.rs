@@ -4,10 +4,12 @@ use super::headquarters::{Caller, Headquarters, MILK, SALT, id, kinds, said, uni
 use super::orders::{does, open_shop, open_shop_at, place, received, says, wanted};
 use super::*;
 use crate::hub::counting::{CountAsk, CountError, TaskView, Tasks};
+use crate::hub::orders::OrderError;
 use crate::orders::pickup_settings::{Pause, PickupSettings};
 use crate::storage::sqlite::events::Outbox;
 use sync_protocol::count::{CountTask, CountWish, TaskReason, TaskState};
 use sync_protocol::order::{Act, Cancel};
+use sync_protocol::pause::StorePause;
 use sync_protocol::record::{Note, Topic};
 
 fn asks(hq: &mut Headquarters, ask: CountAsk) -> Result<Tasks, CountError> {
@@ -83,6 +85,30 @@ fn a_store_hears_how_it_is_set_and_again_when_that_changes() {
     let again = Box::new(SettingsChange::Replace { settings: PickupSettings::default(), seen: None });
     let outputs = hq.drain(vec![Input::Settings { ticket, store: id("S0002"), change: again }]);
     assert_eq!(notes_in(&said(&outputs, caller.link)), [], "another store's are not its business");
+}
+
+#[test]
+fn a_store_that_pauses_gets_no_orders_until_then_whatever_head_office_says() {
+    let (mut hq, mut caller) = shop();
+    let until = hq.now.wall.0 + 60_000;
+    let pause = StorePause { until, reason: "flooded".to_owned(), by: "Ana".to_owned() };
+    hq.hub.take_posts();
+    tells(&mut hq, &mut caller, vec![StorePause::note(Some(&pause))]);
+    let posts = hq.hub.take_posts();
+    assert_eq!(posts[0].1.own_pause, Some(pause));
+    let order = wanted(&hq, 1, "a", &[(MILK, 1)]);
+    let refused = place(&mut hq, order.clone()).unwrap_err();
+    assert!(matches!(refused, OrderError::NotTaking { .. }), "{refused:?}");
+    let ticket = hq.ticket();
+    hq.drain(vec![Input::Settings { ticket, store: id("S0001"), change: Box::new(SettingsChange::Resume) }]);
+    assert!(place(&mut hq, order.clone()).is_err(), "head office resumes its own pauses");
+    hq.pass(60_000);
+    place(&mut hq, order).unwrap();
+    let pause = StorePause { until: until + 600_000, reason: "flooded".to_owned(), by: "Ana".to_owned() };
+    tells(&mut hq, &mut caller, vec![StorePause::note(Some(&pause))]);
+    tells(&mut hq, &mut caller, vec![StorePause::note(None)]);
+    let order = wanted(&hq, 2, "b", &[(MILK, 1)]);
+    place(&mut hq, order).unwrap();
 }
 
 #[test]

@@ -87,6 +87,28 @@ fn an_order_that_can_not_be_placed_leaves_its_reservation_alone() {
     assert!(asked(&mut hq, ReservationAsk::Show { id: number(1) }).is_ok());
 }
 
+/// The simulation found it: between the end of a reservation and the order in its place, what the store recalled was given back to it. The
+/// order found nothing, and the reservation that was to stay stood for units that somebody else could have.
+#[test]
+fn what_a_store_recalls_does_not_slip_between_a_reservation_and_its_order() {
+    let (mut hq, mut caller) = open_shop();
+    let reservation = new(&hq, 1, "a", 10);
+    reserve(&mut hq, reservation).unwrap();
+    let mut recalling = caller.stock(MILK, 20, 0, 10);
+    recalling.half.recalled = 10_000;
+    caller.reports(&mut hq, vec![recalling]);
+    let mut too_much = wanted(&hq, 2, "b", &[(MILK, 11)]);
+    too_much.reservation = Some(number(1));
+    assert_eq!(place(&mut hq, too_much), Err(OrderError::Insufficient));
+    assert_eq!(hq.cell("S0001", MILK).open(), units(10), "all of it is kept as before");
+    let mut order = wanted(&hq, 3, "c", &[(MILK, 8)]);
+    order.reservation = Some(number(1));
+    place(&mut hq, order).unwrap();
+    let cell = hq.cell("S0001", MILK);
+    assert_eq!((cell.open(), cell.free()), (units(8), units(0)));
+    assert_eq!(cell.hub.returned, 2_000, "what is left over goes back to the store");
+}
+
 #[test]
 fn it_can_be_extended_for_an_hour_and_given_up_at_any_time() {
     let (mut hq, _) = open_shop();

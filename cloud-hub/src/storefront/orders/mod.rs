@@ -19,6 +19,7 @@ pub(super) use rerouting::*;
 pub(super) use reservations::*;
 pub(super) use routing::*;
 
+use super::body::{BODY_BYTES_MAX, whole_body};
 use super::gate::Caller;
 use super::problem::{Kind, Problem, ProblemBody, shown};
 use super::query::{once, pairs, whole};
@@ -94,7 +95,7 @@ pub(in crate::storefront) async fn place_order(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let key = key_of(&headers)?;
-    let body = body.map_err(|_| Problem::new(Kind::InvalidBody, "the body broke off"))?;
+    let body = whole_body(body, BODY_BYTES_MAX)?;
     let placement = Placement::read(&body).map_err(refused)?;
     let origin = Origin::new(&caller, &key, &body);
     let (new, survey) = match &placement.asked {
@@ -280,10 +281,19 @@ fn read_status(text: &str) -> Result<Status, Problem> {
 }
 
 fn number(order: Result<Path<String>, PathRejection>) -> Result<OrderId, Problem> {
-    let text = order.map_or_else(|_| String::new(), |Path(order)| order);
+    numbered(order, "order", Kind::NoSuchOrder)
+}
+
+/// The number in a path; what is none there is not there.
+fn numbered(
+    number: Result<Path<String>, PathRejection>,
+    what: &'static str,
+    kind: Kind,
+) -> Result<OrderId, Problem> {
+    let text = number.map_or_else(|_| String::new(), |Path(number)| number);
     text.parse().map_err(|_| {
-        let detail = format!("there is no order `{}`; one looks like `K7M29-QX4TB`", shown(&text));
-        Problem::of(Kind::NoSuchOrder, "order", detail)
+        let detail = format!("there is no {what} `{}`; one looks like `K7M29-QX4TB`", shown(&text));
+        Problem::of(kind, what, detail)
     })
 }
 

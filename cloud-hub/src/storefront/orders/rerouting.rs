@@ -6,6 +6,7 @@ use super::{answer, no_answer, number, placing, problem, unshared};
 use crate::hub::orders::{OrderError, OrderView};
 use crate::hub::rerouting::Rerouting;
 use crate::storefront::StorefrontState;
+use crate::storefront::body::{BODY_BYTES_MAX, whole_body};
 use crate::storefront::problem::{Kind, Problem, ProblemBody};
 use crate::storefront::site::Site;
 use axum::body::Bytes;
@@ -61,6 +62,8 @@ pub(in crate::storefront) struct AlternativesBody {
             content_type = "application/problem+json"),
         (status = 409, description = "Nothing is owed, or not all of it can be promised there: which lines lack what, and the \
             nearest stores that have all of it.", body = NotPlacedBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 429, description = "More requests than the key allows.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, description = "The hub could not take it now; look at the order, and send it again.", body = ProblemBody,
@@ -74,7 +77,7 @@ pub(in crate::storefront) async fn reroute_order(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let order = number(order)?;
-    let body = body.map_err(|_| Problem::new(Kind::InvalidBody, "the body broke off"))?;
+    let body = whole_body(body, BODY_BYTES_MAX)?;
     let unread = |error: serde_json::Error| {
         Problem::new(Kind::InvalidBody, format!("{error}; send {{\"store\": \"S0042\"}}, or {{}}"))
     };

@@ -2,13 +2,14 @@
 
 use super::not_taking::NotPlacedBody;
 use super::placing::{self, Origin};
-use super::{key_of, no_answer, problem, refused, replayed, unshared};
+use super::{key_of, no_answer, numbered, problem, refused, replayed, unshared};
 use crate::hub::orders::OrderError;
 use crate::hub::reservations::{ReservationAsk, ReservationView};
 use crate::orders::reserving::{ExtensionBody, ReservationBody, Reserving, read_extension};
 use crate::storefront::answer::Timestamp;
+use crate::storefront::body::{BODY_BYTES_MAX, whole_body};
 use crate::storefront::gate::Caller;
-use crate::storefront::problem::{Kind, Problem, ProblemBody, shown};
+use crate::storefront::problem::{Kind, Problem, ProblemBody};
 use crate::storefront::site::Site;
 use axum::Extension;
 use axum::body::Bytes;
@@ -91,7 +92,7 @@ pub(in crate::storefront) async fn make_reservation(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let key = key_of(&headers)?;
-    let body = body.map_err(|_| Problem::new(Kind::InvalidBody, "the body broke off"))?;
+    let body = whole_body(body, BODY_BYTES_MAX)?;
     let Reserving { basket, seconds } = Reserving::read(&body).map_err(refused)?;
     let survey = placing::survey(&site, &basket, false)?;
     let new = placing::new_reservation(&survey, seconds, Origin::new(&caller, &key, &body))?;
@@ -186,6 +187,8 @@ pub(in crate::storefront) async fn end_reservation(
             content_type = "application/problem+json"),
         (status = 409, description = "It has lasted for an hour already, or would.", body = ProblemBody,
             content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 429, description = "More requests than the key allows.", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = 503, description = "The hub could not take it now; send it again.", body = ProblemBody,
@@ -199,7 +202,7 @@ pub(in crate::storefront) async fn extend_reservation(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let id = number(reservation)?;
-    let body = body.map_err(|_| Problem::new(Kind::InvalidBody, "the body broke off"))?;
+    let body = whole_body(body, BODY_BYTES_MAX)?;
     let seconds = read_extension(&body).map_err(refused)?;
     let until = UnixMillis(site.wall().0.saturating_add(i64::from(seconds) * 1000));
     asked(&site, ReservationAsk::Extend { id, until }).await
@@ -225,9 +228,5 @@ fn answer(ReservationView { id, reservation, .. }: &ReservationView) -> Response
 }
 
 fn number(reservation: Result<Path<String>, PathRejection>) -> Result<OrderId, Problem> {
-    let text = reservation.map_or_else(|_| String::new(), |Path(reservation)| reservation);
-    text.parse().map_err(|_| {
-        let detail = format!("there is no reservation `{}`; one looks like `K7M29-QX4TB`", shown(&text));
-        Problem::of(Kind::NoSuchReservation, "reservation", detail)
-    })
+    numbered(reservation, "reservation", Kind::NoSuchReservation)
 }

@@ -5,6 +5,7 @@ use crate::orders::decisions::Recorded;
 use crate::orders::routing::{Decision, Leg, Settings};
 use crate::storage::{KeptDecision, StorageError};
 use crate::storefront::answer::Timestamp;
+use crate::storefront::body::{BODY_BYTES_MAX, whole_body};
 use crate::storefront::problem::{Kind, Problem, ProblemBody};
 use crate::storefront::site::Site;
 use axum::body::Bytes;
@@ -167,7 +168,7 @@ pub(in crate::storefront) async fn simulate_routing(
     State(site): State<Arc<Site>>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|_| Problem::new(Kind::InvalidBody, "the body broke off"))?;
+    let body = whole_body(body, BODY_BYTES_MAX)?;
     let unread = |error: serde_json::Error| {
         let example = "{\"settings\": {\"order_by\": [\"load\", \"distance\"]}}";
         Problem::new(Kind::InvalidBody, format!("{error}; send something like {example}"))

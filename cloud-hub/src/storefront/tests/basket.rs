@@ -154,3 +154,18 @@ async fn a_body_without_end_is_refused() {
     let body = format!("{{\"items\":[{}]}}", " ".repeat(200_000));
     shop.post(QUERY, &body).await.is_problem(413, "body-too-large", None);
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_told_so_wherever_it_is_sent() {
+    let shop = Shop::with_stores(&["S1"]).await;
+    let body = " ".repeat(200_000);
+    let paths = [
+        "/v1/orders/K7M29-QX4TB/reroute",
+        "/v1/reservations/K7M29-QX4TB/extend",
+        "/v1/routing:simulate",
+        "/v1/webhooks/shop/replay",
+    ];
+    for path in paths {
+        shop.post(path, &body).await.is_problem(413, "body-too-large", None);
+    }
+}

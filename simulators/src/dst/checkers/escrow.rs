@@ -3,7 +3,8 @@
 
 use super::{Check, must};
 use crate::dst::world::World;
-use sync_protocol::Epoch;
+use std::collections::BTreeMap;
+use sync_protocol::{Epoch, ItemNo};
 
 pub fn after_hub_step(world: &mut World) -> Check {
     for store in 0..world.store_ids.len() {
@@ -11,6 +12,7 @@ pub fn after_hub_step(world: &mut World) -> Check {
         cells_are_covered(world, store)?;
         rights_are_the_stores(world, store)?;
         shoppers_are_covered(world, store)?;
+        reserved_is_held(world, store)?;
     }
     Ok(())
 }
@@ -82,14 +84,41 @@ fn shoppers_are_covered(world: &World, store: usize) -> Check {
             continue;
         }
         let known = world.promised_at_hub(store, sku).unwrap_or(0);
-        must(held.promised + held.ordered <= known, "P3", || {
+        must(held.promised + held.ordered + held.reserved <= known, "P3", || {
             format!(
-                "shoppers were promised {} and {} of `{sku}` in store {store}, the hub knows of {known}",
-                held.promised, held.ordered
+                "shoppers were promised {}, {} and {} of `{sku}` in store {store}, the hub knows of {known}",
+                held.promised, held.ordered, held.reserved
             )
         })?;
     }
     Ok(())
+}
+
+/// What shoppers count on at the checkout, and every reservation on the hub's disk, is among what the hub holds without an order. A
+/// restored hub has forgotten which of it was whose.
+fn reserved_is_held(world: &World, store: usize) -> Check {
+    if world.hub.restores > 0 || world.hub.hub().is_none() {
+        return Ok(());
+    }
+    let mut stored: BTreeMap<ItemNo, u64> = BTreeMap::new();
+    let of_store = world.reserving.at_hub.values().filter(|it| it.store == world.store_ids[store]);
+    for line in of_store.flat_map(|reservation| &reservation.lines) {
+        *stored.entry(ItemNo(line.item)).or_default() += line.quantity.thousandths().unsigned_abs();
+    }
+    let counted_on = world.counted_on(store);
+    world.hub.with_storage(|storage| {
+        let held = |item: &ItemNo| storage.held.get(&(store, *item)).copied().unwrap_or(0);
+        must_hold("shoppers count on", &counted_on, held)?;
+        must_hold("reservations keep", &stored, held)
+    })
+}
+
+fn must_hold(what: &str, meant: &BTreeMap<ItemNo, u64>, held: impl Fn(&ItemNo) -> u64) -> Check {
+    meant.iter().try_for_each(|(item, units)| {
+        must(*units <= held(item), "P3", || {
+            format!("{what} {units} of item {item}, the hub holds {} without an order", held(item))
+        })
+    })
 }
 
 /// The index holds the figures of the hub's cells.
@@ -128,4 +157,16 @@ pub fn after_agent_step(world: &mut World, at: usize) -> Check {
     }
     world.coverage.sometimes("till: breach", breach);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_whose_units_somebody_else_has_got_is_noticed() {
+        let meant = BTreeMap::from([(ItemNo(1), 2_000)]);
+        assert_eq!(must_hold("shoppers count on", &meant, |_| 2_000), Ok(()));
+        assert_eq!(must_hold("shoppers count on", &meant, |_| 1_999).unwrap_err().promise, "P3");
+    }
 }

@@ -52,8 +52,8 @@ fn answer_is_good(
             });
         }
         Answer::Recorded(answers) => answers,
-        // Looked at by the checker of orders.
-        Answer::Pickup(_) | Answer::Retried(_) => return Ok(()),
+        // Looked at by the checker of orders; nobody pauses or retries here.
+        Answer::Pickup(_) | Answer::Paused(_) | Answer::Retried(_) => return Ok(()),
     };
     must(answers.len() == count, "P1", || format!("{count} documents got {} answers", answers.len()))?;
     let Some(Waiting::Till { documents, .. } | Waiting::Reader { documents, .. }) =
@@ -280,6 +280,7 @@ impl World {
                 // Which of them were lost does not matter: only their sum is held against the hub.
                 held.ordered = held.ordered.min(floor);
                 held.promised = held.promised.min(floor - held.ordered);
+                held.reserved = held.reserved.min(floor - held.ordered - held.promised);
                 held.released = held.released.min(held.promised);
             }
         }

@@ -1,6 +1,7 @@
 //! What must hold after every step, whatever has gone wrong: one file for each thing that is looked at.
 
 pub mod convergence;
+pub mod ends;
 pub mod escrow;
 pub mod ledger;
 pub mod orders;

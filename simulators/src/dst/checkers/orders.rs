@@ -163,10 +163,14 @@ fn handed_over(world: &mut World, at: usize, row: &OrderRow) -> Check {
     })?;
     part.is_gone = true;
     part.by_till = false;
+    part.gone.clear();
     for line in &row.store.progress {
         let sku = names.get(&line.item).cloned().flatten();
         let ordered = part.half.lines.iter().zip(&part.skus).find(|(_, of)| Some(*of) == sku.as_ref());
         let ordered = ordered.map_or(Quantity::ZERO, |(line, _)| line.quantity);
+        if let Some(sku) = sku.clone().filter(|_| line.picked > Quantity::ZERO) {
+            *part.gone.entry(sku).or_default() += line.picked.thousandths().unsigned_abs();
+        }
         must(line.picked <= ordered, "P3", || {
             format!(
                 "{} of {sku:?} were handed over of order {}, {ordered} were ordered",
@@ -174,6 +178,8 @@ fn handed_over(world: &mut World, at: usize, row: &OrderRow) -> Check {
             )
         })?;
     }
+    let part_of = part.part_of;
+    super::ends::one_bag(world, part_of)?;
     if sabotaged {
         let mut forgotten = row.clone();
         forgotten.store.stage = Stage::Received;
@@ -185,6 +191,7 @@ fn handed_over(world: &mut World, at: usize, row: &OrderRow) -> Check {
 fn taken_back(world: &mut World, at: usize, row: &OrderRow, lines: &[(ItemNo, Quantity)]) {
     if let Some(part) = world.orders.parts.get_mut(&row.order) {
         (part.is_gone, part.by_till) = (false, false);
+        part.gone.clear();
     }
     for (item, quantity) in lines {
         let Some(sku) = sku_at(world, at, *item) else { continue };
@@ -339,6 +346,7 @@ pub fn all_is_well(world: &mut World, store: usize) -> Check {
     for (item, cell) in &stored.cells {
         let backed = meant.remove(item).unwrap_or(0);
         promises_fit(store, *item, &cell.cell, backed + cell.held, backed)?;
+        nothing_stays_held(world, store, *item, cell.held)?;
     }
     let left: u64 = meant.values().sum();
     must(left == 0, "P3", || format!("orders of store {store} stand for items without a cell: {meant:?}"))?;
@@ -358,6 +366,22 @@ pub fn all_is_well(world: &mut World, store: usize) -> Check {
         })?;
     }
     Ok(())
+}
+
+/// Every reservation has run out by now. What is held without an order is what somebody was promised otherwise, as far as answers have
+/// reached them; a restored hub parks what it has forgotten.
+fn nothing_stays_held(world: &World, store: usize, item: ItemNo, held: u64) -> Check {
+    if world.hub.restores > 0 || !world.reserving.at_hub.is_empty() {
+        return Ok(());
+    }
+    let sku = world.hub.with_storage(|storage| storage.skus.get(&(store, item)).cloned());
+    let Some(known) = sku.clone().map(|sku| world.shoppers.may_hold(store, &sku)) else { return Ok(()) };
+    let (least, most) = known;
+    must((least..=most).contains(&held), "P3", || {
+        format!(
+            "the hub holds {held} of {sku:?} in store {store} without an order, between {least} and {most} were asked for"
+        )
+    })
 }
 
 /// `promised − released` is what orders stand for and what is held. Less only where a handover was taken back and nothing is free.

@@ -8,6 +8,7 @@ use shop::{document, units};
 use sync_protocol::count::{CountTask, CountWish, TaskReason, TaskState};
 use sync_protocol::frame::{Body, Frame};
 use sync_protocol::order::{Act, ShortReason};
+use sync_protocol::pause::StorePause;
 use sync_protocol::record::{HubOrderRecord, Kind, Note, Topic};
 use sync_protocol::stock::HubHalf;
 
@@ -194,6 +195,43 @@ fn a_restored_hub_tells_its_notes_anew_and_what_it_has_forgotten_is_gone() {
     hub.notes(&mut shop, vec![settings]);
     assert_eq!(known(&shop), 1);
     assert!(task(&shop, MILK).unwrap().is_open(), "what the store has taken up stays");
+    shop.holds_together();
+}
+
+#[test]
+fn a_pause_is_kept_told_and_ended_and_one_that_makes_no_sense_is_refused() {
+    let (mut shop, hub) = promised(1);
+    let pauses = |shop: &mut Shop, pause: Option<StorePause>| {
+        let outputs = shop.agent.drain(vec![Input::Pause { ticket: Ticket(9), pause }], shop.now);
+        let answer = outputs.iter().find_map(|output| match output {
+            Output::Answer { answer: Answer::Paused(answer), .. } => Some(answer.clone()),
+            _ => None,
+        });
+        (answer.expect("an answer"), frames(&outputs))
+    };
+    let now = shop.now.wall.0;
+    let pause = StorePause { until: now + 1, reason: "flooded".to_owned(), by: "Ana".to_owned() };
+    let (answer, said) = pauses(&mut shop, Some(pause.clone()));
+    assert_eq!(answer, Ok(()));
+    let told = said.iter().find_map(|frame| match &frame.body {
+        Body::State(batch) => batch.notes.first().cloned(),
+        _ => None,
+    });
+    assert_eq!(told, Some(StorePause::note(Some(&pause))));
+    hub.acknowledges(&mut shop, &said);
+    let wrong = [
+        StorePause { until: now, ..pause.clone() },
+        StorePause { until: now + sync_protocol::pause::PAUSE_MS_MAX + 1, ..pause.clone() },
+        StorePause { reason: " ".to_owned(), ..pause.clone() },
+        StorePause { reason: "a\nb".to_owned(), ..pause.clone() },
+        StorePause { by: "b".repeat(65), ..pause },
+    ];
+    for pause in wrong {
+        assert!(matches!(pauses(&mut shop, Some(pause)).0, Err(RecordError::Invalid { .. })));
+    }
+    assert_eq!(pauses(&mut shop, None).0, Ok(()));
+    let text = notes::text(shop.agent.database(), Writer::Store, Topic::PAUSE, 0).unwrap().unwrap().0;
+    assert_eq!(text, "");
     shop.holds_together();
 }
 

@@ -5,6 +5,7 @@ use crate::store::notes::{self, Writer};
 use crate::store::orders::{self, OrderRow};
 use rusqlite::types::Type;
 use sync_protocol::count::CountTask;
+use sync_protocol::pause::StorePause;
 use sync_protocol::record::Topic;
 use sync_protocol::{Epoch, ItemNo};
 
@@ -41,6 +42,14 @@ impl Reader {
             let mut rows = orders::active_orders(db, Epoch::default(), usize::MAX >> 1)?;
             rows.retain(|row| row.store.progress.iter().any(|line| line.item == item));
             Ok(rows)
+        })
+    }
+
+    /// The store's own pause, also one that is over.
+    pub fn store_pause(&self) -> rusqlite::Result<Option<StorePause>> {
+        self.ask(|db| {
+            let note = notes::text(db, Writer::Store, Topic::PAUSE, 0)?;
+            Ok(note.and_then(|(text, _)| StorePause::read(&text).ok()))
         })
     }
 

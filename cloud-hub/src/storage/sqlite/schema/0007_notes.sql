@@ -1,5 +1,5 @@
 -- Texts that a store and the hub keep for each other: the latest under each topic and key. `from_hub`: the hub's, with its place in what goes
--- down to the store; otherwise the store's. `topic`: 1 settings, 2 a count wished for, 3 a count task. `key` is the item's number, or 0.
+-- down to the store; otherwise the store's. `topic`: 1 settings, 2 a count wished for, 3 a count task, 4 a pause. `key` is the item's number, or 0.
 CREATE TABLE note (
     store    INTEGER NOT NULL REFERENCES store,
     from_hub INTEGER NOT NULL,
