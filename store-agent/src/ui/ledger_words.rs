@@ -75,6 +75,8 @@ pub fn act(words: &Words<'_>, name: &str) -> String {
         "transfer_in" => texts::ACT_TRANSFER_IN,
         "transfer_out" => texts::ACT_TRANSFER_OUT,
         "count" => texts::ACT_COUNT,
+        "pause_web" => texts::ACT_PAUSE,
+        "resume_web" => texts::ACT_RESUME,
         "retry" => texts::ACT_RETRY,
         "export" => texts::ACT_EXPORT,
         "export_audit" => texts::ACT_EXPORT_AUDIT,

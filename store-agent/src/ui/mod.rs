@@ -141,6 +141,8 @@ fn goods() -> Router<Arc<PageDesk>> {
         .route("/count/approve", post(count::approve))
         .route("/count/again", post(count::again))
         .route("/count/give-up", post(count::give_up))
+        .route("/web-sales/pause", post(web_sales::pause))
+        .route("/web-sales/resume", post(web_sales::resume))
         .route("/movements", get(movements::show))
         .route("/movements/export", post(movements::export))
         .route("/audit", get(trail::show))

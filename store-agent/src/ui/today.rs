@@ -33,7 +33,7 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
                 @if waiting > ORDERS_SHOWN { p { a.button href="/orders" { (words.say(texts::ALL_ORDERS)) } } }
             }
             (to_count(&words, &missing))
-            @if desk.has_hub { (sales.panel(&words)) }
+            @if desk.has_hub { (sales.panel(&words, Some(&visitor))) }
             (head_office(&desk, &words))
         }
     };

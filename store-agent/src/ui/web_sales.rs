@@ -1,13 +1,27 @@
 //! Whether the web may sell from this store: what head office has set, as far as this store has heard.
 
+use super::act::{Deeds, audited};
+use super::failure::Failure;
+use super::form::Form;
+use super::guard::redirect;
+use super::people::audit::{self, Outcome};
+use super::people::roles::{Deed, May};
+use super::step_up::{Answer, permitted};
 use super::texts::web_sales as texts;
+use super::visitor::Visitor;
 use super::words::Words;
+use super::{Desk, PageDesk, layout, typed};
 use crate::http::reading::ask;
 use crate::store::reader::Reader;
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
 use maud::{Markup, html};
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 use sync_protocol::UnixMillis;
+use sync_protocol::pause::{PAUSE_MS_MAX, REASON_BYTES_MAX, StorePause};
 
 /// What head office has said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +35,12 @@ pub enum WebSales {
     Paused {
         until: UnixMillis,
         reason: String,
+    },
+    /// By somebody of the store's own.
+    PausedHere {
+        until: UnixMillis,
+        reason: String,
+        by: String,
     },
 }
 
@@ -57,10 +77,22 @@ impl WebSales {
         if until > now { WebSales::Paused { until, reason: pause.reason } } else { WebSales::On }
     }
 
+    /// Beside what the store has said itself.
+    #[must_use]
+    pub fn with_own(self, pause: Option<StorePause>, now: UnixMillis) -> WebSales {
+        match pause.filter(|pause| pause.until > now.0) {
+            Some(StorePause { until, reason, by }) if self != WebSales::Off => {
+                WebSales::PausedHere { until: UnixMillis(until), reason, by }
+            }
+            _ => self,
+        }
+    }
+
     /// As this store's disk has it.
     pub async fn ask(reader: &Arc<Reader>, now: UnixMillis) -> Result<WebSales, crate::http::Problem> {
-        let settings = ask(reader, Reader::store_settings).await?;
-        Ok(WebSales::of(settings.as_deref(), now))
+        let (settings, own) =
+            ask(reader, |reader| Ok((reader.store_settings()?, reader.store_pause()?))).await?;
+        Ok(WebSales::of(settings.as_deref(), now).with_own(own, now))
     }
 
     /// The web can order from this store, as far as head office's switch goes.
@@ -79,18 +111,34 @@ impl WebSales {
             WebSales::Paused { until, reason } if reason.is_empty() => {
                 words.fill(texts::PAUSED, &[("until", &words.moment(*until))])
             }
+            WebSales::PausedHere { until, reason, by } => words.fill(
+                texts::PAUSED_HERE,
+                &[("until", &words.moment(*until)), ("reason", reason), ("by", by)],
+            ),
             WebSales::Paused { until, reason } => {
                 words.fill(texts::PAUSED_BECAUSE, &[("until", &words.moment(*until)), ("reason", reason)])
             }
         }
     }
 
+    /// With what `visitor` can do about it, where it is theirs to do.
     #[must_use]
-    pub fn panel(&self, words: &Words<'_>) -> Markup {
+    pub fn panel(&self, words: &Words<'_>, visitor: Option<&Visitor>) -> Markup {
+        let visitor = visitor.filter(|visitor| visitor.may(Deed::PauseWeb) != May::No);
         html! {
             section.panel aria-labelledby="sales" {
                 h2 #sales { (words.say(texts::TITLE)) }
                 (self.markup(words))
+                @match (visitor, self) {
+                    (Some(visitor), WebSales::PausedHere { .. }) => {
+                        form method="post" action="/web-sales/resume" {
+                            (layout::token(visitor))
+                            button type="submit" { (words.say(texts::RESUME)) }
+                        }
+                    }
+                    (Some(visitor), WebSales::On | WebSales::NotHeard | WebSales::Unreadable) => (pause_form(words, visitor)),
+                    _ => {}
+                }
             }
         }
     }
@@ -101,7 +149,7 @@ impl WebSales {
         let light = match self {
             WebSales::On => "up",
             WebSales::NotHeard | WebSales::Unreadable => "coming",
-            WebSales::Off | WebSales::Paused { .. } => "down",
+            WebSales::Off | WebSales::Paused { .. } | WebSales::PausedHere { .. } => "down",
         };
         html! {
             p.web-sales.light data-light=(light) {
@@ -112,11 +160,97 @@ impl WebSales {
     }
 }
 
+/// Hours that a pause can last; the first is offered.
+const HOURS: [i64; 5] = [1, 2, 4, 8, 24];
+const HOUR_MS: i64 = 60 * 60 * 1000;
+const _: () = assert!(HOURS[4] * HOUR_MS <= PAUSE_MS_MAX);
+
+fn pause_form(words: &Words<'_>, visitor: &Visitor) -> Markup {
+    html! {
+        details.act {
+            summary { (words.say(texts::PAUSE)) }
+            form.card method="post" action="/web-sales/pause" {
+                (layout::token(visitor))
+                p.hint { (words.say(texts::PAUSE_WHY)) }
+                label for="pause-hours" { (words.say(texts::HOW_LONG)) }
+                select #pause-hours name="hours" {
+                    @for hours in HOURS {
+                        option value=(hours) { (words.age(Duration::from_secs(hours.unsigned_abs() * 3600))) }
+                    }
+                }
+                label for="pause-reason" { (words.say(texts::REASON)) }
+                input #pause-reason name="reason" maxlength="120" autocomplete="off" required;
+                button.primary type="submit" { (words.say(texts::PAUSE)) }
+            }
+        }
+    }
+}
+
+/// `POST /web-sales/pause`: no new orders for some hours. Those that are here are not touched.
+pub async fn pause(
+    State(desk): Desk,
+    Extension(visitor): Extension<Visitor>,
+    Extension(form): Extension<Form>,
+) -> Result<Response, Failure> {
+    let hours: i64 = form.parsed("hours")?;
+    let reason = typed::line(form.text("reason"), REASON_BYTES_MAX).filter(|reason| !reason.is_empty());
+    let Some(reason) = reason.filter(|_| HOURS.contains(&hours)) else { return Err(Failure::Unreadable) };
+    let (until, by) = (visitor.now.0 + hours * HOUR_MS, visitor.name().to_owned());
+    set(&desk, &visitor, &form, "pause_web", Some(StorePause { until, reason, by })).await
+}
+
+/// `POST /web-sales/resume`.
+pub async fn resume(
+    State(desk): Desk,
+    Extension(visitor): Extension<Visitor>,
+    Extension(form): Extension<Form>,
+) -> Result<Response, Failure> {
+    set(&desk, &visitor, &form, "resume_web", None).await
+}
+
+async fn set(
+    desk: &PageDesk,
+    visitor: &Visitor,
+    form: &Form,
+    act: &'static str,
+    pause: Option<StorePause>,
+) -> Result<Response, Failure> {
+    let permit = match permitted(desk, visitor, form, Deed::PauseWeb).await? {
+        Answer::Permitted(permit) => permit,
+        Answer::Asks(response) => return Ok(response),
+    };
+    let said = pause.as_ref().map_or_else(String::new, |pause| pause.reason.clone());
+    let deeds = Deeds { act, subject: "web".to_owned(), approved_by: permit.approved_by };
+    let doing = async {
+        match desk.inbox.pause(pause).await {
+            Ok(Ok(())) => Ok(said),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(no) => Err(no.to_string()),
+        }
+    };
+    let reference = audited(desk, visitor, deeds, doing).await?;
+    let entry = desk.people.ask(move |db| audit::entry(db, &reference)).await?;
+    match entry.map(|entry| entry.outcome) {
+        Some(Outcome::Done) => Ok(redirect("/")),
+        _ => Err(Failure::Disk),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(1_795_410_000_000);
+
+    #[test]
+    fn the_stores_own_pause_is_told_unless_head_office_has_switched_it_off() {
+        let pause = |until| Some(StorePause { until, reason: "flood".to_owned(), by: "Ana".to_owned() });
+        let later = NOW.0 + 1;
+        assert!(matches!(WebSales::On.with_own(pause(later), NOW), WebSales::PausedHere { .. }));
+        assert_eq!(WebSales::Off.with_own(pause(later), NOW), WebSales::Off);
+        assert_eq!(WebSales::On.with_own(pause(NOW.0), NOW), WebSales::On, "it is over");
+        assert_eq!(WebSales::NotHeard.with_own(None, NOW), WebSales::NotHeard);
+    }
 
     #[test]
     fn every_state_of_the_switch_is_told_apart() {

@@ -1,7 +1,7 @@
 //! The ledger, the trail, reports and the doctor, on the page and as files.
 
 use crate::goods::{EVIL, associate, database, stocked};
-use crate::screen::{Screen, set_up};
+use crate::screen::{Screen, set_up, value_between};
 use crate::shop::Shop;
 use sync_protocol::order::{HubOrder, Line, OrderId};
 use sync_protocol::record::HubOrderRecord;
@@ -55,8 +55,8 @@ fn a_long_ledger_comes_page_by_page_and_whole_as_a_file() {
     for _ in 0..5 {
         let page = screen.get(&path).body;
         seen += page.matches("<tr>").count() - 1;
-        let Some(at) = page.find("before=") else { break };
-        path = format!("/movements?{}", page[at..].split('"').next().unwrap());
+        let Some(next) = value_between(&page, "href=\"/movements?before=", "\"") else { break };
+        path = format!("/movements?before={next}");
     }
     assert_eq!(seen, 122);
     screen.get("/movements");

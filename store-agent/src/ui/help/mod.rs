@@ -59,7 +59,7 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
         div #doctor.findings hx-get=(PATH) hx-trigger="sync from:body" hx-select="#doctor" hx-swap="outerHTML" hx-headers=r#"{"X-Live":"1"}"# {
             @for finding in &findings { (shown(&words, finding)) }
             @if desk.has_hub {
-                (sales.panel(&words))
+                (sales.panel(&words, None))
             }
         }
         div.columns {

@@ -54,6 +54,8 @@ texts! {
     ACT_TRANSFER_OUT: "send to another store", "enviar a otra tienda", "दूसरे स्टोर को भेजना";
     ACT_COUNT: "count", "contar", "गिनना";
     ACT_RETRY: "try a set-aside record again", "reintentar un registro apartado", "अलग रखा रिकॉर्ड फिर आज़माना";
+    ACT_PAUSE: "pause web sales", "poner en pausa internet", "वेब बिक्री रोकना";
+    ACT_RESUME: "resume web sales", "reanudar internet", "वेब बिक्री फिर शुरू करना";
     ACT_EXPORT: "take a file of movements", "sacar un archivo de movimientos", "आवाजाही की फ़ाइल लेना";
     ACT_EXPORT_AUDIT: "take a file of this list", "sacar un archivo de esta lista", "इस सूची की फ़ाइल लेना";
 }
