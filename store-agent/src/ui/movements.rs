@@ -100,7 +100,7 @@ fn filters(words: &Words<'_>, form: &Form, sources: &[String]) -> Markup {
                 div {
                     label for="kind" { (words.say(texts::KIND)) }
                     select #kind name="kind" {
-                        option value="" { (words.say(texts::ALL)) }
+                        option value="" { (words.say(texts::EVERYTHING)) }
                         @for kind in KINDS {
                             option value=(kind.name()) selected[form.text("kind") == kind.name()] { (words.say(ledger_words::kind(kind))) }
                         }
@@ -109,7 +109,7 @@ fn filters(words: &Words<'_>, form: &Form, sources: &[String]) -> Markup {
                 div {
                     label for="source" { (words.say(texts::SOURCE)) }
                     select #source name="source" {
-                        option value="" { (words.say(texts::ALL)) }
+                        option value="" { (words.say(texts::EVERYTHING)) }
                         @for source in sources {
                             option value=(source) selected[form.text("source") == source] { (ledger_words::source(words, source)) }
                         }

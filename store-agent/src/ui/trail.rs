@@ -68,14 +68,14 @@ fn filters(words: &Words<'_>, form: &Form, people: &[String], acts: &[String]) -
                 div {
                     label for="person" { (words.say(texts::PERSON)) }
                     select #person name="person" {
-                        option value="" { (words.say(texts::ALL)) }
+                        option value="" { (words.say(texts::EVERYTHING)) }
                         @for person in people { option value=(person) selected[form.text("person") == person] { (person) } }
                     }
                 }
                 div {
                     label for="act" { (words.say(texts::KIND)) }
                     select #act name="act" {
-                        option value="" { (words.say(texts::ALL)) }
+                        option value="" { (words.say(texts::EVERYTHING)) }
                         @for act in acts { option value=(act) selected[form.text("act") == act] { (ledger_words::act(words, act)) } }
                     }
                 }

@@ -189,3 +189,27 @@ fn a_record_that_was_set_aside_is_taken_once_what_it_lacked_is_there() {
     boss.get("/help");
     assert!(boss.does("/help/retry", &[("id", "2")]).body.contains("upgrade the agent"));
 }
+
+#[test]
+fn web_sales_are_paused_and_resumed_by_whoever_may() {
+    let shop = stocked();
+    let mut boss = set_up(&shop);
+    let mut tablet = associate(&shop, &mut boss, "Ana");
+    let pause = [("hours", "2"), ("reason", EVIL)];
+    let note = || {
+        let sql = "SELECT text FROM note WHERE from_hub = 0 AND topic = 4";
+        database(&shop).query_row(sql, [], |row| row.get::<_, String>(0)).unwrap_or_default()
+    };
+    tablet.get("/");
+    assert!(tablet.does("/web-sales/pause", &pause).body.contains("A manager has to approve this"));
+    assert_eq!(note(), "");
+    boss.get("/");
+    for bad in [("hours", "9999"), ("hours", "-1"), ("hours", "")] {
+        assert_eq!(boss.post("/web-sales/pause", &[bad, ("reason", "x")]).status, 422, "{bad:?}");
+    }
+    assert_eq!(boss.post("/web-sales/pause", &pause).status, 303);
+    assert!(note().contains("Meera"), "{}", note());
+    assert_eq!(boss.post("/web-sales/resume", &[]).status, 303);
+    assert_eq!(note(), "");
+    assert!(boss.get("/audit").body.contains("pause web sales"));
+}

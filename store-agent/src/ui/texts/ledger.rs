@@ -15,7 +15,7 @@ texts! {
     KIND_TRANSFER_OUT: "To another store", "A otra tienda", "दूसरे स्टोर को";
     KIND_TRANSFER_IN: "From another store", "De otra tienda", "दूसरे स्टोर से";
     KIND_PICKUP: "Pickup order", "Pedido recogido", "पिकअप ऑर्डर";
-    ALL: "All", "Todo", "सभी";
+    EVERYTHING: "All", "Todo", "सभी";
     WHEN: "When", "Cuándo", "कब";
     HAPPENED: "happened {time}", "ocurrió {time}", "हुआ {time}";
     ITEM: "Item number", "Número de artículo", "सामान संख्या";
