@@ -291,7 +291,7 @@ fn trail_panel(words: &Words<'_>, mut trail: Vec<Entry>) -> Markup {
                                 td data-head=(words.say(heads[0])) { (words.moment_exactly(entry.at)) }
                                 td data-head=(words.say(heads[1])) { (entry.person) }
                                 td data-head=(words.say(heads[2])) { (entry.device) }
-                                td data-head=(words.say(heads[3])) { (act_words(words, &entry.act)) }
+                                td data-head=(words.say(heads[3])) { (super::ledger_words::act(words, &entry.act)) }
                                 td data-head=(words.say(heads[4])) { (entry.subject) }
                                 td data-head=(words.say(heads[5])) {
                                     (words.say(outcome_words(entry.outcome)))
@@ -331,7 +331,7 @@ fn outcome_words(outcome: Outcome) -> Text {
 }
 
 /// What the trail calls an act, in words; one of another screen goes by its own.
-fn act_words(words: &Words<'_>, act: &str) -> String {
+pub fn act_words(words: &Words<'_>, act: &str) -> String {
     let text = match act {
         "set_up" => texts::ACT_SET_UP,
         "sign_in" => texts::ACT_SIGN_IN,
