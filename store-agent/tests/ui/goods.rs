@@ -93,7 +93,8 @@ fn the_figures_of_the_page_are_those_of_the_api() {
 fn each_way_to_change_the_stock_is_a_document_of_the_page() {
     let shop = stocked();
     let mut screen = set_up(&shop);
-    let ways: [(&[(&str, &str)], &str, &str); 5] = [
+    type Fields = &'static [(&'static str, &'static str)];
+    let ways: [(Fields, &str, &str); 5] = [
         (&[("kind", "receipt"), ("quantity", "8")], "20", "Received: 8"),
         (&[("kind", "waste"), ("quantity", "1"), ("reason", "damaged")], "19", "Thrown away: 1"),
         (
