@@ -160,7 +160,7 @@ impl Pki {
         // Whoever shows a certificate with the hub's name is the hub to every agent.
         let hubs = self.server()?.chain.first().map(names_in).unwrap_or_default();
         if let Some(name) = names.iter().find(|name| hubs.contains(name) && !name.is_loopback()) {
-            return Err(PkiError::HubsOwn { name: name.to_string() });
+            return Err(PkiError::HubsOwn { name: name.text() });
         }
         let ca = self.authority()?;
         let (certificate, key) = ca.sign(page_params(store, names, days, now)?)?;
@@ -248,6 +248,13 @@ impl ServerName {
     #[must_use]
     pub fn local() -> Vec<ServerName> {
         ["localhost", "127.0.0.1", "::1"].iter().filter_map(|name| name.parse().ok()).collect()
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Dns(name) => name.to_string(),
+            Self::Ip(address) => address.to_string(),
+        }
     }
 
     /// Such a name leads nowhere but to the machine it is used on.
