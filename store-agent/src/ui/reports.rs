@@ -239,7 +239,7 @@ fn legend(words: &Words<'_>, first: Text, second: Text) -> Markup {
 fn by_day(words: &Words<'_>, first: Text, second: Text, bars: &[Bar]) -> Markup {
     html! {
         details {
-            summary.button.small { (words.say(texts::AS_TABLE)) }
+            summary.button { (words.say(texts::AS_TABLE)) }
             table {
                 thead {
                     tr {

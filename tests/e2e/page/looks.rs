@@ -11,7 +11,7 @@ const AXE: &str = include_str!("axe/axe.min.js");
 const WIDTHS: [u32; 3] = [360, 768, 1280];
 
 /// Looks at the page as it stands.
-fn look(browser: &Browser, name: &str) {
+pub(super) fn look(browser: &Browser, name: &str) {
     for width in WIDTHS {
         browser.is_wide(width);
         let sideways =

@@ -2,6 +2,7 @@
 
 mod looks;
 mod shop;
+mod stock;
 
 use self::shop::{ANA, ANA_PIN, BOSS, BOSS_PIN, Counter, MILK, OATS, TEA};
 use crate::harness::{Scene, Transport, eventually};
