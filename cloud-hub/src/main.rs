@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::config::Config;
-use cloud_hub::enrol::ca::{BROKER_DAYS, Pki, STORE_DAYS, ServerName};
+use cloud_hub::enrol::ca::{BROKER_DAYS, PAGE_DAYS, Pki, STORE_DAYS, ServerName};
 use cloud_hub::enrol::key;
 use cloud_hub::orders::codes::PickupKey;
 use cloud_hub::orders::pickup_settings::Revised;
@@ -68,6 +68,8 @@ enum Store {
     Add(Add),
     /// Issue a store's certificate: writes ca.pem, store.pem and store.key
     Issue(Issue),
+    /// Issue the certificate of a store's page, for tablets: writes ca.pem, page.pem and page.key
+    PageCertificate(PageCertificate),
     /// How stores take part in pickup
     #[command(subcommand)]
     Settings(StoreSettings),
@@ -124,6 +126,21 @@ struct Issue {
     out: PathBuf,
 }
 
+#[derive(Args)]
+struct PageCertificate {
+    #[command(flatten)]
+    configured: Configured,
+    /// A store the hub knows
+    #[arg(long)]
+    id: StoreId,
+    /// A DNS name or IP address under which browsers reach the store's server; may be given several times
+    #[arg(long = "host", value_name = "DNS-OR-IP", required = true)]
+    hosts: Vec<ServerName>,
+    /// The folder to write to; it is made when missing, and nothing in it is overwritten
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
 #[derive(Subcommand)]
 enum Broker {
     /// Issue the broker's certificate: writes ca.pem, broker.pem and broker.key
@@ -167,6 +184,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Run(run) => run.run(),
         Command::Store(Store::Add(add)) => add.run(),
         Command::Store(Store::Issue(issue)) => issue.run(),
+        Command::Store(Store::PageCertificate(page)) => page.run(),
         Command::Store(Store::Settings(StoreSettings::Import(import))) => import.run(),
         Command::Broker(Broker::Issue(issue)) => issue.run(),
         Command::Version => say(&format!("cloud-hub {}", env!("CARGO_PKG_VERSION"))),
@@ -231,10 +249,7 @@ impl Issue {
     fn run(self) -> anyhow::Result<()> {
         let config = self.configured.load()?;
         let pki = Pki::open(&config.pki_folder())?;
-        let known = open_storage(&config)?.stores()?;
-        if !known.iter().any(|(_, store)| store.id == self.id) {
-            bail!("the hub knows no store `{}`; add it first with `cloud-hub store add`", self.id);
-        }
+        expect_known(&config, &self.id)?;
         pki.issue(&self.id, STORE_DAYS, Clock::start().wall())?.write_to(&self.out)?;
         let key = PickupKey::open_or_create(&config.pki_folder())?.public();
         let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -247,6 +262,28 @@ impl Issue {
             self.out.display()
         ))
     }
+}
+
+impl PageCertificate {
+    fn run(self) -> anyhow::Result<()> {
+        let config = self.configured.load()?;
+        let pki = Pki::open(&config.pki_folder())?;
+        expect_known(&config, &self.id)?;
+        pki.issue_page(&self.id, &self.hosts, PAGE_DAYS, Clock::start().wall())?.write_to(&self.out)?;
+        say(&format!(
+            "ca.pem, page.pem and page.key for the page of store {} written to {}",
+            self.id,
+            self.out.display()
+        ))
+    }
+}
+
+fn expect_known(config: &Config, store: &StoreId) -> anyhow::Result<()> {
+    let known = open_storage(config)?.stores()?;
+    if !known.iter().any(|(_, known)| known.id == *store) {
+        bail!("the hub knows no store `{store}`; add it first with `cloud-hub store add`");
+    }
+    Ok(())
 }
 
 /// Most bad lines of a file that are shown.

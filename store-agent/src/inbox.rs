@@ -8,7 +8,8 @@ pub mod sources;
 
 use crate::agent::pickup::{PickupError, Request};
 use crate::agent::{
-    Document, ItemEntry, ItemPut, ReadingTaken, RecordError, Recorded, SourceReading, SyncStatus,
+    Document, ItemEntry, ItemPut, ReadingTaken, RecordError, Recorded, RetryRefused, SourceReading,
+    SyncStatus,
 };
 use crate::health::Storage;
 use crate::store::orders::OrderRow;
@@ -40,6 +41,11 @@ pub enum Work {
         documents: Vec<Document>,
         reply: oneshot::Sender<RecordAnswers>,
     },
+    /// What somebody has entered on the store's page.
+    Enter {
+        document: Box<Document>,
+        reply: oneshot::Sender<RecordAnswers>,
+    },
     PutItems {
         items: Vec<ItemEntry>,
         reply: oneshot::Sender<ItemAnswers>,
@@ -53,6 +59,11 @@ pub enum Work {
     Reading {
         reading: SourceReading,
         reply: oneshot::Sender<ReadAnswer>,
+    },
+    /// A record that was set aside is to be tried once more.
+    Retry {
+        id: i64,
+        reply: oneshot::Sender<Result<(), RetryRefused>>,
     },
     /// The store takes no new pickup orders for a while, or takes them again.
     Pause {
@@ -75,12 +86,13 @@ impl Work {
     pub fn lines(&self) -> usize {
         match self {
             Work::Record { documents, .. } => documents.iter().map(|d| d.lines.len()).sum(),
+            Work::Enter { document, .. } => document.lines.len(),
             Work::PutItems { items, .. } => items.len(),
             // An order's lines, at most, and what comes back.
             Work::Pickup { .. } => ORDER_LINES_MAX,
             Work::Reading { reading, .. } => reading.documents.len(),
             Work::Pause { .. } => 1,
-            Work::LinkUp { .. } | Work::LinkDown { .. } | Work::Frame(_) => 0,
+            Work::Retry { .. } | Work::LinkUp { .. } | Work::LinkDown { .. } | Work::Frame(_) => 0,
         }
     }
 
@@ -162,6 +174,20 @@ impl Inbox {
     pub async fn record(&self, documents: Vec<Document>) -> Result<RecordAnswers, NoAnswer> {
         let (reply, answer) = oneshot::channel();
         self.put(Work::Record { documents, reply }).await?;
+        answered(answer).await
+    }
+
+    /// The answer to what somebody has entered on the page, once it is on disk.
+    pub async fn enter(&self, document: Document) -> Result<Result<Recorded, RecordError>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Work::Enter { document: Box::new(document), reply }).await?;
+        answered(answer).await?.pop().ok_or(NoAnswer::Stopping)
+    }
+
+    /// What became of a record that was set aside, tried once more.
+    pub async fn retry(&self, id: i64) -> Result<Result<(), RetryRefused>, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Work::Retry { id, reply }).await?;
         answered(answer).await
     }
 

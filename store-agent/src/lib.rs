@@ -7,12 +7,13 @@
 //! together.
 //!
 //! Floors, each importing only what stands before it:
-//! `config health` │ `telemetry` │ `store` │ `agent` │ `inbox` │ `counter` │ `http` │ `pos api transport ui` │ `runtime`.
+//! `config health` │ `telemetry` │ `store` │ `agent` │ `inbox` │ `counter explain` │ `http` │ `pos api transport ui` │ `runtime`.
 
 pub mod agent;
 pub mod api;
 pub mod config;
 pub mod counter;
+pub mod explain;
 pub mod health;
 pub mod http;
 pub mod inbox;

@@ -43,14 +43,14 @@ fn head_office_and_the_store_hear_from_each_other_what_is_to_be_done() {
     eventually("head office to see both open", || is(&states("?store=S0001"), &json!(["open", "open"])));
 
     let count = json!({
-        "source": "page", "reference": "count-1", "kind": "count", "occurred_at": "2026-10-31T17:03:22-04:00",
+        "source": "office", "reference": "count-1", "kind": "count", "occurred_at": "2026-10-31T17:03:22-04:00",
         "counted_position": 1_000, "lines": [{ "sku": "pears", "quantity": 3 }],
     });
     store.client().post("/v1/movements", &count).expect("the agent answers").expect(201);
     eventually("the count to end one", || is(&states(""), &json!(["open"])));
     let counted = read(&hub.client(), "/v1/count-tasks?state=counted")["tasks"][0].clone();
     let seen = (&counted["sku"], &counted["variance"], &counted["counted_by"], &counted["blind"]);
-    assert_eq!(seen, (&json!("pears"), &json!(-1), &json!("page"), &json!(true)), "{counted}");
+    assert_eq!(seen, (&json!("pears"), &json!(-1), &json!("office"), &json!(true)), "{counted}");
 }
 
 fn is(found: &Value, wanted: &Value) -> Result<(), Value> {

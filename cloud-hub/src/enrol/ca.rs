@@ -32,6 +32,8 @@ const RENEW_BEFORE_END: i64 = 1000 * 60 * 60 * 24 * (SERVER_DAYS as i64) / 3;
 pub const STORE_DAYS: u32 = 366;
 /// The certificate of a broker between the stores and the hub.
 pub const BROKER_DAYS: u32 = 366;
+/// The certificate of a store's page. Browsers take none that lives longer than some thirteen months.
+pub const PAGE_DAYS: u32 = 366;
 /// What the hub shows a broker. Made anew for each connection.
 const HUB_CLIENT_DAYS: u32 = 7;
 /// Whom a broker's rules know the hub by. The dot keeps it from ever being a store's id, and so its certificate's name.
@@ -144,6 +146,27 @@ impl Pki {
         Ok(Issued::new("broker", ca.certificate_pem, &certificate, &key))
     }
 
+    /// A new certificate for the page of a store, which browsers reach by `names`, good for `days`.
+    ///
+    /// # Errors
+    /// When a name is the hub's own, or the authority's files can't be read.
+    pub fn issue_page(
+        &self,
+        store: &StoreId,
+        names: &[ServerName],
+        days: u32,
+        now: UnixMillis,
+    ) -> Result<Issued, PkiError> {
+        // Whoever shows a certificate with the hub's name is the hub to every agent.
+        let hubs = self.server()?.chain.first().map(names_in).unwrap_or_default();
+        if let Some(name) = names.iter().find(|name| hubs.contains(name) && !name.is_loopback()) {
+            return Err(PkiError::HubsOwn { name: name.text() });
+        }
+        let ca = self.authority()?;
+        let (certificate, key) = ca.sign(page_params(store, names, days, now)?)?;
+        Ok(Issued::new("page", ca.certificate_pem, &certificate, &key))
+    }
+
     /// The authority's own certificate.
     ///
     /// # Errors
@@ -227,6 +250,21 @@ impl ServerName {
         ["localhost", "127.0.0.1", "::1"].iter().filter_map(|name| name.parse().ok()).collect()
     }
 
+    fn text(&self) -> String {
+        match self {
+            Self::Dns(name) => name.to_string(),
+            Self::Ip(address) => address.to_string(),
+        }
+    }
+
+    /// Such a name leads nowhere but to the machine it is used on.
+    fn is_loopback(&self) -> bool {
+        match self {
+            Self::Dns(name) => name.as_str() == "localhost",
+            Self::Ip(address) => address.is_loopback(),
+        }
+    }
+
     fn alternative_name(&self) -> SanType {
         match self {
             Self::Dns(name) => SanType::DnsName(name.clone()),
@@ -297,6 +335,10 @@ pub enum PkiError {
     NoPem { path: PathBuf, source: rustls::pki_types::pem::Error },
     #[error("`{path}` does not hold what `cloud-hub init` wrote", path = path.display())]
     NotOurs { path: PathBuf, source: rcgen::Error },
+    #[error(
+        "`{name}` is the hub's own name; a store's page needs a name of its own, such as `s0042.stores.example`"
+    )]
+    HubsOwn { name: String },
     #[error("can't make a certificate")]
     Making(#[from] rcgen::Error),
 }
@@ -353,6 +395,20 @@ fn store_params(store: &StoreId, days: u32, now: UnixMillis) -> Result<Certifica
 
 fn broker_params(names: &[ServerName], days: u32, now: UnixMillis) -> Result<CertificateParams, PkiError> {
     let mut params = params("ShopSmart broker", days, now);
+    params.subject_alt_names = names.iter().map(ServerName::alternative_name).collect();
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn page_params(
+    store: &StoreId,
+    names: &[ServerName],
+    days: u32,
+    now: UnixMillis,
+) -> Result<CertificateParams, PkiError> {
+    let mut params = params(&format!("ShopSmart page of store {store}"), days, now);
     params.subject_alt_names = names.iter().map(ServerName::alternative_name).collect();
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -489,6 +545,23 @@ mod tests {
         assert_eq!(names_in(&certificate), names);
         assert!(matches!(store_of(&certificate), Err(crate::identity::IdentityError::NoStore)));
         assert_eq!(mode(&folder.path().join("broker.key")), 0o600);
+    }
+
+    #[test]
+    fn a_pages_certificate_carries_its_names_and_never_the_hubs() {
+        let folder = TempDir::new().unwrap();
+        let hubs = ["hub.example", "localhost"].map(|name| name.parse().unwrap());
+        let pki = Pki::create(&folder.path().join("pki"), &hubs, NOW).unwrap();
+        let store = "S0001".parse().unwrap();
+        let names = ["s0001.example".parse().unwrap(), "localhost".parse().unwrap()];
+        pki.issue_page(&store, &names, PAGE_DAYS, NOW).unwrap().write_to(folder.path()).unwrap();
+        let certificate = CertificateDer::from_pem_file(folder.path().join("page.pem")).unwrap();
+        assert_eq!(names_in(&certificate), names);
+        assert!(matches!(store_of(&certificate), Err(crate::identity::IdentityError::NoStore)));
+        assert_eq!(mode(&folder.path().join("page.key")), 0o600);
+        let stolen = ["hub.example".parse().unwrap()];
+        let Err(error) = pki.issue_page(&store, &stolen, PAGE_DAYS, NOW) else { panic!("issued") };
+        assert!(error.to_string().contains("the hub's own name"), "{error}");
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(super) fn adopt(
 fn set_aside(db: &Connection, parts: &[Handover], now: UnixMillis) -> Result<()> {
     for unreadable in parts.iter().flat_map(|part| &part.unreadable) {
         let reason = format!("hand-over: {}: {}", unreadable.what, unreadable.reason);
-        ledger::add_quarantine(db, now, &reason, &unreadable.bytes)?;
+        ledger::add_quarantine(db, now, super::quarantine::UNREADABLE, &reason, &unreadable.bytes)?;
     }
     Ok(())
 }

@@ -274,6 +274,9 @@ impl Inventory {
                 self.pending.remove(&before.seq);
             }
         }
+        if before.is_none_or(|before| before.store.stage != order.store.stage) {
+            orders::save_step(db, &order)?;
+        }
         self.place_order(&order);
         self.orders_changed += 1;
         orders::save_order(db, &order)

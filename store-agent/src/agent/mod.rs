@@ -13,6 +13,7 @@ mod adopt_orders;
 pub mod document;
 mod inventory;
 pub mod pickup;
+mod quarantine;
 mod reading;
 mod recording;
 mod records;
@@ -21,7 +22,9 @@ mod tasks;
 
 pub use document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
 pub use pickup::PickupError;
+pub use quarantine::RetryRefused;
 pub use reading::{ReadingTaken, SetAside, SourceDocument, SourceReading};
+pub use recording::PAGE_SOURCE;
 pub use status::SyncStatus;
 
 use crate::store::OpenError;
@@ -59,6 +62,11 @@ pub enum Input {
         ticket: Ticket,
         documents: Vec<Document>,
     },
+    /// What somebody has entered on the store's page, under [`PAGE_SOURCE`].
+    Enter {
+        ticket: Ticket,
+        document: Box<Document>,
+    },
     PutItems {
         ticket: Ticket,
         items: Vec<ItemEntry>,
@@ -72,6 +80,11 @@ pub enum Input {
     Reading {
         ticket: Ticket,
         reading: SourceReading,
+    },
+    /// A record that was set aside is to be tried once more.
+    Retry {
+        ticket: Ticket,
+        id: i64,
     },
     /// The store takes no new pickup orders for a while, or takes them again.
     Pause {
@@ -100,6 +113,7 @@ pub enum Answer {
     Items(Vec<Result<ItemPut, RecordError>>),
     Pickup(Result<Box<OrderRow>, PickupError>),
     Read(Result<ReadingTaken, RecordError>),
+    Retried(Result<(), RetryRefused>),
     Paused(Result<(), RecordError>),
 }
 
@@ -375,8 +389,10 @@ fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
         Input::PutItems { ticket, items } => {
             (*ticket, Answer::Items(items.iter().map(|_| Err(storage.clone())).collect()))
         }
+        Input::Enter { ticket, .. } => (*ticket, Answer::Recorded(vec![Err(storage.clone())])),
         Input::Pickup { ticket, .. } => (*ticket, Answer::Pickup(Err(storage.clone().into()))),
         Input::Reading { ticket, .. } => (*ticket, Answer::Read(Err(storage.clone()))),
+        Input::Retry { ticket, .. } => (*ticket, Answer::Retried(Err(storage.clone().into()))),
         Input::Pause { ticket, .. } => (*ticket, Answer::Paused(Err(storage.clone()))),
         _ => return None,
     };
@@ -399,6 +415,8 @@ impl Work<'_> {
     fn take(&mut self, input: &Input) -> rusqlite::Result<()> {
         match input {
             Input::Record { ticket, documents } => self.record(*ticket, documents),
+            Input::Enter { ticket, document } => self.enter(*ticket, document),
+            Input::Retry { ticket, id } => self.retry(*ticket, *id),
             Input::PutItems { ticket, items } => self.put_items(*ticket, items),
             Input::Pickup { ticket, request } => self.pickup(*ticket, request),
             Input::Reading { ticket, reading } => self.reading(*ticket, reading),
@@ -429,6 +447,21 @@ impl Work<'_> {
             answers.push(answered(recording::report(self.db, self.mind, document, self.now.wall))?);
         }
         self.outputs.push(Output::Answer { ticket, answer: Answer::Recorded(answers) });
+        Ok(())
+    }
+
+    fn enter(&mut self, ticket: Ticket, document: &Document) -> rusqlite::Result<()> {
+        let answer = answered(recording::enter(self.db, self.mind, document, self.now.wall))?;
+        self.outputs.push(Output::Answer { ticket, answer: Answer::Recorded(vec![answer]) });
+        Ok(())
+    }
+
+    fn retry(&mut self, ticket: Ticket, id: i64) -> rusqlite::Result<()> {
+        let answer = quarantine::retry(self.db, self.mind, id, self.now.wall)?;
+        if answer.is_ok() {
+            self.counters.quarantined = self.counters.quarantined.saturating_sub(1);
+        }
+        self.outputs.push(Output::Answer { ticket, answer: Answer::Retried(answer) });
         Ok(())
     }
 
@@ -560,15 +593,13 @@ impl Work<'_> {
             if self.mind.inventory.slot(stock.item).is_some() {
                 self.mind.inventory.join_hub_half(self.db, stock)?;
             } else {
-                self.quarantine(
-                    &format!("hub half of item {}, which this store does not have", stock.item),
-                    &[],
-                )?;
+                let reason = format!("hub half of item {}, which this store does not have", stock.item);
+                self.quarantine(quarantine::STOCK, &reason, &quarantine::stock_bytes(stock))?;
             }
         }
         for record in &batch.orders {
             if let Err(reason) = pickup::take_hub_half(self.db, self.mind, record, self.now.wall)? {
-                self.quarantine(&reason, &record.to_bytes())?;
+                self.quarantine(quarantine::ORDER, &reason, &record.to_bytes())?;
             }
         }
         // A batch that was overtaken may carry older notes than those that are here.
@@ -578,7 +609,8 @@ impl Work<'_> {
             }
         }
         for unreadable in &batch.unreadable {
-            self.quarantine(&format!("{}: {}", unreadable.what, unreadable.reason), &unreadable.bytes)?;
+            let reason = format!("{}: {}", unreadable.what, unreadable.reason);
+            self.quarantine(quarantine::UNREADABLE, &reason, &unreadable.bytes)?;
         }
         if batch.base <= self.mind.down_mark {
             self.mind.down_mark = self.mind.down_mark.max(batch.upto);
@@ -593,15 +625,15 @@ impl Work<'_> {
             && note.topic == Topic::COUNT_WISH
             && let Err(reason) = tasks::take_wish(self.db, self.mind, note, self.now.wall)?
         {
-            self.quarantine(&reason, note.text.as_bytes())?;
+            self.quarantine(quarantine::WISH, &reason, &quarantine::wish_bytes(note))?;
         }
         Ok(())
     }
 
-    fn quarantine(&mut self, reason: &str, bytes: &[u8]) -> rusqlite::Result<()> {
+    fn quarantine(&mut self, what: &'static str, reason: &str, bytes: &[u8]) -> rusqlite::Result<()> {
         tracing::warn!(reason, "a record from the hub is quarantined");
         self.counters.quarantined += 1;
-        ledger::add_quarantine(self.db, self.now.wall, reason, bytes)
+        ledger::add_quarantine(self.db, self.now.wall, what, reason, bytes)
     }
 
     fn adopt(&mut self, parts: &[Handover]) -> rusqlite::Result<()> {

@@ -5,6 +5,7 @@
 //! set aside and stops nothing.
 
 use super::document::{Document, RecordError, Recorded};
+use super::quarantine::POS_ROW;
 use super::recording::{self, Stop};
 use super::{Answer, Output, Ticket, Work};
 use crate::store::ledger;
@@ -127,11 +128,7 @@ impl Work<'_> {
         if taken.reasons.len() < REASONS_MAX {
             taken.reasons.push(reason.to_owned());
         }
-        ledger::add_quarantine(
-            self.db,
-            self.now.wall,
-            &format!("source `{source}`: {reason}"),
-            row.as_bytes(),
-        )
+        let reason = format!("source `{source}`: {reason}");
+        ledger::add_quarantine(self.db, self.now.wall, POS_ROW, &reason, row.as_bytes())
     }
 }

@@ -31,7 +31,10 @@ pub(super) fn invalid(field: impl Into<String>, reason: impl Into<String>) -> St
     Stop::Refused(RecordError::Invalid { field: field.into(), reason: reason.into() })
 }
 
-/// Records what a till or a person reports. One source is the agent's own.
+/// The source of what staff enter on the store's page. No till may use it.
+pub const PAGE_SOURCE: &str = "page";
+
+/// Records what a till or a program reports. Two sources are the agent's own.
 pub(super) fn report(
     db: &Connection,
     mind: &mut Mind,
@@ -42,14 +45,25 @@ pub(super) fn report(
     record(db, mind, document, now)
 }
 
+/// Records what staff have entered on the store's page.
+pub(super) fn enter(
+    db: &Connection,
+    mind: &mut Mind,
+    document: &Document,
+    now: UnixMillis,
+) -> Result<Recorded, Stop> {
+    if document.source.as_str() != PAGE_SOURCE {
+        return Err(invalid("source", format!("the page reports as `{PAGE_SOURCE}`")));
+    }
+    record(db, mind, document, now)
+}
+
 /// Some sources are the agent's own.
 pub(super) fn may_report(source: &SourceId) -> Result<(), Stop> {
-    match source.as_str() {
-        pickup::SOURCE => {
-            Err(invalid("source", format!("`{}` is the agent's own; choose another", pickup::SOURCE)))
-        }
-        _ => Ok(()),
+    if [pickup::SOURCE, PAGE_SOURCE].contains(&source.as_str()) {
+        return Err(invalid("source", format!("`{source}` is the agent's own; choose another")));
     }
+    Ok(())
 }
 
 /// Records a document, or answers that it is there already.

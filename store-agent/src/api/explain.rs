@@ -1,12 +1,10 @@
-//! Says in plain words what the web sees of an item and why: pure, from the cell and from what is known of the hub.
+//! Says in plain words what the web sees of an item and why.
 
-use crate::agent::SyncStatus;
+use crate::explain::{self, Hub, Reasons};
 use crate::store::reader::ItemView;
 use serde::Serialize;
 use std::fmt::Write;
-use sync_protocol::link::store::LinkState;
-use sync_protocol::stock::Cell;
-use sync_protocol::{Epoch, Quantity, UnixMillis};
+use sync_protocol::Quantity;
 
 /// What the web sees of an item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,89 +16,49 @@ pub struct Web {
     pub pending: bool,
 }
 
-/// What is known of the hub, as far as it matters for one item.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hub {
-    /// The agent's settings name none.
-    None,
-    /// It has never welcomed this agent.
-    NeverReached,
-    Known {
-        link_up: bool,
-        /// Seconds since its last frame, if there was one since the agent started.
-        silent_s: Option<u64>,
-        /// It holds the item's last change.
-        current: bool,
-    },
-}
-
-impl Hub {
-    #[must_use]
-    pub fn of(has_hub: bool, sync: &SyncStatus, view: &ItemView, now: UnixMillis) -> Hub {
-        match (has_hub, sync.epoch) {
-            (false, _) => Hub::None,
-            (true, Epoch(0)) => Hub::NeverReached,
-            (true, _) => Hub::Known {
-                link_up: sync.link == LinkState::Streaming,
-                silent_s: sync.last_contact.map(|at| now.since(at) / 1000),
-                current: view.changed <= sync.state_acked,
-            },
-        }
-    }
-}
-
 /// What the web sees, and every step that leads there.
 #[must_use]
-pub fn web(view: &ItemView, reserve: Quantity, hub: &Hub) -> Web {
-    let cell = &view.cell;
-    let mut because = shelf(view, reserve);
-    because.push_str(&set_aside(cell));
+pub fn web(view: &ItemView, reserve: Quantity, hub: Hub) -> Web {
+    let reasons = explain::reasons(view, reserve, hub);
+    let mut because = shelf(&reasons, unit(view));
+    because.push_str(&set_aside(&reasons));
     because.push_str(&on_the_way(hub));
-    let sees = match hub {
-        Hub::None | Hub::NeverReached => None,
-        Hub::Known { .. } => Some(cell.free().max(Quantity::ZERO)),
-    };
-    Web { sees, because, pending: !matches!(hub, Hub::Known { current: true, .. }) }
+    Web { sees: reasons.sees, because, pending: reasons.pending }
 }
 
 /// From the books to what may be set aside.
-fn shelf(view: &ItemView, reserve: Quantity) -> String {
-    let (on_hand, unit) = (view.cell.on_hand(), unit(view));
-    if on_hand <= Quantity::ZERO {
+fn shelf(reasons: &Reasons, unit: String) -> String {
+    let Reasons { on_hand, kept, .. } = reasons;
+    if *on_hand <= Quantity::ZERO {
         return format!("The books say {on_hand}{unit} on hand, so nothing more is set aside for the web.");
     }
-    if reserve.is_zero() {
+    if kept.is_zero() {
         return format!(
             "The books say {on_hand}{unit} on hand, and nothing needs to be kept for walk-in customers."
         );
     }
-    let kept = reserve.min(on_hand);
-    let all = if reserve >= on_hand { ", which is all of it" } else { "" };
+    let all = if kept == on_hand { ", which is all of it" } else { "" };
     format!("The books say {on_hand}{unit} on hand; {kept}{unit} are kept for walk-in customers{all}.")
 }
 
 /// From what is set aside to what can still be promised.
-fn set_aside(cell: &Cell) -> String {
-    let (claim, open, free) = (cell.claim(), cell.open(), cell.free().max(Quantity::ZERO));
+fn set_aside(reasons: &Reasons) -> String {
+    let Reasons { claim, open, free, asked_back, short, .. } = reasons;
     let mut text = format!(" {claim} are set aside for the web");
     if open.is_positive() {
         let _ = write!(text, ", {open} of them promised to orders");
     }
     let _ = write!(text, ": the web can still promise {free}.");
-    let recalled = cell.store.recalled.min(cell.store.granted);
-    let unanswered = i64::try_from(recalled.saturating_sub(cell.hub.returned)).unwrap_or(0);
-    if unanswered > 0 {
-        let back = Quantity::from_thousandths(unanswered);
-        let _ = write!(text, " {back} of those were asked back; they count until the hub confirms.");
+    if asked_back.is_positive() {
+        let _ = write!(text, " {asked_back} of those were asked back; they count until the hub confirms.");
     }
-    if cell.shortfall().is_positive() {
-        let short = cell.shortfall();
+    if short.is_positive() {
         let _ = write!(text, " Short by {short}: more was sold here than was left beside the web's part.");
     }
     text
 }
 
-fn on_the_way(hub: &Hub) -> String {
+fn on_the_way(hub: Hub) -> String {
     match hub {
         Hub::None => " This agent has no hub, so the web sees nothing of this store.".to_owned(),
         Hub::NeverReached => {
@@ -113,7 +71,7 @@ fn on_the_way(hub: &Hub) -> String {
         Hub::Known { current, silent_s, .. } => {
             let since = silent_s
                 .map_or_else(|| "since this agent started".to_owned(), |seconds| format!("for {seconds} s"));
-            let stale = if *current { "" } else { "; what changed since has not reached the web" };
+            let stale = if current { "" } else { "; what changed since has not reached the web" };
             format!(" The hub has not been heard {since}{stale}.")
         }
     }
@@ -126,7 +84,7 @@ fn unit(view: &ItemView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sync_protocol::stock::{HubHalf, SalesRate, StoreHalf};
+    use sync_protocol::stock::{Cell, HubHalf, SalesRate, StoreHalf};
     use sync_protocol::{ItemNo, Seq};
 
     const LIVE: Hub = Hub::Known { link_up: true, silent_s: Some(1), current: true };
@@ -154,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_number_comes_with_its_reasons() {
-        let web = web(&item(12_000, 9_000, 2_000), quantity("3"), &LIVE);
+        let web = web(&item(12_000, 9_000, 2_000), quantity("3"), LIVE);
         assert_eq!(web.sees, Some(quantity("7")));
         assert!(!web.pending);
         assert_eq!(
@@ -167,7 +125,7 @@ mod tests {
     #[test]
     fn a_store_the_hub_never_heard_of_shows_nothing_to_the_web() {
         for hub in [Hub::None, Hub::NeverReached] {
-            let web = web(&item(12_000, 9_000, 0), Quantity::ZERO, &hub);
+            let web = web(&item(12_000, 9_000, 0), Quantity::ZERO, hub);
             assert_eq!(web.sees, None, "{hub:?}");
             assert!(web.because.contains("sees nothing of"), "{}", web.because);
         }
@@ -177,7 +135,7 @@ mod tests {
     fn a_breach_and_a_recall_are_told() {
         let mut short = item(1_000, 9_000, 2_000);
         short.cell.store.recalled = 6_000;
-        let web = web(&short, Quantity::ZERO, &LIVE);
+        let web = web(&short, Quantity::ZERO, LIVE);
         assert!(web.because.contains("6 of those were asked back"), "{}", web.because);
         assert!(web.because.contains("Short by 8"), "{}", web.because);
     }
@@ -185,7 +143,7 @@ mod tests {
     #[test]
     fn a_silent_hub_is_told_with_its_age() {
         let hub = Hub::Known { link_up: false, silent_s: Some(40), current: false };
-        let web = web(&item(12_000, 9_000, 0), Quantity::ZERO, &hub);
+        let web = web(&item(12_000, 9_000, 0), Quantity::ZERO, hub);
         assert!(web.pending && web.because.contains("has not been heard for 40 s"), "{}", web.because);
     }
 }

@@ -4,6 +4,7 @@ use super::StoreDesk;
 use super::explain::{self, Web};
 use super::stock::StockText;
 use crate::agent::{ItemEntry, ItemPut, RecordError};
+use crate::explain::Hub;
 use crate::http::ndjson::{self, LineService};
 use crate::http::reading::{ask, named};
 use crate::http::{Caller, Problem, json};
@@ -142,8 +143,8 @@ pub async fn show(
         found.ok_or_else(|| Problem::not_found(format!("this store has never heard of the sku `{sku}`")))?;
     let now = (desk.clocks.wall)();
     let reserve = walk_in_reserve(&desk.reserve, at.view.rate.per_second(now));
-    let hub = explain::Hub::of(desk.has_hub, &desk.bulletin.borrow().sync, &at.view, now);
-    let web = explain::web(&at.view, reserve, &hub);
+    let hub = Hub::of(desk.has_hub, &desk.bulletin.borrow().sync, &at.view, now);
+    let web = explain::web(&at.view, reserve, hub);
     let position = at.position;
     Ok(Json(ItemShown { stock: at.view.into(), reserve, web, position }).into_response())
 }

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use sync_protocol::Quantity;
 use toml::Spanned;
 
 /// The checked settings of the page.
@@ -22,6 +23,8 @@ pub struct PageConfig {
     pub time_zone: String,
     pub lock_after: Duration,
     pub step_up: Duration,
+    /// A count that differs from the books by more waits for a manager.
+    pub count_approval: Quantity,
 }
 
 /// What the page proves itself with, as PEM files.
@@ -86,6 +89,7 @@ pub(super) struct PageTable {
     time_zone: Option<Spanned<String>>,
     lock_after_s: Option<Spanned<u64>>,
     step_up_s: Option<Spanned<u64>>,
+    count_approval_units: Option<Spanned<u32>>,
 }
 
 const LISTEN: &str = "127.0.0.1:8181";
@@ -95,6 +99,9 @@ const LOCK_AFTER_S: u64 = 300;
 const LOCK_AFTER_S_RANGE: std::ops::RangeInclusive<u64> = 30..=12 * 3600;
 const STEP_UP_S: u64 = 120;
 const STEP_UP_S_MAX: u64 = 3600;
+/// Two pieces behind another is a slip; more is worth a second look.
+const COUNT_APPROVAL_UNITS: u32 = 2;
+const COUNT_APPROVAL_UNITS_MAX: u32 = 100_000;
 
 impl Checker<'_> {
     /// `None` where the page is switched off.
@@ -127,6 +134,7 @@ impl Checker<'_> {
             time_zone: self.time_zone(table.time_zone)?,
             lock_after: self.lock_after(table.lock_after_s)?,
             step_up: self.step_up(table.step_up_s)?,
+            count_approval: self.count_approval(table.count_approval_units)?,
         }))
     }
 
@@ -144,6 +152,14 @@ impl Checker<'_> {
             return Err(self.wrong(&given, "must be between 30 seconds and 43200, twelve hours"));
         }
         Ok(Duration::from_secs(given.into_inner()))
+    }
+
+    fn count_approval(&self, given: Option<Spanned<u32>>) -> Result<Quantity, ConfigError> {
+        let given = given.unwrap_or_else(|| Spanned::new(0..0, COUNT_APPROVAL_UNITS));
+        if *given.get_ref() > COUNT_APPROVAL_UNITS_MAX {
+            return Err(self.wrong(&given, "must be 100000 units at most"));
+        }
+        Ok(Quantity::from_units(given.into_inner().into()))
     }
 
     fn step_up(&self, given: Option<Spanned<u64>>) -> Result<Duration, ConfigError> {
@@ -205,6 +221,7 @@ mod tests {
             ("language = \"fr\"", "key `page.language`"),
             ("lock_after_s = 5", "key `page.lock_after_s`"),
             ("step_up_s = 9999", "key `page.step_up_s`"),
+            ("count_approval_units = 100001", "key `page.count_approval_units`"),
             ("hosts = [\"a b\"]", "key `page.hosts`"),
             ("listen = \"there\"", "key `page.listen`"),
         ];

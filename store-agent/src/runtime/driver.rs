@@ -5,7 +5,9 @@
 //! here waits for a socket: a link whose queue is full is dropped, and the link's state machine sends again.
 
 use super::clock::Clock;
-use crate::agent::{Agent, Answer, Input, ItemPut, Output, PickupError, RecordError, Recorded, Ticket};
+use crate::agent::{
+    Agent, Answer, Input, ItemPut, Output, PickupError, RecordError, Recorded, RetryRefused, Ticket,
+};
 use crate::health::Storage;
 use crate::inbox::{
     Bulletin, Flight, ItemAnswers, PauseAnswer, PickupAnswer, ReadAnswer, RecordAnswers, Work,
@@ -50,6 +52,7 @@ enum Waiting {
     Items { reply: oneshot::Sender<ItemAnswers> },
     Pickup { reply: oneshot::Sender<PickupAnswer> },
     Reading { reply: oneshot::Sender<ReadAnswer> },
+    Retry { reply: oneshot::Sender<Result<(), RetryRefused>> },
     Pause { reply: oneshot::Sender<PauseAnswer> },
 }
 
@@ -160,6 +163,11 @@ impl Driver {
                 let ticket = self.ticket(Waiting::Record { reply, reported });
                 Input::Record { ticket, documents }
             }
+            Work::Enter { document, reply } => {
+                let reported = vec![Reported { kind: document.kind, lines: document.lines.len() }];
+                Input::Enter { ticket: self.ticket(Waiting::Record { reply, reported }), document }
+            }
+            Work::Retry { id, reply } => Input::Retry { ticket: self.ticket(Waiting::Retry { reply }), id },
             Work::PutItems { items, reply } => {
                 Input::PutItems { ticket: self.ticket(Waiting::Items { reply }), items }
             }
@@ -228,6 +236,7 @@ impl Driver {
                 self.count_reading(&answer);
                 let _ = reply.send(answer);
             }
+            (Some(Waiting::Retry { reply }), Answer::Retried(answer)) => drop(reply.send(answer)),
             (Some(Waiting::Pause { reply }), Answer::Paused(answer)) => drop(reply.send(answer)),
             (waiting, answer) => tracing::error!(?waiting, ?answer, "an answer does not fit what was asked"),
         }
@@ -283,6 +292,7 @@ fn documents(work: &Work) -> usize {
     match work {
         Work::Record { documents, .. } => documents.len(),
         Work::Reading { reading, .. } => reading.documents.len(),
+        Work::Enter { .. } => 1,
         _ => 0,
     }
 }

@@ -7,7 +7,7 @@ use crate::config::{Config, PageConfig};
 use crate::http::body::BodyLimits;
 use crate::http::listener::{self, Patience};
 use crate::http::tls;
-use crate::ui::{self, FORM_BYTES_MAX, PageDesk, People, SetupCode};
+use crate::ui::{self, FORM_BYTES_MAX, PageDesk, People, Places, SetupCode};
 use anyhow::Context;
 use axum::Router;
 use std::net::SocketAddr;
@@ -73,6 +73,7 @@ impl Page {
         let desk = PageDesk {
             store: store.store.clone(),
             config: page.clone(),
+            reserve: config.reserve,
             zone,
             inbox: store.inbox.clone(),
             reader: Arc::clone(&store.reader),
@@ -81,6 +82,11 @@ impl Page {
             setup,
             limits: BodyLimits::new(FORM_BYTES_MAX, patience.body_pause),
             has_hub: store.has_hub,
+            places: Places {
+                data_dir: config.data_dir.clone(),
+                hub_certificate: config.hub.as_ref().map(|hub| hub.certificate_file.clone()),
+                page_certificate: page.tls.as_ref().map(|files| files.certificate_file.clone()),
+            },
             bulletin: store.bulletin.clone(),
             crossing: store.crossing.clone(),
             metrics: Arc::clone(&store.metrics),

@@ -586,10 +586,11 @@ pub fn renumber_movements(db: &Connection, numbers: &[(ItemNo, ItemNo)]) -> Resu
 
 /// # Errors
 /// SQLite's.
-pub fn add_quarantine(db: &Connection, at: UnixMillis, reason: &str, bytes: &[u8]) -> Result<()> {
-    let sql = "INSERT INTO quarantine (at, reason, bytes) VALUES (?1, ?2, ?3)";
+pub fn add_quarantine(db: &Connection, at: UnixMillis, what: &str, reason: &str, bytes: &[u8]) -> Result<()> {
+    let sql = "INSERT INTO quarantine (at, what, reason, bytes) VALUES (?1, ?2, ?3, ?4)";
     db.prepare_cached(sql)?.execute(params![
         at.0,
+        what,
         reason,
         &bytes[..bytes.len().min(QUARANTINED_BYTES_MAX)]
     ])?;
@@ -601,4 +602,42 @@ pub fn add_quarantine(db: &Connection, at: UnixMillis, reason: &str, bytes: &[u8
 /// SQLite's.
 pub fn quarantined(db: &Connection) -> Result<u64> {
     db.query_row("SELECT count(*) FROM quarantine", [], |row| unsigned(row, 0))
+}
+
+/// A record in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    pub id: i64,
+    pub at: UnixMillis,
+    /// What it is, as `agent` names it; empty for what an earlier agent set aside.
+    pub what: String,
+    pub reason: String,
+    pub bytes: Vec<u8>,
+}
+
+/// # Errors
+/// SQLite's.
+pub fn quarantine_row(db: &Connection, id: i64) -> Result<Option<QuarantineRow>> {
+    let sql = "SELECT id, at, what, reason, bytes FROM quarantine WHERE id = ?1";
+    db.prepare_cached(sql)?.query_row([id], quarantine_of).optional()
+}
+
+/// The newest first.
+///
+/// # Errors
+/// SQLite's.
+pub fn quarantine(db: &Connection, limit: u32) -> Result<Vec<QuarantineRow>> {
+    let sql = "SELECT id, at, what, reason, bytes FROM quarantine ORDER BY id DESC LIMIT ?1";
+    db.prepare_cached(sql)?.query_map([limit], quarantine_of)?.collect()
+}
+
+/// # Errors
+/// SQLite's.
+pub fn forget_quarantined(db: &Connection, id: i64) -> Result<()> {
+    db.prepare_cached("DELETE FROM quarantine WHERE id = ?1")?.execute([id]).map(drop)
+}
+
+fn quarantine_of(row: &Row<'_>) -> Result<QuarantineRow> {
+    let (id, at) = (row.get(0)?, UnixMillis(row.get(1)?));
+    Ok(QuarantineRow { id, at, what: row.get(2)?, reason: row.get(3)?, bytes: row.get(4)? })
 }

@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_start.sql"),
     include_str!("schema/0002_orders.sql"),
     include_str!("schema/0003_notes.sql"),
+    include_str!("schema/0004_page.sql"),
 ];
 
 /// Why the database can't be used.
@@ -132,7 +133,7 @@ mod tests {
         let db = open(&path).unwrap();
         db.pragma_update(None, "user_version", 99).unwrap();
         drop(db);
-        assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 3 })));
+        assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 4 })));
     }
 
     #[test]

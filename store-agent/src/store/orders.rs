@@ -56,6 +56,16 @@ pub fn order(db: &Connection, epoch: Epoch, order: OrderId) -> Result<Option<Ord
     statement.query_row([order.number().cast_signed()], |row| order_of(row, epoch)).optional()
 }
 
+/// When an order came to the stage it is at. One it comes to again counts from then.
+///
+/// # Errors
+/// SQLite's.
+pub fn save_step(db: &Connection, row: &OrderRow) -> Result<()> {
+    let sql = "INSERT OR REPLACE INTO order_step (id, stage, at) VALUES (?1, ?2, ?3)";
+    let (id, stage) = (row.order.number().cast_signed(), row.store.stage.code());
+    db.prepare_cached(sql)?.execute(params![id, stage, row.store.since.0]).map(drop)
+}
+
 /// Calls `each` with every order.
 ///
 /// # Errors

@@ -3,10 +3,20 @@
 //! Each question is one short read transaction, so its parts fit each other, on a connection that cannot write. What it shows
 //! is committed: a till that has its answer finds its movement here.
 
+mod counting;
+mod doctor;
 mod on_hand;
+mod pages;
+mod reports;
+mod search;
 mod tasks;
 
+pub use counting::Expected;
+pub use doctor::{Quarantined, SourceSeen};
 pub use on_hand::OnHand;
+pub use pages::{MovementFilter, MovementPage};
+pub use reports::{CountLine, PickupTime, Reports, Shrink};
+pub use search::Searched;
 pub use tasks::TaskView;
 
 use super::notes::{self, Writer};
@@ -99,6 +109,9 @@ pub struct MovementView {
     pub sku: String,
     pub quantity: Quantity,
     pub effect: Quantity,
+    /// What the item is called, and how it is sold.
+    pub name: String,
+    pub unit: String,
 }
 
 impl Reader {
@@ -353,6 +366,8 @@ fn movement_view(row: &Row<'_>) -> rusqlite::Result<MovementView> {
         sku: row.get(7)?,
         quantity: Quantity::from_thousandths(row.get(8)?),
         effect: Quantity::from_thousandths(row.get(9)?),
+        name: row.get(10)?,
+        unit: row.get(11)?,
     })
 }
 

@@ -107,7 +107,7 @@ pub async fn set_up(
             let begun = Begun { person: name.clone(), device: device_name, act: "set_up", subject: name };
             let reference = audit::begin(db, &begun, now)?;
             sessions::start(db, person, device, &kept_session, now)?;
-            audit::complete(db, &reference, Outcome::Done, "set-up")?;
+            audit::complete(db, &reference, Outcome::Done, "")?;
             Ok(Ok(()))
         })
         .await?;
@@ -195,7 +195,7 @@ pub async fn pair(
                 Begun { person: by.clone(), device: name.clone(), act: "pair_device", subject: name.clone() };
             let reference = audit::begin(db, &begun, now)?;
             devices::pair(db, &name, &kept, &by, now)?;
-            audit::complete(db, &reference, Outcome::Done, "paired")?;
+            audit::complete(db, &reference, Outcome::Done, "")?;
             Ok(Ok(true))
         })
         .await?;
@@ -304,7 +304,7 @@ pub async fn sign_in(
             let (outcome, detail) = match proved {
                 Ok(true) => {
                     sessions::start(db, person, device_id, &kept, now)?;
-                    (Outcome::Done, "signed-in")
+                    (Outcome::Done, "")
                 }
                 Ok(false) => (Outcome::Refused, "wrong-pin"),
                 Err(_) => (Outcome::Refused, "wait"),

@@ -48,6 +48,36 @@ pub const PLACES: &[Place] = &[
         is_first: true,
     },
     Place {
+        path: "/items",
+        name: shared::ITEMS,
+        icon: "M10 4a6 6 0 1 1 0 12 6 6 0 0 1 0-12zm0 2a4 4 0 1 0 0 8 4 4 0 0 0 0-8zm5.300 8.200 5.200 5.200-1.400 1.400-5.200-5.200z",
+        is_first: true,
+    },
+    Place {
+        path: "/count",
+        name: shared::COUNT,
+        icon: "M5 3h14v18H5zm2 2v4h10V5zm0 6v2h3v-2zm4 0v2h2v-2zm3 0v2h3v-2zm-7 4v2h3v-2zm4 0v2h2v-2zm3 0v4h3v-4zm-7 3v1h6v-1z",
+        is_first: false,
+    },
+    Place {
+        path: "/movements",
+        name: shared::MOVEMENTS,
+        icon: "M4 6h10V3l6 5-6 5v-3H4zm16 8v4H10v3l-6-5 6-5v3z",
+        is_first: false,
+    },
+    Place {
+        path: "/reports",
+        name: shared::REPORTS,
+        icon: "M4 20V10h4v10zm6 0V4h4v16zm6 0v-7h4v7z",
+        is_first: false,
+    },
+    Place {
+        path: "/help",
+        name: shared::HELP,
+        icon: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18zm-1 12v2h2v-2zm1-9c-2 0-3.500 1.300-3.500 3.300h2c0-.9.6-1.500 1.500-1.500s1.500.5 1.500 1.300c0 1.400-2.500 1.500-2.500 3.900h2c0-1.700 2.600-1.800 2.600-4 0-1.800-1.500-3-3.600-3z",
+        is_first: false,
+    },
+    Place {
         path: "/people",
         name: shared::PEOPLE,
         icon: "M9 11a4 4 0 1 1 0-8 4 4 0 0 1 0 8zm-7 9c0-4 3-7 7-7s7 3 7 7zm15-9a3 3 0 1 0 0-6v6zm1 2c2.500.500 4 3 4 7h-3c0-3-.5-5-1-7z",
@@ -118,6 +148,7 @@ fn document(
                 meta name="htmx-config" content=(HTMX_SETTINGS);
                 link rel="icon" href=(assets::ICON.path()) type="image/svg+xml";
                 link rel="stylesheet" href=(assets::STYLE.path());
+                link rel="stylesheet" href=(assets::GOODS.path());
                 script src=(assets::HTMX.path()) defer {}
                 script src=(assets::SCRIPT.path()) defer {}
             }

@@ -8,22 +8,36 @@
 
 mod act;
 mod assets;
+mod certificate;
+mod chart;
+mod count;
+mod csv;
 mod entering;
 mod failure;
 mod form;
 mod guard;
 mod hand_over;
+mod help;
+mod item;
+mod items;
 mod layout;
+mod ledger_words;
 mod live;
+mod movements;
 mod order;
 mod orders;
 pub mod people;
+mod reports;
 mod setup;
 mod staff_page;
 mod step_up;
 mod texts;
 mod today;
+mod told;
+mod trail;
+mod typed;
 mod visitor;
+mod web_sales;
 mod words;
 
 pub use people::{People, PeopleError};
@@ -39,7 +53,9 @@ use crate::telemetry::Metrics;
 use axum::Router;
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
+use std::path::PathBuf;
 use std::sync::Arc;
+use sync_protocol::stock::ReservePolicy;
 use sync_protocol::{StoreId, UnixMillis};
 use tokio::sync::watch;
 
@@ -51,6 +67,8 @@ pub const FORM_BYTES_MAX: usize = 64 << 10;
 pub struct PageDesk {
     pub store: StoreId,
     pub config: PageConfig,
+    /// How much is kept for walk-in customers.
+    pub reserve: ReservePolicy,
     pub zone: TimeZone,
     pub inbox: Inbox,
     pub reader: Arc<Reader>,
@@ -59,6 +77,7 @@ pub struct PageDesk {
     pub setup: SetupCode,
     pub limits: BodyLimits,
     pub has_hub: bool,
+    pub places: Places,
     pub bulletin: watch::Receiver<Bulletin>,
     pub crossing: watch::Receiver<Crossing>,
     pub metrics: Arc<Metrics>,
@@ -66,6 +85,15 @@ pub struct PageDesk {
     /// When this agent started: a screen that sees another one knows that it was restarted.
     pub started_at: UnixMillis,
     pub stop: watch::Receiver<bool>,
+}
+
+/// Where the agent keeps what the doctor looks at.
+#[derive(Debug, Clone)]
+pub struct Places {
+    pub data_dir: PathBuf,
+    /// What the agent proves itself with to the hub, and to browsers.
+    pub hub_certificate: Option<PathBuf>,
+    pub page_certificate: Option<PathBuf>,
 }
 
 /// As handlers get it.
@@ -82,6 +110,7 @@ pub fn routes(desk: PageDesk) -> Router {
         .route("/hand-over/{order}", post(hand_over::give))
         .route("/people", get(staff_page::show))
         .route("/people/{act}", post(staff_page::act))
+        .merge(goods())
         .route("/set-up", get(entering::setup_form).post(entering::set_up))
         .route("/pair", get(entering::pair_form).post(entering::pair))
         .route("/sign-in", get(entering::sign_in_form).post(entering::sign_in))
@@ -94,4 +123,31 @@ pub fn routes(desk: PageDesk) -> Router {
         .route("/assets/{name}", get(assets::serve))
         .with_state(Arc::clone(&desk));
     guard::guarded(routes, desk)
+}
+
+/// Items, counts, the ledger and how the store is doing.
+fn goods() -> Router<Arc<PageDesk>> {
+    Router::new()
+        .route("/items", get(items::show))
+        .route("/items/scan", post(items::scan))
+        .route("/item", get(item::show))
+        .route("/item/change", post(item::change))
+        .route("/count", get(count::show))
+        .route("/count/begin", post(count::begin))
+        .route("/count/sheet", get(count::show_sheet))
+        .route("/count/enter", post(count::enter))
+        .route("/count/remove", post(count::remove))
+        .route("/count/finish", post(count::finish))
+        .route("/count/approve", post(count::approve))
+        .route("/count/again", post(count::again))
+        .route("/count/give-up", post(count::give_up))
+        .route("/web-sales/pause", post(web_sales::pause))
+        .route("/web-sales/resume", post(web_sales::resume))
+        .route("/movements", get(movements::show))
+        .route("/movements/export", post(movements::export))
+        .route("/audit", get(trail::show))
+        .route("/audit/export", post(trail::export))
+        .route("/reports", get(reports::show))
+        .route("/help", get(help::show))
+        .route("/help/retry", post(help::retry))
 }

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::form::Form;
 use super::guard::redirect;
 use super::layout::{self, Screen, token};
+use super::order::refusals;
 use super::people::audit::{self, Entry, Outcome};
 use super::people::devices::{self, CODE_DIGITS, CODE_LIVES, Device};
 use super::people::roles::{Deed, May, Role};
@@ -290,11 +291,11 @@ fn trail_panel(words: &Words<'_>, mut trail: Vec<Entry>) -> Markup {
                                 td data-head=(words.say(heads[0])) { (words.moment_exactly(entry.at)) }
                                 td data-head=(words.say(heads[1])) { (entry.person) }
                                 td data-head=(words.say(heads[2])) { (entry.device) }
-                                td data-head=(words.say(heads[3])) { (act_words(words, &entry.act)) }
+                                td data-head=(words.say(heads[3])) { (super::ledger_words::act(words, &entry.act)) }
                                 td data-head=(words.say(heads[4])) { (entry.subject) }
                                 td data-head=(words.say(heads[5])) {
                                     (words.say(outcome_words(entry.outcome)))
-                                    @if !entry.detail.is_empty() { span.soft { " " (entry.detail) } }
+                                    (detail_words(words, entry))
                                 }
                             }
                         }
@@ -308,6 +309,19 @@ fn trail_panel(words: &Words<'_>, mut trail: Vec<Entry>) -> Markup {
     }
 }
 
+/// The detail as people say it; what was refused is said as it was said then.
+fn detail_words(words: &Words<'_>, entry: &Entry) -> Markup {
+    let said = match entry.outcome {
+        Outcome::Refused => match entry.detail.as_str() {
+            "wrong-pin" => words.say(shared::PIN_WRONG).to_owned(),
+            "wait" => String::new(),
+            detail => refusals::words(words, detail, None),
+        },
+        Outcome::Done | Outcome::Begun => entry.detail.clone(),
+    };
+    html! { @if !said.is_empty() { span.soft { ": " (said) } } }
+}
+
 fn outcome_words(outcome: Outcome) -> Text {
     match outcome {
         Outcome::Done => texts::DONE,
@@ -317,7 +331,7 @@ fn outcome_words(outcome: Outcome) -> Text {
 }
 
 /// What the trail calls an act, in words; one of another screen goes by its own.
-fn act_words(words: &Words<'_>, act: &str) -> String {
+pub fn act_words(words: &Words<'_>, act: &str) -> String {
     let text = match act {
         "set_up" => texts::ACT_SET_UP,
         "sign_in" => texts::ACT_SIGN_IN,

@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::layout::{self, Screen, waiting};
 use super::texts::today as texts;
 use super::visitor::Visitor;
+use super::web_sales::WebSales;
 use super::words::Words;
 use super::{Desk, PageDesk, orders};
 use crate::http::reading::ask;
@@ -19,6 +20,7 @@ const ORDERS_SHOWN: usize = 6;
 pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> Result<Response, Failure> {
     let words = visitor.words(&desk);
     let missing = ask(&desk.reader, |reader| reader.items_in_doubt()).await?;
+    let sales = WebSales::ask(&desk.reader, visitor.now).await?;
     let (orders, waiting) = orders::urgent(&desk, &words, ORDERS_SHOWN).await?;
     let main = html! {
         h1 { (words.say(texts::TITLE)) }
@@ -31,7 +33,7 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
                 @if waiting > ORDERS_SHOWN { p { a.button href="/orders" { (words.say(texts::ALL_ORDERS)) } } }
             }
             (to_count(&words, &missing))
-            // Web sales on or paused stand here, once the store's settings come from the hub.
+            @if desk.has_hub { (sales.panel(&words, Some(&visitor))) }
             (head_office(&desk, &words))
         }
     };

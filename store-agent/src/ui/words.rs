@@ -2,7 +2,7 @@
 
 use super::texts::{Language, Text, shared};
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use std::time::Duration;
 use sync_protocol::{Quantity, UnixMillis};
@@ -59,6 +59,14 @@ impl Words<'_> {
     #[must_use]
     pub fn machine(&self, at: UnixMillis) -> String {
         Timestamp::from_millisecond(at.0).map_or_else(|_| String::new(), |at| at.to_string())
+    }
+
+    /// `23 Nov`.
+    #[must_use]
+    pub fn short_day(&self, date: Date) -> String {
+        let index = usize::try_from(date.month() - 1).unwrap_or(0);
+        let month = self.say(shared::JANUARY_TO_DECEMBER).split(' ').nth(index).unwrap_or_default();
+        format!("{} {month}", date.day())
     }
 
     fn day(&self, at: DateTime) -> String {

@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod books;
 #[path = "../http/client.rs"]
 #[allow(dead_code, reason = "shared with the tests of the API, which use all of it")]
 mod client;
+mod counts;
 mod doors;
+mod goods;
 mod orders;
 mod people;
 mod screen;

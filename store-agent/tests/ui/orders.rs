@@ -140,7 +140,7 @@ fn an_order_goes_from_the_list_to_the_customer_without_scripts() {
     assert!(screen.acts("undo", &[]).contains("taken back"), "{}", screen.page);
     assert_eq!(shop.on_hand("tea"), "10");
     let trail = screen.get("/people").body;
-    assert!(trail.contains("collected by Her brother") && trail.contains("wrong-code 4"), "{trail}");
+    assert!(trail.contains("collected by Her brother") && trail.contains("4 more tries"), "{trail}");
 }
 
 #[test]

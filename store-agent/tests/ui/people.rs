@@ -5,16 +5,16 @@ use crate::screen::{BOSS, BOSS_PIN, Screen, set_up, value_between};
 use crate::shop::Shop;
 use std::io::{Read, Write};
 
-const ANA_PIN: &str = "4917";
+pub const ANA_PIN: &str = "4917";
 
-fn hire(boss: &mut Screen, name: &str, role: &str) {
+pub fn hire(boss: &mut Screen, name: &str, role: &str) {
     boss.get("/people");
     let reply = boss.does("/people/add", &[("name", name), ("role", role), ("new_pin", ANA_PIN)]);
     assert!(reply.status == 200 && reply.body.contains(name), "{}", reply.body);
 }
 
 /// A second screen, let in by a code that the manager makes.
-fn paired(shop: &Shop, boss: &mut Screen) -> Screen {
+pub fn paired(shop: &Shop, boss: &mut Screen) -> Screen {
     boss.get("/people");
     let shown = boss.does("/people/offer-code", &[]).body;
     let code: String = value_between(&shown, "class=\"digits\">", "<").unwrap_or_else(|| panic!("{shown}"));

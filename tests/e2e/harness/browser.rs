@@ -50,6 +50,7 @@ impl Browser {
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
+            "--hide-scrollbars",
             "--disable-dev-shm-usage",
             "--no-first-run",
             "--disable-background-networking",
@@ -169,8 +170,10 @@ impl Browser {
 
     /// A wedge scanner: the keys of a code, five milliseconds apart by the clock of the keyboard itself, and Enter.
     pub fn scans(&self, code: &str) {
-        let start =
-            self.run("return (performance.timeOrigin + performance.now()) / 1000").as_f64().expect("a time");
+        let start = self
+            .run("return (performance.timeOrigin + performance.now()) / 1000 + 0.2")
+            .as_f64()
+            .expect("a time");
         let strokes = code
             .chars()
             .map(|c| (c.to_string(), c.to_string()))

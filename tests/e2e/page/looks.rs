@@ -11,7 +11,7 @@ const AXE: &str = include_str!("axe/axe.min.js");
 const WIDTHS: [u32; 3] = [360, 768, 1280];
 
 /// Looks at the page as it stands.
-fn look(browser: &Browser, name: &str) {
+pub(super) fn look(browser: &Browser, name: &str) {
     for width in WIDTHS {
         browser.is_wide(width);
         let sideways =
@@ -20,7 +20,7 @@ fn look(browser: &Browser, name: &str) {
         assert_eq!(sideways, json!(0), "{name} at {width}: wider than the screen");
         let small = browser.run(
             "return [...document.querySelectorAll('button, a, select, summary, input:not([type=hidden]):not([type=radio]):not([type=checkbox])')] \
-             .filter(e => e.offsetParent && !e.matches('.skip')).map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()]) \
+             .filter(e => e.checkVisibility() && !e.matches('.skip')).map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()]) \
              .filter(([_, r]) => r.width < 44 || r.height < 44).map(([t, r]) => `${t} ${r.width}x${r.height}`)",
         );
         assert_eq!(small, json!([]), "{name} at {width}: too small for a thumb");

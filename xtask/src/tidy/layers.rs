@@ -31,7 +31,7 @@ const BUILDINGS: [Building; 4] = [
             &["store"],
             &["agent"],
             &["inbox"],
-            &["counter"],
+            &["counter", "explain"],
             &["http"],
             &["pos", "api", "transport", "ui"],
             &["runtime"],

@@ -52,8 +52,8 @@ fn answer_is_good(
             });
         }
         Answer::Recorded(answers) => answers,
-        // Looked at by the checker of orders; nobody pauses here.
-        Answer::Pickup(_) | Answer::Paused(_) => return Ok(()),
+        // Looked at by the checker of orders; nobody pauses, retries or reads a POS here.
+        Answer::Pickup(_) | Answer::Paused(_) | Answer::Retried(_) | Answer::Read(_) => return Ok(()),
     };
     must(answers.len() == count, "P1", || format!("{count} documents got {} answers", answers.len()))?;
     let Some(Waiting::Till { documents, .. } | Waiting::Reader { documents, .. }) =

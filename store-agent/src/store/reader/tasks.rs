@@ -2,10 +2,12 @@
 
 use super::Reader;
 use crate::store::notes::{self, Writer};
+use crate::store::orders::{self, OrderRow};
 use rusqlite::types::Type;
 use sync_protocol::count::CountTask;
 use sync_protocol::pause::StorePause;
 use sync_protocol::record::Topic;
+use sync_protocol::{Epoch, ItemNo};
 
 const OPEN_TASKS: &str = include_str!("../queries/open_tasks.sql");
 
@@ -31,6 +33,15 @@ impl Reader {
                 Ok(TaskView { sku: row.get(0)?, name: row.get(1)?, unit: row.get(2)?, task })
             })?;
             rows.collect()
+        })
+    }
+
+    /// Orders on which somebody has something to do and that have a line of this item, the most urgent first.
+    pub fn orders_wanting(&self, item: ItemNo) -> rusqlite::Result<Vec<OrderRow>> {
+        self.ask(|db| {
+            let mut rows = orders::active_orders(db, Epoch::default(), usize::MAX >> 1)?;
+            rows.retain(|row| row.store.progress.iter().any(|line| line.item == item));
+            Ok(rows)
         })
     }
 

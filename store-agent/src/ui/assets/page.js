@@ -165,7 +165,7 @@
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
     // When the key was struck, not when this page found the time to look.
     const now = event.timeStamp;
-    const isFast = now - lastKey < FAST;
+    const isFast = now >= lastKey && now - lastKey < FAST;
     lastKey = now;
     if (event.key === 'Enter' || event.key === 'Tab') {
       const code = burst;
@@ -255,6 +255,18 @@
   };
 
   const settled = () => { lookAtStatus(); lookAtOutcome(); countDown(); };
+
+  // ---- What somebody who calls for help passes on.
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-copy]');
+    if (!button) return;
+    const text = $(button.dataset.copy);
+    text.select();
+    navigator.clipboard?.writeText(text.value).then(() => {
+      button.textContent = button.dataset.copied;
+      say(button.dataset.copied);
+    }, () => { /* It is marked, and can be copied by hand. */ });
+  });
 
   // ---- A code that came in the part of the address a browser never sends: into its field, and out of the address.
   const field = document.querySelector('[data-from-fragment]');

@@ -71,6 +71,20 @@ pub fn begin(db: &Connection, begun: &Begun, now: UnixMillis) -> Result<String> 
     Ok(reference)
 }
 
+/// As [`begin`], under a reference that a form was given before. What is there already under it stays, and is given back.
+pub fn begin_once(db: &Connection, reference: &str, begun: &Begun, now: UnixMillis) -> Result<Entry> {
+    let sql = "INSERT OR IGNORE INTO audit (reference, at, person, device, act, subject) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let Begun { person, device, act, subject } = begun;
+    db.prepare_cached(sql)?.execute(params![reference, now.0, person, device, act, subject])?;
+    entry(db, reference)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// Whether this can be a reference of the trail.
+#[must_use]
+pub fn is_reference(text: &str) -> bool {
+    text.len() == 28 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
 /// Writes what became of it. Only the first word counts.
 pub fn complete(db: &Connection, reference: &str, outcome: Outcome, detail: &str) -> Result<()> {
     let detail = &detail[..detail.floor_char_boundary(DETAIL_BYTES_MAX)];
@@ -114,8 +128,39 @@ fn entry_of(row: &Row<'_>) -> Result<Entry> {
     })
 }
 
+/// Which lines of the trail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub person: Option<String>,
+    pub act: Option<String>,
+    /// From the first moment on, and before the second.
+    pub at: Option<(UnixMillis, UnixMillis)>,
+}
+
+/// The newest lines before `before` that the filter lets through.
+pub fn filtered(db: &Connection, filter: &Filter, before: Option<i64>, limit: usize) -> Result<Vec<Entry>> {
+    let sql = format!(
+        "{COLUMNS} WHERE audit < ?1 AND (?2 IS NULL OR person = ?2) AND (?3 IS NULL OR act = ?3)
+           AND (?4 IS NULL OR at >= ?4) AND (?5 IS NULL OR at < ?5) ORDER BY audit DESC LIMIT ?6"
+    );
+    let (from, until) = filter.at.map_or((None, None), |(from, until)| (Some(from.0), Some(until.0)));
+    let before = before.unwrap_or(i64::MAX);
+    let values = params![before, filter.person, filter.act, from, until, limit];
+    db.prepare_cached(&sql)?.query_map(values, entry_of)?.collect()
+}
+
+/// Everybody who is in the trail, and everything that was done, for the filter's lists.
+pub fn names(db: &Connection) -> Result<(Vec<String>, Vec<String>)> {
+    let all =
+        |sql: &str| db.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>>>();
+    Ok((
+        all("SELECT DISTINCT person FROM audit ORDER BY person")?,
+        all("SELECT DISTINCT act FROM audit ORDER BY act")?,
+    ))
+}
+
 /// Milliseconds, then eight random bytes, in hexadecimal digits: sorted by time, and never the same twice.
-fn new_reference(now: UnixMillis) -> std::result::Result<String, getrandom::Error> {
+pub fn new_reference(now: UnixMillis) -> std::result::Result<String, getrandom::Error> {
     let mut random = [0; 8];
     getrandom::fill(&mut random)?;
     let mut text = format!("{:012x}", now.0.max(0));
@@ -152,6 +197,40 @@ mod tests {
             "only the first word counts"
         );
         assert_eq!(last_done(&db, "K7M29-QX4TB").unwrap().unwrap(), found);
+    }
+
+    #[test]
+    fn the_same_form_sent_twice_is_one_line() {
+        let db = in_memory();
+        let reference = new_reference(NOW).unwrap();
+        assert!(is_reference(&reference) && !is_reference("") && !is_reference(&"g".repeat(28)));
+        let first = begin_once(&db, &reference, &begun(), NOW).unwrap();
+        complete(&db, &reference, Outcome::Done, "").unwrap();
+        let later = UnixMillis(NOW.0 + 9);
+        let again =
+            begin_once(&db, &reference, &Begun { person: "Bo".to_owned(), ..begun() }, later).unwrap();
+        assert_eq!((again.id, again.at, again.person.as_str()), (first.id, NOW, "Ana"));
+        assert_eq!((first.outcome, again.outcome), (Outcome::Begun, Outcome::Done));
+    }
+
+    #[test]
+    fn the_trail_is_searched_by_person_act_and_day() {
+        let db = in_memory();
+        for (person, act, at) in [("Ana", "ready", 10), ("Bo", "ready", 20), ("Ana", "waste", 30)] {
+            begin(&db, &Begun { person: person.to_owned(), act, ..begun() }, UnixMillis(at)).unwrap();
+        }
+        let found = |filter: Filter| {
+            filtered(&db, &filter, None, 9).unwrap().iter().map(|entry| entry.at.0).collect::<Vec<_>>()
+        };
+        let all = Filter::default();
+        assert_eq!(found(all.clone()), [30, 20, 10]);
+        assert_eq!(found(Filter { person: Some("Ana".to_owned()), ..all.clone() }), [30, 10]);
+        assert_eq!(found(Filter { act: Some("ready".to_owned()), ..all.clone() }), [20, 10]);
+        assert_eq!(found(Filter { at: Some((UnixMillis(10), UnixMillis(30))), ..all }), [20, 10]);
+        assert_eq!(
+            names(&db).unwrap(),
+            (vec!["Ana".to_owned(), "Bo".to_owned()], vec!["ready".to_owned(), "waste".to_owned()])
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! **Invariant:** neither PINs nor cookies nor codes are in it, only what they are checked against.
 
 pub mod audit;
+pub mod counts;
 pub mod devices;
 pub mod doors;
 pub mod pins;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Schema versions in order; the database's `user_version` counts how many have run.
-const MIGRATIONS: [&str; 1] = [include_str!("schema/0001_start.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema/0001_start.sql"), include_str!("schema/0002_counts.sql")];
 
 /// Why the people's database can't be used.
 #[derive(Debug, thiserror::Error)]

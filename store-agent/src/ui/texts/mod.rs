@@ -3,13 +3,19 @@
 //! A text without one of its translations does not compile; a test holds that none is empty and that the places for values are the
 //! same in all of them. A place is written `{name}` and filled by [`Language::fill`].
 
+pub mod count;
 pub mod entering;
 pub mod hand_over;
+pub mod help;
+pub mod items;
+pub mod ledger;
 pub mod order;
 pub mod orders;
 pub mod people;
+pub mod reports;
 pub mod shared;
 pub mod today;
+pub mod web_sales;
 
 pub use crate::config::Language;
 
@@ -74,13 +80,19 @@ mod tests {
 
     fn all() -> Vec<(String, Text)> {
         let tables = [
+            ("count", count::ALL),
             ("entering", entering::ALL),
             ("hand_over", hand_over::ALL),
+            ("help", help::ALL),
+            ("items", items::ALL),
+            ("ledger", ledger::ALL),
             ("order", order::ALL),
             ("orders", orders::ALL),
             ("people", people::ALL),
+            ("reports", reports::ALL),
             ("shared", shared::ALL),
             ("today", today::ALL),
+            ("web_sales", web_sales::ALL),
         ];
         let of = |(table, texts): (&str, &[(&str, Text)])| {
             texts.iter().map(|(name, text)| (format!("{table}::{name}"), *text)).collect::<Vec<_>>()

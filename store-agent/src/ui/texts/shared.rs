@@ -10,6 +10,11 @@ texts! {
     TODAY: "Today", "Hoy", "आज";
     ORDERS: "Orders", "Pedidos", "ऑर्डर";
     HAND_OVER: "Hand over", "Entregar", "सौंपना";
+    ITEMS: "Items", "Artículos", "सामान";
+    COUNT: "Count", "Contar", "गिनती";
+    MOVEMENTS: "Movements", "Movimientos", "आवाजाही";
+    REPORTS: "Reports", "Informes", "रिपोर्ट";
+    HELP: "Sync and help", "Conexión y ayuda", "कनेक्शन और मदद";
     PEOPLE: "People and devices", "Personas y dispositivos", "लोग और उपकरण";
     LANGUAGE: "Language", "Idioma", "भाषा";
     LOCK: "Lock", "Bloquear", "लॉक करें";
