@@ -10,6 +10,7 @@
 mod adopt;
 mod adopt_notes;
 mod adopt_orders;
+mod compare;
 pub mod document;
 mod inventory;
 pub mod pickup;
@@ -17,6 +18,7 @@ mod quarantine;
 mod reading;
 mod recording;
 mod records;
+mod refusal;
 pub mod status;
 mod tasks;
 
@@ -34,11 +36,10 @@ use inventory::Inventory;
 use pickup::Halt;
 use recording::Stop;
 use records::Records;
+use refusal::refusal;
 use rusqlite::{Connection, TransactionBehavior};
 use status::Counters;
-use sync_protocol::frame::{
-    self, BootMark, Buckets, Direction, DownBatch, Handover, Resend, Stream, Welcome,
-};
+use sync_protocol::frame::{self, BootMark, DownBatch, Handover, Stream, Welcome};
 use sync_protocol::link::store::{LinkState, StoreEvent, StoreLink};
 use sync_protocol::link::{PeerMisbehaved, Timing};
 use sync_protocol::order::lifecycle::WHO_BYTES_MAX;
@@ -381,24 +382,6 @@ fn differs_durably(row: &AgentRow, on_disk: &AgentRow) -> bool {
         != *on_disk
 }
 
-fn refusal(input: &Input, storage: &RecordError) -> Option<Output> {
-    let (ticket, answer) = match input {
-        Input::Record { ticket, documents } => {
-            (*ticket, Answer::Recorded(documents.iter().map(|_| Err(storage.clone())).collect()))
-        }
-        Input::PutItems { ticket, items } => {
-            (*ticket, Answer::Items(items.iter().map(|_| Err(storage.clone())).collect()))
-        }
-        Input::Enter { ticket, .. } => (*ticket, Answer::Recorded(vec![Err(storage.clone())])),
-        Input::Pickup { ticket, .. } => (*ticket, Answer::Pickup(Err(storage.clone().into()))),
-        Input::Reading { ticket, .. } => (*ticket, Answer::Read(Err(storage.clone()))),
-        Input::Retry { ticket, .. } => (*ticket, Answer::Retried(Err(storage.clone().into()))),
-        Input::Pause { ticket, .. } => (*ticket, Answer::Paused(Err(storage.clone()))),
-        _ => return None,
-    };
-    Some(Output::Answer { ticket, answer })
-}
-
 /// One transaction being worked on.
 struct Work<'a> {
     db: &'a Connection,
@@ -651,41 +634,6 @@ impl Work<'_> {
             epoch = %adopted.epoch, items = adopted.items, documents_from_hub = adopted.from_hub,
             own_documents = adopted.own, "took over from the hub's copy"
         );
-        Ok(())
-    }
-
-    /// The hub's sums differ from ours (`Up`: our records, write the differing ones anew) or ours from the hub's (`Down`).
-    fn compare(&mut self, buckets: &Buckets) -> rusqlite::Result<()> {
-        match buckets.direction {
-            Direction::Up if buckets.head == self.mind.inventory.change_seq => {
-                let differing = self.mind.inventory.up.differing(&buckets.sums);
-                if !differing.is_empty() {
-                    tracing::error!(
-                        buckets = differing.len(),
-                        "the hub's copy of this store differs; sending those records again"
-                    );
-                    self.counters.digest_mismatches += 1;
-                    self.mind.inventory.restamp(self.db, &differing)?;
-                }
-            }
-            Direction::Down if buckets.head == self.mind.down_mark => {
-                let differing = self.mind.inventory.down.differing(&buckets.sums);
-                if !differing.is_empty() {
-                    tracing::error!(
-                        buckets = differing.len(),
-                        "this store's copy of the hub's records differs; asking for them again"
-                    );
-                    self.counters.digest_mismatches += 1;
-                    self.link.ask_again(Resend {
-                        direction: Direction::Down,
-                        head: buckets.head,
-                        buckets: differing,
-                    });
-                }
-            }
-            // One side has moved on since; the next heartbeat compares again.
-            _ => {}
-        }
         Ok(())
     }
 }
