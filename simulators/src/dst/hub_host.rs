@@ -458,7 +458,10 @@ impl World {
                 Output::Order { ticket, answer } => {
                     self.trace.note(self.now, format_args!("hub answers {}: {answer:?}", ticket.0));
                 }
-                Output::Orders { .. } | Output::Reservation { .. } | Output::Settings { .. } => {}
+                Output::Orders { .. }
+                | Output::Reservation { .. }
+                | Output::Settings { .. }
+                | Output::Count { .. } => {}
                 Output::Send { link, bytes, .. } => {
                     self.trace.frame(self.now, format_args!("hub sends on {}", link.0), bytes);
                 }
@@ -474,7 +477,10 @@ impl World {
             match output {
                 Output::Answer { ticket, answer } => self.shopper_answered(ticket.0, &answer),
                 Output::Order { ticket, answer } => self.order_answered(ticket.0, &answer)?,
-                Output::Orders { .. } | Output::Reservation { .. } | Output::Settings { .. } => {}
+                Output::Orders { .. }
+                | Output::Reservation { .. }
+                | Output::Settings { .. }
+                | Output::Count { .. } => {}
                 Output::Send { link: LinkId(link), stream, bytes } => {
                     self.note_sent_down(link, &bytes);
                     self.send(link, Way::Down, stream, bytes);
