@@ -11,6 +11,7 @@ pub mod meter;
 pub mod mosquitto;
 pub mod mqtt5;
 pub mod orders;
+mod page;
 pub mod query;
 pub mod run;
 pub mod stocked;

@@ -1,7 +1,7 @@
 //! Runs the measurements that are asked for, one after the other, each in a folder of its own.
 
 use super::figure::{Figure, Target, table};
-use super::{chain, endpoint, merge, meter, mosquitto, orders, query, tills, transports, wire};
+use super::{chain, endpoint, merge, meter, mosquitto, orders, page, query, tills, transports, wire};
 use crate::plain::run::{Load, PlainFigures, measure as measure_plain};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -57,10 +57,12 @@ pub enum Item {
     Broker,
     /// Pickup orders: placed, on the store's list, and many of them open
     Orders,
+    /// The store's page: its first screen, search, live orders and memory
+    Page,
 }
 
 impl Item {
-    pub const ALL: [Item; 17] = [
+    pub const ALL: [Item; 18] = [
         Item::Wire,
         Item::Merge,
         Item::Footprint,
@@ -78,6 +80,7 @@ impl Item {
         Item::Endpoint,
         Item::Broker,
         Item::Orders,
+        Item::Page,
     ];
 
     /// Why it can't be measured on this machine.
@@ -182,6 +185,7 @@ impl Bench {
             Item::Endpoint => self.measure_endpoint(path).await?,
             Item::Broker => self.measure_broker(path).await?,
             Item::Orders => orders::measure(path).await?,
+            Item::Page => page::measure(path).await?,
             Item::Lossy => transports::lossy(path).await?,
             Item::Lag => self.measure_lag(path).await?,
             Item::Burst => self.measure_burst(path).await?,
@@ -343,7 +347,8 @@ mod tests {
                 "lossy",
                 "endpoint",
                 "broker",
-                "orders"
+                "orders",
+                "page"
             ]
         );
     }

@@ -34,6 +34,8 @@ pub struct FleetPlan {
     pub transports: Vec<Transport>,
     /// The same seed gives the same lines.
     pub seed: u64,
+    /// The agents' pages are open.
+    pub has_pages: bool,
     /// Extra text for every agent's and the hub's configuration file.
     pub agent_extra: String,
     pub hub_extra: String,
@@ -48,6 +50,7 @@ impl FleetPlan {
             profile: LinkProfile::PERFECT,
             transports: vec![Transport::Quic],
             seed: 1,
+            has_pages: false,
             agent_extra: String::new(),
             hub_extra: String::new(),
         }
@@ -144,6 +147,7 @@ async fn start_stores(folder: &Path, hub: &Hub, plan: &FleetPlan) -> Result<Vec<
         };
         let transport = plan.transport(place);
         let settings = StoreSettings::new(folder, place, hub, link, transport, &plan.agent_extra)?;
+        let settings = settings.with_page(plan.has_pages);
         let store = Arc::new(Store::prepare(settings)?);
         stores.push(Arc::clone(&store));
         let limit = Arc::clone(&limit);

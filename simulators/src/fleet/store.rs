@@ -46,6 +46,8 @@ pub struct StoreSettings {
     hub: Option<HubSide>,
     link: Option<Link>,
     extra: String,
+    /// Its page is open, on a port of its own.
+    has_page: bool,
 }
 
 struct HubSide {
@@ -72,7 +74,12 @@ impl StoreSettings {
     #[must_use]
     pub fn alone(fleet: &Path, place: usize, extra: &str) -> Self {
         let folder = fleet.join("stores").join(store_id(place));
-        Self { place, folder, hub: None, link: None, extra: extra.to_owned() }
+        Self { place, folder, hub: None, link: None, extra: extra.to_owned(), has_page: false }
+    }
+
+    #[must_use]
+    pub fn with_page(self, has_page: bool) -> Self {
+        Self { has_page, ..self }
     }
 }
 
@@ -242,10 +249,11 @@ fn configuration(settings: &StoreSettings) -> String {
     let hub = settings.hub.as_ref().map(hub_table).unwrap_or_default();
     format!(
         "store = \"{id}\"\ndata_dir = \"data\"\n\n\
-        [http]\nlisten = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n\n[page]\nenabled = false\n\n\
+        [http]\nlisten = \"127.0.0.1:0\"\ntokens_file = \"tokens\"\n\n[page]\nenabled = {page}\nlisten = \"127.0.0.1:0\"\n\n\
         {hub}[log]\nlevel = \"info\"\n{extra}",
         id = store_id(settings.place),
         extra = settings.extra,
+        page = settings.has_page,
     )
 }
 

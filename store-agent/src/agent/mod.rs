@@ -13,6 +13,7 @@ mod adopt_orders;
 mod compare;
 pub mod document;
 mod inventory;
+mod noting;
 pub mod pickup;
 mod quarantine;
 mod reading;
@@ -42,9 +43,7 @@ use status::Counters;
 use sync_protocol::frame::{self, BootMark, DownBatch, Handover, Stream, Welcome};
 use sync_protocol::link::store::{LinkState, StoreEvent, StoreLink};
 use sync_protocol::link::{PeerMisbehaved, Timing};
-use sync_protocol::order::lifecycle::WHO_BYTES_MAX;
-use sync_protocol::pause::{PAUSE_MS_MAX, REASON_BYTES_MAX as PAUSE_REASON_BYTES_MAX, StorePause};
-use sync_protocol::record::{Note, Topic};
+use sync_protocol::pause::StorePause;
 use sync_protocol::stock::ReservePolicy;
 use sync_protocol::time::Now;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Seq, StoreId, Ticks, TraceId, UnixMillis};
@@ -458,18 +457,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn pause(&mut self, ticket: Ticket, pause: Option<&StorePause>) -> rusqlite::Result<()> {
-        let answer = match pause.map_or(Ok(()), |pause| judge_pause(pause, self.now.wall)) {
-            Ok(()) => {
-                self.mind.inventory.put_note(self.db, &StorePause::note(pause))?;
-                Ok(())
-            }
-            Err(refused) => Err(refused),
-        };
-        self.outputs.push(Output::Answer { ticket, answer: Answer::Paused(answer) });
-        Ok(())
-    }
-
     fn put_items(&mut self, ticket: Ticket, items: &[ItemEntry]) -> rusqlite::Result<()> {
         let mut answers = Vec::with_capacity(items.len());
         for item in items {
@@ -602,17 +589,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn note(&mut self, note: &Note) -> rusqlite::Result<()> {
-        let is_news = self.mind.inventory.take_hub_note(self.db, note)?;
-        if is_news
-            && note.topic == Topic::COUNT_WISH
-            && let Err(reason) = tasks::take_wish(self.db, self.mind, note, self.now.wall)?
-        {
-            self.quarantine(quarantine::WISH, &reason, &quarantine::wish_bytes(note))?;
-        }
-        Ok(())
-    }
-
     fn quarantine(&mut self, what: &'static str, reason: &str, bytes: &[u8]) -> rusqlite::Result<()> {
         tracing::warn!(reason, "a record from the hub is quarantined");
         self.counters.quarantined += 1;
@@ -636,26 +612,6 @@ impl Work<'_> {
         );
         Ok(())
     }
-}
-
-fn judge_pause(pause: &StorePause, now: UnixMillis) -> Result<(), RecordError> {
-    let invalid = |field: &str, reason: &str| {
-        Err(RecordError::Invalid { field: field.to_owned(), reason: reason.to_owned() })
-    };
-    if pause.until <= now.0 {
-        return invalid("until", "is not in the future; to end a pause, resume");
-    }
-    if pause.until.saturating_sub(now.0) > PAUSE_MS_MAX {
-        return invalid("until", "is more than 31 days ahead; ask head office to switch the store off");
-    }
-    if pause.reason.trim().is_empty() {
-        return invalid("reason", "is missing; say why, for those who will ask");
-    }
-    let is_long = pause.reason.len() > PAUSE_REASON_BYTES_MAX || pause.by.len() > WHO_BYTES_MAX;
-    if is_long || pause.reason.chars().chain(pause.by.chars()).any(char::is_control) {
-        return invalid("reason", "or the name is too long, or has a control character; shorten it");
-    }
-    Ok(())
 }
 
 fn answered<T>(outcome: Result<T, Stop>) -> rusqlite::Result<Result<T, RecordError>> {

@@ -8,7 +8,7 @@ use sync_protocol::record::{
     CursorRecord, HistoryDocument, HistoryLine, HubOrderRecord, HubStock, ItemRecord, KnownDocument,
     StoreStock,
 };
-use sync_protocol::record::{Unreadable, document_key};
+use sync_protocol::record::{Note, Unreadable, document_key};
 use sync_protocol::stock::{HubHalf, StoreHalf};
 
 /// What a hub would remember, as far as tests need it.
