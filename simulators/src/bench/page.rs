@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -158,11 +158,14 @@ async fn live(fleet: &Fleet, browser: &Browser) -> Result<Percentiles> {
     Ok(times.percentiles())
 }
 
+/// What a screen shows waits here until somebody looks.
+const SHOWN_MAX: usize = 1_024;
+
 /// Follows the events of a screen, and fetches what it shows whenever they say so.
 fn open_screen(mut browser: Browser, path: &'static str) -> Result<Receiver<(Instant, String)>> {
     browser.get(path)?;
     let events = browser.stream()?;
-    let (say, shown) = channel();
+    let (say, shown) = sync_channel(SHOWN_MAX);
     std::thread::spawn(move || {
         for line in events.lines() {
             let Ok(line) = line else { return };
