@@ -80,11 +80,11 @@ impl Shop {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.running.as_ref().unwrap().http()
+        self.running().http()
     }
 
-    pub fn page(&self) -> SocketAddr {
-        self.running.as_ref().unwrap().page().unwrap()
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
     }
 
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Reply {
