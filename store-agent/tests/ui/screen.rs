@@ -19,6 +19,13 @@ pub struct Screen {
     pub more: Vec<(&'static str, String)>,
 }
 
+impl Shop {
+    /// Where browsers reach its page.
+    pub fn page(&self) -> SocketAddr {
+        self.running().page().unwrap()
+    }
+}
+
 impl Screen {
     pub fn new(shop: &Shop) -> Screen {
         let more = vec![("host", format!("localhost:{}", shop.page().port()))];

@@ -58,6 +58,7 @@ impl Browser {
             "--disable-sync",
             "--lang=en",
             "--force-prefers-reduced-motion",
+            "--window-size=1280,1000",
             "--autoplay-policy=no-user-gesture-required",
         ];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
@@ -128,6 +129,10 @@ impl Browser {
         eventually(&format!("`{selector}` to take a {what}"), || {
             let found = self.tried("element", &json!({ "using": "css selector", "value": selector }))?;
             let id = found[ELEMENT].as_str().unwrap_or_default().to_owned();
+            // A person scrolls until it is in view, and not behind the menu of a narrow screen.
+            let centred =
+                json!({ "script": "arguments[0].scrollIntoView({ block: 'center' })", "args": [found] });
+            self.tried("execute/sync", &centred)?;
             self.tried(&format!("element/{id}/{what}"), body)
         });
     }
