@@ -6,7 +6,7 @@ use super::*;
 use crate::store::notes::{self, Writer};
 use shop::{document, units};
 use sync_protocol::count::{CountTask, CountWish, TaskReason, TaskState};
-use sync_protocol::frame::{Body, Frame};
+use sync_protocol::frame::{Body, Buckets, Direction, Frame};
 use sync_protocol::order::{Act, ShortReason};
 use sync_protocol::pause::StorePause;
 use sync_protocol::record::{HubOrderRecord, Kind, Note, Topic};

@@ -1,0 +1,111 @@
+//! What the hub sends of its own records: taken one by one, set aside where one can't be, asked for again where the two copies differ.
+
+use super::{Work, pickup, quarantine, tasks};
+use crate::store::ledger;
+use sync_protocol::frame::{Buckets, Direction, DownBatch, Resend};
+use sync_protocol::record::{Note, Topic};
+
+impl Work<'_> {
+    pub(super) fn apply(&mut self, batch: &DownBatch) -> rusqlite::Result<()> {
+        for stock in &batch.halves {
+            if self.mind.inventory.slot(stock.item).is_some() {
+                self.mind.inventory.join_hub_half(self.db, stock)?;
+            } else {
+                let reason = format!("hub half of item {}, which this store does not have", stock.item);
+                self.quarantine(quarantine::STOCK, &reason, &quarantine::stock_bytes(stock))?;
+            }
+        }
+        for record in &batch.orders {
+            if let Err(reason) = pickup::take_hub_half(self.db, self.mind, record, self.now.wall)? {
+                self.quarantine(quarantine::ORDER, &reason, &record.to_bytes())?;
+            }
+        }
+        // A batch that was overtaken may carry older notes than those that are here.
+        if batch.upto > self.mind.down_mark {
+            for note in &batch.notes {
+                self.note(note)?;
+            }
+        }
+        for unreadable in &batch.unreadable {
+            let reason = format!("{}: {}", unreadable.what, unreadable.reason);
+            self.quarantine(quarantine::UNREADABLE, &reason, &unreadable.bytes)?;
+        }
+        if batch.base <= self.mind.down_mark {
+            self.mind.down_mark = self.mind.down_mark.max(batch.upto);
+        }
+        self.link.applied(self.mind.down_mark);
+        Ok(())
+    }
+
+    fn note(&mut self, note: &Note) -> rusqlite::Result<()> {
+        let is_news = self.mind.inventory.take_hub_note(self.db, note)?;
+        if is_news
+            && note.topic == Topic::COUNT_WISH
+            && let Err(reason) = tasks::take_wish(self.db, self.mind, note, self.now.wall)?
+        {
+            self.quarantine(quarantine::WISH, &reason, &quarantine::wish_bytes(note))?;
+        }
+        Ok(())
+    }
+
+    fn quarantine(&mut self, what: &'static str, reason: &str, bytes: &[u8]) -> rusqlite::Result<()> {
+        tracing::warn!(reason, "a record from the hub is quarantined");
+        self.counters.quarantined += 1;
+        ledger::add_quarantine(self.db, self.now.wall, what, reason, bytes)
+    }
+
+    /// The hub's sums differ from ours (`Up`: our records, write the differing ones anew) or ours from the hub's (`Down`).
+    pub(super) fn compare(&mut self, buckets: &Buckets) -> rusqlite::Result<()> {
+        match buckets.direction {
+            Direction::Up if buckets.head == self.mind.inventory.change_seq => {
+                let differing = self.mind.inventory.up.differing(&buckets.sums);
+                if !differing.is_empty() {
+                    tracing::error!(
+                        buckets = differing.len(),
+                        "the hub's copy of this store differs; sending those records again"
+                    );
+                    self.counters.digest_mismatches += 1;
+                    self.mind.inventory.restamp(self.db, &differing)?;
+                }
+            }
+            Direction::Down if buckets.head == self.mind.down_mark => {
+                let differing = self.mind.inventory.down.differing(&buckets.sums);
+                if !differing.is_empty() {
+                    tracing::error!(
+                        buckets = differing.len(),
+                        "this store's copy of the hub's records differs; asking for them again"
+                    );
+                    self.counters.digest_mismatches += 1;
+                    self.link.ask_again(Resend {
+                        direction: Direction::Down,
+                        head: buckets.head,
+                        buckets: differing,
+                    });
+                }
+            }
+            // One side has moved on since; the next heartbeat compares again.
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn judge_pause(pause: &StorePause, now: UnixMillis) -> Result<(), RecordError> {
+    let invalid = |field: &str, reason: &str| {
+        Err(RecordError::Invalid { field: field.to_owned(), reason: reason.to_owned() })
+    };
+    if pause.until <= now.0 {
+        return invalid("until", "is not in the future; to end a pause, resume");
+    }
+    if pause.until.saturating_sub(now.0) > PAUSE_MS_MAX {
+        return invalid("until", "is more than 31 days ahead; ask head office to switch the store off");
+    }
+    if pause.reason.trim().is_empty() {
+        return invalid("reason", "is missing; say why, for those who will ask");
+    }
+    let is_long = pause.reason.len() > PAUSE_REASON_BYTES_MAX || pause.by.len() > WHO_BYTES_MAX;
+    if is_long || pause.reason.chars().chain(pause.by.chars()).any(char::is_control) {
+        return invalid("reason", "or the name is too long, or has a control character; shorten it");
+    }
+    Ok(())
+}
