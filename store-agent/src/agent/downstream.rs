@@ -89,23 +89,3 @@ impl Work<'_> {
         Ok(())
     }
 }
-
-fn judge_pause(pause: &StorePause, now: UnixMillis) -> Result<(), RecordError> {
-    let invalid = |field: &str, reason: &str| {
-        Err(RecordError::Invalid { field: field.to_owned(), reason: reason.to_owned() })
-    };
-    if pause.until <= now.0 {
-        return invalid("until", "is not in the future; to end a pause, resume");
-    }
-    if pause.until.saturating_sub(now.0) > PAUSE_MS_MAX {
-        return invalid("until", "is more than 31 days ahead; ask head office to switch the store off");
-    }
-    if pause.reason.trim().is_empty() {
-        return invalid("reason", "is missing; say why, for those who will ask");
-    }
-    let is_long = pause.reason.len() > PAUSE_REASON_BYTES_MAX || pause.by.len() > WHO_BYTES_MAX;
-    if is_long || pause.reason.chars().chain(pause.by.chars()).any(char::is_control) {
-        return invalid("reason", "or the name is too long, or has a control character; shorten it");
-    }
-    Ok(())
-}

@@ -9,5 +9,6 @@ mod doors;
 mod movements;
 mod orders;
 mod process;
+#[allow(dead_code, reason = "shared with the tests of the page, which use all of it")]
 mod shop;
 mod views;
