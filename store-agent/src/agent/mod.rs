@@ -12,8 +12,9 @@ mod adopt_notes;
 mod adopt_orders;
 mod compare;
 pub mod document;
+mod downstream;
 mod inventory;
-mod noting;
+mod pausing;
 pub mod pickup;
 mod quarantine;
 mod reading;
@@ -40,7 +41,7 @@ use records::Records;
 use refusal::refusal;
 use rusqlite::{Connection, TransactionBehavior};
 use status::Counters;
-use sync_protocol::frame::{self, BootMark, DownBatch, Handover, Stream, Welcome};
+use sync_protocol::frame::{self, BootMark, Handover, Stream, Welcome};
 use sync_protocol::link::store::{LinkState, StoreEvent, StoreLink};
 use sync_protocol::link::{PeerMisbehaved, Timing};
 use sync_protocol::pause::StorePause;
@@ -556,43 +557,6 @@ impl Work<'_> {
 
     fn note_clock(&mut self, hub: UnixMillis) {
         self.counters.hub_clock_ahead_ms = Some(hub.0.saturating_sub(self.now.wall.0));
-    }
-
-    fn apply(&mut self, batch: &DownBatch) -> rusqlite::Result<()> {
-        for stock in &batch.halves {
-            if self.mind.inventory.slot(stock.item).is_some() {
-                self.mind.inventory.join_hub_half(self.db, stock)?;
-            } else {
-                let reason = format!("hub half of item {}, which this store does not have", stock.item);
-                self.quarantine(quarantine::STOCK, &reason, &quarantine::stock_bytes(stock))?;
-            }
-        }
-        for record in &batch.orders {
-            if let Err(reason) = pickup::take_hub_half(self.db, self.mind, record, self.now.wall)? {
-                self.quarantine(quarantine::ORDER, &reason, &record.to_bytes())?;
-            }
-        }
-        // A batch that was overtaken may carry older notes than those that are here.
-        if batch.upto > self.mind.down_mark {
-            for note in &batch.notes {
-                self.note(note)?;
-            }
-        }
-        for unreadable in &batch.unreadable {
-            let reason = format!("{}: {}", unreadable.what, unreadable.reason);
-            self.quarantine(quarantine::UNREADABLE, &reason, &unreadable.bytes)?;
-        }
-        if batch.base <= self.mind.down_mark {
-            self.mind.down_mark = self.mind.down_mark.max(batch.upto);
-        }
-        self.link.applied(self.mind.down_mark);
-        Ok(())
-    }
-
-    fn quarantine(&mut self, what: &'static str, reason: &str, bytes: &[u8]) -> rusqlite::Result<()> {
-        tracing::warn!(reason, "a record from the hub is quarantined");
-        self.counters.quarantined += 1;
-        ledger::add_quarantine(self.db, self.now.wall, what, reason, bytes)
     }
 
     fn adopt(&mut self, parts: &[Handover]) -> rusqlite::Result<()> {

@@ -16,9 +16,9 @@ const HEIGHT: f64 = 200.0;
 const BASE: f64 = 170.0;
 const TOP: f64 = 22.0;
 
-/// Standing bars, as for days. `title` says in a sentence what the picture shows.
+/// Standing bars, as for days. `id` is the picture's own on its page; `title` says in a sentence what the picture shows.
 #[must_use]
-pub fn columns(title: &str, bars: &[Bar]) -> Markup {
+pub fn columns(id: &str, title: &str, bars: &[Bar]) -> Markup {
     let most = bars.iter().map(|bar| bar.first + bar.second).fold(0.0, f64::max).max(1.0);
     let step = WIDTH / count(bars.len().max(1));
     let width = (step * 0.72).min(48.0);
@@ -27,7 +27,7 @@ pub fn columns(title: &str, bars: &[Bar]) -> Markup {
     html! {
         svg.chart viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(title) {
             defs {
-                pattern #stripes width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                pattern #(format!("stripes-{id}")) width="8" height="8" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
                     rect.second width="8" height="8" {}
                     rect.stripe width="3" height="8" {}
                 }
@@ -39,7 +39,7 @@ pub fn columns(title: &str, bars: &[Bar]) -> Markup {
                 @let second = scaled(bar.second, most);
                 rect.first x=(round(left)) y=(round(BASE - first)) width=(round(width)) height=(round(first)) rx="2" {}
                 @if second > 0.0 {
-                    rect fill="url(#stripes)" x=(round(left)) y=(round(BASE - first - second)) width=(round(width)) height=(round(second)) rx="2" {}
+                    rect fill=(format!("url(#stripes-{id})")) x=(round(left)) y=(round(BASE - first - second)) width=(round(width)) height=(round(second)) rx="2" {}
                 }
                 @let sum = bar.first + bar.second;
                 @if sum > 0.0 {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn the_tallest_bar_reaches_the_top_and_nothing_leaves_the_picture() {
-        let drawn = columns("orders", &[bar(3.0, 1.0), bar(0.0, 0.0), bar(2.0, 0.0)]).into_string();
+        let drawn = columns("a", "orders", &[bar(3.0, 1.0), bar(0.0, 0.0), bar(2.0, 0.0)]).into_string();
         assert!(drawn.contains("y=\"22\""), "{drawn}");
         assert!(!drawn.contains("=\"-") && !drawn.contains("NaN"), "{drawn}");
         assert!(drawn.contains("&lt;b&gt;") && !drawn.contains("<b>"), "labels are text");
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn nothing_at_all_is_a_picture_of_nothing() {
-        assert!(!columns("none", &[]).into_string().contains("NaN"));
-        assert!(!columns("zero", &[bar(0.0, 0.0)]).into_string().contains("NaN"));
+        assert!(!columns("a", "none", &[]).into_string().contains("NaN"));
+        assert!(!columns("a", "zero", &[bar(0.0, 0.0)]).into_string().contains("NaN"));
     }
 }

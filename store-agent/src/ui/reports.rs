@@ -112,7 +112,7 @@ fn pickups(words: &Words<'_>, days: &Days, found: &[PickupTime]) -> Markup {
                 p { (words.fill(texts::MEDIAN, &[("age", &words.age(Duration::from_millis(*median)))])) }
             }
             (legend(words, texts::ON_TIME, texts::LATE))
-            figure { (chart::columns(&said, &bars)) }
+            figure { (chart::columns("pickups", &said, &bars)) }
             (by_day(words, texts::ON_TIME, texts::LATE, &bars))
         },
     )
@@ -211,7 +211,7 @@ fn accuracy(words: &Words<'_>, days: &Days, found: &[CountLine]) -> Markup {
             p.headline { (said) }
             p { (words.fill(texts::OFF_BY, &[("units", &words.quantity(Quantity::from_thousandths(off)))])) }
             (legend(words, texts::RIGHT, texts::WRONG))
-            figure { (chart::columns(&said, &bars)) }
+            figure { (chart::columns("accuracy", &said, &bars)) }
             (by_day(words, texts::RIGHT, texts::WRONG, &bars))
         },
     )

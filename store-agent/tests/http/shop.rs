@@ -80,12 +80,11 @@ impl Shop {
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.running.as_ref().unwrap().http()
+        self.running().http()
     }
 
-    #[allow(dead_code, reason = "for the tests of the page, which share this shop")]
-    pub fn page(&self) -> SocketAddr {
-        self.running.as_ref().unwrap().page().unwrap()
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
     }
 
     pub fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &[u8]) -> Reply {

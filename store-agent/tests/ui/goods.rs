@@ -89,12 +89,14 @@ fn the_figures_of_the_page_are_those_of_the_api() {
     assert!(page.contains("This store works on its own"), "{page}");
 }
 
+/// What is typed, what is on hand then, and what the page says.
+type Way<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
 #[test]
 fn each_way_to_change_the_stock_is_a_document_of_the_page() {
     let shop = stocked();
     let mut screen = set_up(&shop);
-    type Fields = &'static [(&'static str, &'static str)];
-    let ways: [(Fields, &str, &str); 5] = [
+    let ways: [Way<'_>; 5] = [
         (&[("kind", "receipt"), ("quantity", "8")], "20", "Received: 8"),
         (&[("kind", "waste"), ("quantity", "1"), ("reason", "damaged")], "19", "Thrown away: 1"),
         (

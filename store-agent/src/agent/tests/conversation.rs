@@ -2,13 +2,13 @@
 
 use super::shop::{OPENS, document, settings};
 use super::*;
-use sync_protocol::frame::{Body, Frame, Handover, Marks, Refusal, Refused, StateBatch};
+use sync_protocol::frame::{Body, DownBatch, Frame, Marks, Refusal, Refused, StateBatch};
 use sync_protocol::limits::FRAME_BYTES_MAX;
 use sync_protocol::record::{
-    CursorRecord, HistoryDocument, HistoryLine, HubOrderRecord, HubStock, ItemRecord, KnownDocument,
+    CursorRecord, HistoryDocument, HistoryLine, HubOrderRecord, HubStock, ItemRecord, KnownDocument, Note,
     StoreStock,
 };
-use sync_protocol::record::{Note, Unreadable, document_key};
+use sync_protocol::record::{Unreadable, document_key};
 use sync_protocol::stock::{HubHalf, StoreHalf};
 
 /// What a hub would remember, as far as tests need it.

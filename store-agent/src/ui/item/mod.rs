@@ -87,7 +87,8 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
                     (sections::history(&words, view, &shown.history))
                 }
             }
-            form.unseen data-scan="#item" method="post" action="/items/scan" aria-hidden="true" {
+            // The answer is another item's page: it is loaded whole, so that address and title go with it.
+            form.unseen data-scan="#scanned" method="post" action="/items/scan" aria-hidden="true" {
                 (layout::token(&visitor))
                 input type="hidden" name="code";
             }

@@ -121,8 +121,8 @@ pub fn open(db: &Connection) -> Result<Vec<Sheet>> {
 
 pub fn entries(db: &Connection, id: i64) -> Result<Vec<Entry>> {
     let sql = "SELECT entry, quantity, place FROM sheet_entry WHERE sheet = ?1 ORDER BY entry";
-    let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map([id], |row| {
+    let mut query = db.prepare_cached(sql)?;
+    let rows = query.query_map([id], |row| {
         Ok(Entry { id: row.get(0)?, quantity: Quantity::from_thousandths(row.get(1)?), place: row.get(2)? })
     })?;
     rows.collect()

@@ -1,10 +1,9 @@
-//! Notes: what the hub has written to this store, and the store's own pause from new orders.
+//! The store's own pause from new orders.
 
-use super::{Answer, Output, RecordError, Ticket, Work, quarantine, tasks};
+use super::{Answer, Output, RecordError, Ticket, Work};
 use sync_protocol::UnixMillis;
 use sync_protocol::order::lifecycle::WHO_BYTES_MAX;
 use sync_protocol::pause::{PAUSE_MS_MAX, REASON_BYTES_MAX, StorePause};
-use sync_protocol::record::{Note, Topic};
 
 impl Work<'_> {
     pub(super) fn pause(&mut self, ticket: Ticket, pause: Option<&StorePause>) -> rusqlite::Result<()> {
@@ -16,17 +15,6 @@ impl Work<'_> {
             Err(refused) => Err(refused),
         };
         self.outputs.push(Output::Answer { ticket, answer: Answer::Paused(answer) });
-        Ok(())
-    }
-
-    pub(super) fn note(&mut self, note: &Note) -> rusqlite::Result<()> {
-        let is_news = self.mind.inventory.take_hub_note(self.db, note)?;
-        if is_news
-            && note.topic == Topic::COUNT_WISH
-            && let Err(reason) = tasks::take_wish(self.db, self.mind, note, self.now.wall)?
-        {
-            self.quarantine(quarantine::WISH, &reason, &quarantine::wish_bytes(note))?;
-        }
         Ok(())
     }
 }
