@@ -14,7 +14,8 @@ pub fn quantity(text: &str, language: Language, may_be_nothing: bool) -> Option<
     let marks = plain.matches(['.', ',']).count();
     let thousands = if language == Language::Spanish { '.' } else { ',' };
     let is_ambiguous = plain.split_once(thousands).is_some_and(|(_, after)| after.len() == 3);
-    if marks > 1 || is_ambiguous || plain.starts_with(['+', '-']) {
+    let is_plain = plain.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ','));
+    if marks > 1 || is_ambiguous || !is_plain {
         return None;
     }
     let quantity: Quantity = plain.replace(',', ".").parse().ok()?;
