@@ -88,14 +88,6 @@ pub struct Waiting {
     pub fresh: usize,
 }
 
-/// An item that staff could not find.
-#[derive(Debug, Clone, PartialEq)]
-pub struct InDoubt {
-    pub item: ItemView,
-    pub missing: Quantity,
-    pub since: UnixMillis,
-}
-
 /// One ledger line with the document it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MovementView {
@@ -187,25 +179,6 @@ impl Reader {
             let rows = orders::active_orders(db, Epoch::default(), usize::MAX >> 1)?;
             let fresh = rows.iter().filter(|row| row.store.stage == Stage::Received).count();
             Ok(Waiting { active: rows.len(), fresh })
-        })
-    }
-
-    /// Items that staff could not find, until somebody counts them; the longest missed first.
-    pub fn items_in_doubt(&self) -> rusqlite::Result<Vec<InDoubt>> {
-        self.ask(|db| {
-            let snapshot = db.unchecked_transaction()?;
-            let mut doubts = orders::doubts(&snapshot)?;
-            doubts.retain(|(_, doubt)| doubt.in_doubt > 0);
-            doubts.sort_by_key(|(item, doubt)| (doubt.since, *item));
-            let mut found = Vec::with_capacity(doubts.len());
-            for (item, doubt) in doubts {
-                if let Some(item) = item_of_order(&snapshot, item)? {
-                    let missing =
-                        Quantity::from_thousandths(i64::try_from(doubt.in_doubt).unwrap_or(i64::MAX));
-                    found.push(InDoubt { item, missing, since: doubt.since });
-                }
-            }
-            Ok(found)
         })
     }
 

@@ -1,5 +1,6 @@
 //! Today: what needs somebody now, and whether the rest is in order.
 
+use super::count::{self, task_words::reasons};
 use super::failure::Failure;
 use super::layout::{self, Screen, waiting};
 use super::texts::today as texts;
@@ -8,7 +9,7 @@ use super::web_sales::WebSales;
 use super::words::Words;
 use super::{Desk, PageDesk, orders};
 use crate::http::reading::ask;
-use crate::store::reader::InDoubt;
+use crate::store::reader::TaskView;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
@@ -16,10 +17,11 @@ use maud::{Markup, html};
 
 /// The list of orders has the rest.
 const ORDERS_SHOWN: usize = 6;
+const TASKS_SHOWN: u32 = 6;
 
 pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> Result<Response, Failure> {
     let words = visitor.words(&desk);
-    let missing = ask(&desk.reader, |reader| reader.items_in_doubt()).await?;
+    let tasks = ask(&desk.reader, |reader| reader.open_tasks(TASKS_SHOWN + 1)).await?;
     let sales = WebSales::ask(&desk.reader, visitor.now).await?;
     let (orders, waiting) = orders::urgent(&desk, &words, ORDERS_SHOWN).await?;
     let main = html! {
@@ -32,7 +34,7 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
                 @if waiting == 0 { p.empty { (words.say(texts::NONE_WAIT)) } } @else { (orders) }
                 @if waiting > ORDERS_SHOWN { p { a.button href="/orders" { (words.say(texts::ALL_ORDERS)) } } }
             }
-            (to_count(&words, &missing))
+            (to_count(&words, &tasks))
             @if desk.has_hub { (sales.panel(&words, Some(&visitor))) }
             (head_office(&desk, &words))
         }
@@ -40,24 +42,25 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
     Ok(layout::page(&desk, &visitor, Screen::new(words.say(texts::TITLE), "/", main)).await)
 }
 
-fn to_count(words: &Words<'_>, missing: &[InDoubt]) -> Markup {
+fn to_count(words: &Words<'_>, tasks: &[TaskView]) -> Markup {
+    let shown = &tasks[..tasks.len().min(TASKS_SHOWN as usize)];
     html! {
         section.panel aria-labelledby="to-count" {
             h2 #to-count { (words.say(texts::TO_COUNT)) }
-            @if missing.is_empty() {
+            @if tasks.is_empty() {
                 p.empty { (words.say(texts::NOTHING_TO_COUNT)) }
             } @else {
-                p.hint { (words.say(texts::TO_COUNT_WHY)) }
                 ul.rows {
-                    @for one in missing {
+                    @for one in shown {
                         li {
-                            strong { (item_name(&one.item.name, &one.item.sku)) }
-                            span { (words.fill(texts::MISSING, &[
-                                ("amount", &words.amount(one.missing, &one.item.unit)), ("age", &words.since(one.since)),
-                            ])) }
+                            strong { (item_name(&one.name, &one.sku)) }
+                            span { (reasons(words, &one.task)) }
                         }
                     }
                 }
+                p { a.button href=(count::PATH) {
+                    (words.say(if tasks.len() > shown.len() { texts::COUNT_ALL } else { texts::COUNT }))
+                } }
             }
         }
     }
