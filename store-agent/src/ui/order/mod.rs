@@ -50,9 +50,12 @@ pub async fn show(
     let title = words.fill(texts::TITLE, &[("order", &number)]);
     let row = &view.row;
     let here = format!("/orders/{number}");
+    // Either side's word on it, and whether its goods are still there.
+    let hub = row.hub.as_ref().map_or(0, |hub| hub.revision);
+    let version = format!("{}.{hub}.{}", row.store.revision, view.breach.unwrap_or_default());
     let main = html! {
         p { a.back href="/orders" { "← " (words.say(list::TITLE)) } }
-        div #order data-version=(row.store.revision) hx-get=(here) hx-trigger="orders from:body" hx-select="#order"
+        div #order data-version=(version) hx-get=(here) hx-trigger="orders from:body" hx-select="#order"
             hx-swap="outerHTML" hx-headers=r#"{"X-Live":"1"}"# {
             (heading(&words, &view))
             @if let Some(told) = &told { (notice(&desk, &words, &view, told)) }
