@@ -154,7 +154,7 @@ fn what_is_missing_is_reported_with_its_reason_and_shows_up_for_counting() {
     let refused = screen.acts("refuse", &[("reason", "The shelf is empty")]);
     assert!(refused.contains("Refused at") && refused.contains("The shelf is empty"), "{refused}");
     let today = screen.get("/").body;
-    assert!(today.contains("2 not found") && today.contains("Tea"), "{today}");
+    assert!(today.contains("Somebody could not find it for order") && today.contains("Tea"), "{today}");
     assert!(screen.get("/orders?show=done").body.contains(ORDER));
 }
 
