@@ -3,6 +3,7 @@
 //! A store opens its tasks itself and ends them with a count; the hub has a copy. Head office's wish is a note to the store, which makes a
 //! task of it. **Invariant:** the hub never sets a number of a store's shelf; it asks for a count.
 
+use super::ledger::StoreLedger;
 use super::{Hub, Output, Ticket};
 use std::collections::BTreeSet;
 use sync_protocol::count::{CountTask, CountWish, TaskState};
@@ -98,8 +99,7 @@ impl Hub {
 
     /// What took the units of an item that orders were promised, as the store says.
     pub(super) fn breach_of(&self, store: &StoreId, item: ItemNo) -> Option<&'static str> {
-        let text = self.stores.get(store)?.store_note(Topic::COUNT_TASK, item.0)?;
-        CountTask::read(text).ok()?.breach()
+        task_in(self.stores.get(store)?, item)?.breach()
     }
 
     /// Notes that have come: a breach that is news is told of, with its cause, and a pause is heeded.
@@ -131,16 +131,13 @@ impl Hub {
     }
 
     fn wish(&self, store: &StoreId, item: ItemNo) -> Option<CountWish> {
-        let mut wishes = self.stores.get(store)?.hub_notes(Topic::COUNT_WISH);
-        let (_, text) = wishes.find(|(key, _)| *key == item.0)?;
-        CountWish::read(text).ok()
+        CountWish::read(self.stores.get(store)?.hub_note(Topic::COUNT_WISH, item.0)?).ok()
     }
 
     /// The same has been asked for, and nobody has counted since.
     fn is_wished_alike(&self, store: &StoreId, item: ItemNo, blind: bool, remark: &str) -> bool {
         let Some(wish) = self.wish(store, item) else { return false };
-        let text = self.stores.get(store).and_then(|store| store.store_note(Topic::COUNT_TASK, item.0));
-        let task = text.and_then(|text| CountTask::read(text).ok());
+        let task = self.stores.get(store).and_then(|store| task_in(store, item));
         let is_done = task.is_some_and(|task| !task.is_open() && task.wish >= Some(wish.asked_at));
         !wish.withdrawn && !is_done && wish.blind == blind && wish.remark == remark
     }
@@ -180,7 +177,7 @@ impl Hub {
             let waiting = store.hub_notes(Topic::COUNT_WISH).filter(|(key, text)| {
                 state.is_none_or(|state| state == TaskState::Open)
                     && CountWish::read(text)
-                        .is_ok_and(|wish| !wish.withdrawn && !store_has_taken_up(store, *key, &wish))
+                        .is_ok_and(|wish| !wish.withdrawn && !store_has_taken_up(store, ItemNo(*key), &wish))
             });
             names.extend(tasks.chain(waiting).map(|(key, _)| (id.clone(), key)));
         }
@@ -201,8 +198,8 @@ impl Hub {
             tracing::error!(%error, "cannot read an item");
             CountError::Storage
         })?;
-        let task = store.store_note(Topic::COUNT_TASK, item.0).and_then(|text| CountTask::read(text).ok());
-        let waiting = wish.filter(|wish| !wish.withdrawn && !store_has_taken_up(store, item.0, wish));
+        let task = task_in(store, item);
+        let waiting = wish.filter(|wish| !wish.withdrawn && !store_has_taken_up(store, item, wish));
         if task.is_none() && waiting.is_none() {
             return Ok(None);
         }
@@ -218,9 +215,12 @@ impl Hub {
     }
 }
 
-fn store_has_taken_up(store: &super::ledger::StoreLedger, key: u32, wish: &CountWish) -> bool {
-    let task = store.store_note(Topic::COUNT_TASK, key).and_then(|text| CountTask::read(text).ok());
-    task.and_then(|task| task.wish).is_some_and(|taken| taken >= wish.asked_at)
+fn task_in(store: &StoreLedger, item: ItemNo) -> Option<CountTask> {
+    CountTask::read(store.store_note(Topic::COUNT_TASK, item.0)?).ok()
+}
+
+fn store_has_taken_up(store: &StoreLedger, item: ItemNo, wish: &CountWish) -> bool {
+    task_in(store, item).and_then(|task| task.wish).is_some_and(|taken| taken >= wish.asked_at)
 }
 
 /// What an answer becomes when the commit it rests on has failed.

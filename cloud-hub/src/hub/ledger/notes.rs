@@ -83,6 +83,10 @@ impl StoreLedger {
         of_topic.map(|((_, key), text)| (*key, text.as_str()))
     }
 
+    pub(in crate::hub) fn hub_note(&self, topic: Topic, key: u32) -> Option<&str> {
+        self.notes.hubs.get(&(topic, key)).map(|(text, _)| text.as_str())
+    }
+
     pub(in crate::hub) fn store_note(&self, topic: Topic, key: u32) -> Option<&str> {
         self.notes.stores.get(&(topic, key)).map(String::as_str)
     }
