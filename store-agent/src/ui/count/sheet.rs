@@ -197,6 +197,7 @@ fn counting(words: &Words<'_>, visitor: &Visitor, shown: &Shown) -> Result<Marku
                 (button(visitor, sheet, "/count/give-up", words.say(texts::GIVE_UP), false))
             }
             @if shown.is_by_piece() {
+                // Each answer brings a new sheet, and with it a new `once`.
                 form.unseen data-scan="#sheet" method="post" action="/count/enter" aria-hidden="true" {
                     (layout::token(visitor))
                     input type="hidden" name="id" value=(sheet.id);
@@ -215,7 +216,7 @@ fn entry_form(words: &Words<'_>, visitor: &Visitor, shown: &Shown, once: &str) -
         words.fill(texts::FOUND_UNIT, &[("unit", &shown.item.unit)])
     };
     html! {
-        form method="post" action="/count/enter" {
+        form method="post" action="/count/enter" data-smooth="#sheet" {
             (layout::token(visitor))
             input type="hidden" name="id" value=(shown.sheet.id);
             input type="hidden" name="once" value=(once);
@@ -243,7 +244,7 @@ fn entry_list(words: &Words<'_>, visitor: &Visitor, shown: &Shown) -> Markup {
                         }
                     }
                     @if may_work(visitor, &shown.sheet) {
-                        form method="post" action="/count/remove" {
+                        form method="post" action="/count/remove" data-smooth="#sheet" {
                             (layout::token(visitor))
                             input type="hidden" name="id" value=(shown.sheet.id);
                             input type="hidden" name="entry" value=(entry.id);
@@ -258,7 +259,7 @@ fn entry_list(words: &Words<'_>, visitor: &Visitor, shown: &Shown) -> Markup {
 
 fn button(visitor: &Visitor, sheet: &Sheet, action: &str, text: &str, is_primary: bool) -> Markup {
     html! {
-        form method="post" action=(action) {
+        form method="post" action=(action) data-smooth="#sheet" {
             (layout::token(visitor))
             input type="hidden" name="id" value=(sheet.id);
             // A page that was left open must not decide about another count of the same sheet.
