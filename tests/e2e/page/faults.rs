@@ -45,7 +45,7 @@ fn a_hub_that_is_slow_or_says_nothing_holds_nobody_up() {
     let mut counter = Counter::open(&scene);
     let office = counter.set_up(&scene);
     let (order, code) = counter.places("Asha Kulkarni", &[("tea", 1)]);
-    let (second, _) = counter.places("Ravi Menon", &[("oats", 1)]);
+    let (second, second_code) = counter.places("Ravi Menon", &[("oats", 1)]);
     counter.arrives(&order);
     counter.arrives(&second);
     // Each packet takes a third of a second, one after the other.
@@ -70,11 +70,16 @@ fn a_hub_that_is_slow_or_says_nothing_holds_nobody_up() {
     office.click("#make-ready");
     office.shows(".chip", "Ready for the customer");
     office.shows("#status", "away since");
+    office.click("#hand-over");
+    office.types("#short_code", &second_code);
+    office.click("#give");
+    office.shows(".outcome", "Handed over.");
     let standing = office.text("#standing");
-    assert!(standing.contains("Saved here") || standing.contains("Sent"), "{standing}");
+    assert!(standing.contains("Saved here"), "{standing}");
     counter.hub.process().thaw();
     office.shows("#standing", "Accepted by head office");
     office.shows("#status", "connected");
+    counter.hub_says(&second, "collected");
     office.is_clean();
 }
 
