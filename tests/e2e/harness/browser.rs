@@ -6,8 +6,9 @@
 use super::daemon::Daemon;
 use super::http::Client;
 use super::scene::Scene;
-use super::wait::eventually;
+use super::wait::{eventually, pause};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +28,8 @@ pub struct Browser {
     origin: String,
     /// Parts of console lines that are fine here, because the test has broken something.
     pub forgiven: Vec<&'static str>,
+    /// Somebody has just typed.
+    typed: Cell<bool>,
     _process: Daemon,
 }
 
@@ -83,7 +86,14 @@ impl Browser {
         } } });
         let session = driver.post("/session", &wanted).expect("the driver answers").expect(200).json();
         let session = session["value"]["sessionId"].as_str().expect("a session").to_owned();
-        Browser { driver, session, origin: origin.to_owned(), forgiven: Vec::new(), _process: process }
+        Browser {
+            driver,
+            session,
+            origin: origin.to_owned(),
+            forgiven: Vec::new(),
+            typed: Cell::new(false),
+            _process: process,
+        }
     }
 
     pub fn goto(&self, path: &str) {
@@ -147,6 +157,7 @@ impl Browser {
     pub fn types(&self, selector: &str, text: &str) {
         self.on_element(selector, "clear", &json!({}));
         self.on_element(selector, "value", &json!({ "text": text }));
+        self.typed.set(true);
     }
 
     #[track_caller]
@@ -166,6 +177,7 @@ impl Browser {
     #[track_caller]
     pub fn strikes(&self, keys: &[&str]) {
         self.is_seen();
+        self.typed.set(true);
         let mut actions = Vec::new();
         for key in keys {
             let value = match *key {
@@ -225,8 +237,12 @@ impl Browser {
 
     /// A scanner that pauses for so many seconds before one of its keys.
     #[track_caller]
-    pub fn stumbles(&self, code: &str, stumble: u32, pause: f64) {
+    pub fn stumbles(&self, code: &str, stumble: u32, halt: f64) {
         self.is_seen();
+        // Nobody pulls the trigger in the quarter of a second after a key.
+        if self.typed.replace(false) {
+            pause(250);
+        }
         let start =
             self.run("return (performance.timeOrigin + performance.now()) / 1000").as_f64().expect("a time");
         let strokes = code
@@ -234,7 +250,7 @@ impl Browser {
             .map(|c| (c.to_string(), c.to_string()))
             .chain([("Enter".to_owned(), "\r".to_owned())]);
         for ((key, text), at) in strokes.zip(0_u32..) {
-            let time = start + f64::from(at) * SCANNER + if at >= stumble { pause } else { 0.0 };
+            let time = start + f64::from(at) * SCANNER + if at >= stumble { halt } else { 0.0 };
             let code = if key == "Enter" {
                 13
             } else {

@@ -108,8 +108,9 @@ fn a_code_scanned_while_the_page_is_left_is_not_used_and_loudly_so() {
     leaves_and_strikes(&office, ".menu a[href='/orders']", &format!("[...'{TEA}', 'Enter']"));
     gate.open();
     office.shows("h1", "Orders");
+    office.shows("#missed", "Scan again");
     assert_eq!(gate.asked("POST"), 0, "nothing was sent");
-    // The part that was heard there is told here.
+    // Only a part of it was heard there; that is told here, too.
     leaves_and_strikes(&office, ".menu a[href='/']", "[...'50123']");
     office.shows("h1", "Today");
     office.shows("#missed", "Scan again");
@@ -161,14 +162,14 @@ fn a_scanner_that_stumbles_in_the_middle_of_a_code_is_asked_again() {
 }
 
 #[test]
-fn a_scan_where_none_is_taken_any_more_is_told() {
+fn the_same_code_twice_at_the_counter_hands_nothing_over() {
     let scene = scene("page-scans-nowhere");
     let counter = Counter::open(&scene);
     let (order, _) = counter.places("Asha Kulkarni", &[("tea", 1)]);
     counter.arrives(&order);
     let (gate, office) = behind_a_gate(&scene, &counter, "/hand-over");
     gate.shut();
-    // The order's own page takes a scan too, and that would be a handover: the number is no code, so it is refused there.
+    // The first leads to the order, whose page takes scans too: a number is no code there, and is refused.
     for _ in 0..2 {
         office.scans(&order);
     }
@@ -176,5 +177,9 @@ fn a_scan_where_none_is_taken_any_more_is_told() {
     gate.open();
     office.shows(".outcome[data-outcome=refused]", "");
     office.shows("h1", "Hand over to Asha K.");
+    // Where no code is taken at all, that is said.
+    office.goto("/help");
+    office.scans(TEA);
+    office.shows("#missed", &format!("{TEA} was not used"));
     office.is_clean();
 }

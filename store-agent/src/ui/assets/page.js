@@ -156,22 +156,28 @@
   // ---- What is sent without leaving the page: scans, and forms that change only a part of it. One after the other, so that each is
   // decided on the page that the one before has left. Whatever is not done is told loudly.
   const jobs = [];
-  let working, isDoubtful = false, sent = 0;
+  let working, isSlow = false, isDoubtful = false, sent = 0;
   const scanForm = () => document.querySelector('form[data-scan]');
   const missed = (text) => { sound('wrong'); $('missed').textContent = text; };
+  const waiting = (slow) => {
+    isSlow = slow;
+    const text = slow ? fill(words().sending, { count: jobs.length }) : '';
+    if ($('sending').textContent !== text) $('sending').textContent = text;
+  };
   const queue = (job) => {
     if (job.form && [working, ...jobs].some((other) => other?.form === job.form)) return;
     jobs.push(job);
+    waiting(isSlow);
     work();
   };
   const work = async () => {
     if (working) return;
     while ((working = jobs.shift())) {
       $('missed').textContent = '';
-      const slow = setTimeout(() => { $('sending').textContent = fill(words().sending, { count: jobs.length }); }, 1000);
+      const slow = setTimeout(waiting, 1000, true);
       try { await done(working); } catch (error) { console.error(error); unsure(); }
       clearTimeout(slow);
-      $('sending').textContent = '';
+      waiting(false);
     }
   };
   const done = async ({ code, form, button }) => {
@@ -187,9 +193,6 @@
     if (fields.has('once')) fields.set('once', `${fields.get('once')}.${++sent}`);
     return send(place, place.dataset.scan, fields);
   };
-  const scanner = window.scanner;
-  scanner.listener = (code) => { if (code === undefined) missed(words().torn); else queue({ code }); };
-  scanner.heard.splice(0).forEach((code) => scanner.listener(code));
   document.addEventListener('submit', (event) => {
     if (!event.target.dataset.smooth || event.defaultPrevented) return;
     event.preventDefault();
@@ -254,7 +257,8 @@
       old.replaceWith(now);
       htmx.process(now);
       document.title = fetched.title;
-      if (focus) $(focus)?.focus({ preventScroll: true });
+      const next = focus ? $(focus) : typedIn && now.querySelector('[autofocus]');
+      next?.focus({ preventScroll: true });
     } else {
       // Another page, a PIN is asked for, or something is in the way.
       turn(fetched);
@@ -322,6 +326,9 @@
   lookAtStatus();
   lookAtOutcome();
   countDown();
+  const scanner = window.scanner;
+  scanner.listener = (code) => { if (code === undefined) missed(words().torn); else queue({ code }); };
+  scanner.heard.splice(0).forEach((code) => scanner.listener(code));
   const before = sessionStorage.getItem('missed');
   if (before) { sessionStorage.removeItem('missed'); missed(before); }
   setInterval(() => { light(); countDown(); }, 1000);

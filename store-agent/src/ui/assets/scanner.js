@@ -53,11 +53,13 @@
     const isScanned = done.fast > done.slow && done.fast + 1 >= SHORTEST;
     const isTail = !done.isWhole && gap < FAST;
     if (!isScanned && !isTail) return;
-    // A page that takes no scans leaves a whole code where it was typed: a field may be scanned into.
-    if (done.isWhole && !isLeaving() && !document.querySelector('form[data-scan]')) return;
+    // A page that takes no scans leaves a whole code in the field where it was typed: that may be what is wanted.
+    if (done.leak && done.isWhole && !isLeaving() && !document.querySelector('form[data-scan]')) return;
     event.preventDefault();
     event.stopPropagation();
     putBack(done);
+    // Whoever is on the way to another page reads it there.
+    if (isLeaving()) sessionStorage.setItem('torn', '1');
     tell(done.isWhole && done.slow === 0 && !isLeaving() ? done.text : undefined);
   };
 
