@@ -101,11 +101,16 @@ impl Browser {
         self.command("url", &json!({ "url": url }));
     }
 
-    /// Goes where the browser itself must refuse to go; gives what it says.
+    /// Goes where the browser itself must refuse to go, for this reason.
     #[track_caller]
-    pub fn refuses(&self, path: &str) -> String {
-        let url = format!("{}{path}", self.origin);
-        self.tried("url", &json!({ "url": url })).expect_err("the browser refuses this page")
+    pub fn refuses(&self, path: &str, reason: &str) {
+        self.goto(path);
+        eventually(&format!("the browser to refuse with {reason}"), || {
+            let shown = self.run("return document.title + document.documentElement.textContent");
+            let shown = shown.as_str().unwrap_or_default();
+            let is_refused = shown.starts_with("Privacy error") && shown.contains(reason);
+            if is_refused { Ok(()) } else { Err(shown.to_owned()) }
+        });
     }
 
     pub fn path(&self) -> String {
