@@ -2,9 +2,16 @@
 //!
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
+mod files;
 mod sqlite;
 
+pub use files::{
+    After, Column, Columns, CsvConfig, Encoding, FileFormat, FilesConfig, Holds, ItemFrom, PoslogConfig, VoidLines,
+    WeighedBy,
+};
+
 use super::{Amount, Checker, ConfigError};
+use files::FilesTable;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -40,6 +47,8 @@ pub struct PosConfig {
 pub enum PosKind {
     /// An SQLite database on this machine.
     Sqlite { path: PathBuf },
+    /// A folder that it puts files into.
+    Files(FilesConfig),
 }
 
 impl PosKind {
@@ -48,6 +57,7 @@ impl PosKind {
     pub fn name(&self) -> &'static str {
         match self {
             PosKind::Sqlite { .. } => "sqlite",
+            PosKind::Files(files) => files.format.name(),
         }
     }
 }
@@ -149,6 +159,7 @@ pub(super) struct PosTable {
     item_is: Option<ItemIs>,
     location: Option<Spanned<String>>,
     kinds: Option<Vec<Spanned<RuleTable>>>,
+    files: Option<Spanned<FilesTable>>,
 }
 
 #[derive(Deserialize)]
@@ -202,7 +213,9 @@ impl Checker<'_> {
     fn pos_kind(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
-            _ => Err(self.wrong(&table.kind, "must be `sqlite`; other databases can't be read yet")),
+            "csv" => self.csv_pos(table),
+            "poslog" => self.poslog_pos(table),
+            _ => Err(self.wrong(&table.kind, "must be `sqlite`, `csv` or `poslog`; nothing else can be read yet")),
         }
     }
 
@@ -219,7 +232,7 @@ impl Checker<'_> {
     }
 
     fn mapping(&self, table: PosTable) -> Result<Mapping, ConfigError> {
-        if table.changes.is_none() && table.on_hand.is_none() {
+        if table.files.is_none() && table.changes.is_none() && table.on_hand.is_none() {
             let message = "has neither `changes` nor `on_hand`; one SELECT at least says what to read";
             return Err(self.wrong(&table.source, message));
         }
