@@ -4,6 +4,7 @@
 pub mod chain;
 pub mod counter;
 pub mod endpoint;
+pub mod files;
 pub mod figure;
 pub mod http_load;
 pub mod merge;

@@ -232,7 +232,11 @@ impl Checker<'_> {
     }
 
     fn mapping(&self, table: PosTable) -> Result<Mapping, ConfigError> {
-        if table.files.is_none() && table.changes.is_none() && table.on_hand.is_none() {
+        let is_files = matches!(table.kind.get_ref().as_str(), "csv" | "poslog");
+        if let Some(files) = table.files.as_ref().filter(|_| !is_files) {
+            return Err(self.wrong(files, "is for the kinds `csv` and `poslog`"));
+        }
+        if !is_files && table.changes.is_none() && table.on_hand.is_none() {
             let message = "has neither `changes` nor `on_hand`; one SELECT at least says what to read";
             return Err(self.wrong(&table.source, message));
         }

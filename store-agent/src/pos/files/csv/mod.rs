@@ -7,7 +7,7 @@ mod records;
 
 use super::piece::{Broken, Piece, shown};
 use super::text::decode;
-use crate::agent::{Counted, SetAside, SourceDocument};
+use crate::agent::{Counted, SetAside};
 use crate::config::pos::{Column, CsvConfig, Factor, Holds, Mapping};
 use crate::pos::card;
 use crate::pos::mapping::{self, Cell, Mapped, Mapper, Row, TEXT_BYTES_MAX};

@@ -136,9 +136,9 @@ impl Rules {
         let name = name(ticket, text)?;
         let sums = self.sums(ticket, &name, standing, file, place, &mut piece);
         let row = row(file, ticket, None);
-        let mut add = |name: String, kind, reason: Option<&str>, lines: Vec<Line>| -> Result<(), String> {
+        for (name, kind, reason, lines) in recorded(&name, standing, &sums) {
             if lines.is_empty() {
-                return Ok(());
+                continue;
             }
             let beyond = |line: &Line| line.quantity.thousandths().abs() > Quantity::MAX.thousandths();
             if lines.iter().any(beyond) {
@@ -157,27 +157,6 @@ impl Rules {
                 trace: None,
             };
             piece.documents.push(SourceDocument { document, row: row.clone(), is_figure: false });
-            Ok(())
-        };
-        let returned = format!("{name}/return");
-        if standing == Standing::TakesBack {
-            // Whichever sign its lines have: what it names is back where it was.
-            let back = |sum: i64| -sum.abs();
-            add(name, Kind::Sale, Some("post-void"), sums.lines(false, back))?;
-            add(returned, Kind::Return, Some("post-void"), sums.lines(true, back))?;
-        } else {
-            add(name.clone(), Kind::Sale, None, sums.lines(false, |sum| sum))?;
-            add(returned.clone(), Kind::Return, None, sums.lines(true, |sum| sum))?;
-        }
-        if standing == Standing::TakenBack {
-            // Recorded both ways: it may have come before as it was, or never.
-            add(format!("{name}/void"), Kind::Sale, Some("post-voided"), sums.lines(false, |sum| -sum))?;
-            add(
-                format!("{returned}/void"),
-                Kind::Return,
-                Some("post-voided"),
-                sums.lines(true, |sum| -sum),
-            )?;
         }
         piece.is_left_out = piece.documents.is_empty() && piece.set_aside.is_empty();
         Ok(piece)
@@ -295,6 +274,30 @@ impl Rules {
     }
 }
 
+type Recorded = (String, Kind, Option<&'static str>, Vec<Line>);
+
+/// What is recorded of a transaction: what was sold, what came back.
+fn recorded(name: &str, standing: Standing, sums: &Sums) -> Vec<Recorded> {
+    let both = |suffix: &str, reason: Option<&'static str>, change: &dyn Fn(i64) -> i64| {
+        [
+            (format!("{name}{suffix}"), Kind::Sale, reason, sums.lines(false, change)),
+            (format!("{name}/return{suffix}"), Kind::Return, reason, sums.lines(true, change)),
+        ]
+    };
+    match standing {
+        Standing::Nothing => Vec::new(),
+        Standing::Completed => both("", None, &|sum| sum).into(),
+        // Whichever sign its lines have: what it names is back where it was.
+        Standing::TakesBack => both("", Some("post-void"), &|sum| -sum.abs()).into(),
+        // Both ways: it may have come before as it was, or never.
+        Standing::TakenBack => {
+            let mut all = Vec::from(both("", None, &|sum| sum));
+            all.extend(both("/void", Some("post-voided"), &|sum| -sum));
+            all
+        }
+    }
+}
+
 /// `store/workstation/sequence/business day`.
 fn name(ticket: &Ticket, time: &str) -> Result<String, String> {
     let day: String = match &ticket.business_day {
@@ -332,3 +335,6 @@ fn row(file: &str, ticket: &Ticket, line: Option<&TicketLine>) -> String {
     }
     row.to_string()
 }
+
+#[cfg(test)]
+mod tests;
