@@ -107,7 +107,13 @@ fn csv(lines: u64) -> String {
     let mut text = "id,item,qty,at,what\n".to_owned();
     for id in 0..lines {
         // Writing into a string never fails.
-        let _ = writeln!(text, "{id},sku-{:05},{}.250,2026-11-28 10:00:00,sale at till {}", id % ITEMS, id % 5, id % 9);
+        let _ = writeln!(
+            text,
+            "{id},sku-{:05},{}.250,2026-11-28 10:00:00,sale at till {}",
+            id % ITEMS,
+            id % 5,
+            id % 9
+        );
     }
     text
 }

@@ -6,8 +6,8 @@ mod files;
 mod sqlite;
 
 pub use files::{
-    After, Column, Columns, CsvConfig, Encoding, FileFormat, FilesConfig, Holds, ItemFrom, PoslogConfig, VoidLines,
-    WeighedBy,
+    After, Column, Columns, CsvConfig, Encoding, FileFormat, FilesConfig, Holds, ItemFrom, PoslogConfig,
+    VoidLines, WeighedBy,
 };
 
 use super::{Amount, Checker, ConfigError};
@@ -215,7 +215,10 @@ impl Checker<'_> {
             "sqlite" => self.sqlite_pos(table),
             "csv" => self.csv_pos(table),
             "poslog" => self.poslog_pos(table),
-            _ => Err(self.wrong(&table.kind, "must be `sqlite`, `csv` or `poslog`; nothing else can be read yet")),
+            _ => {
+                Err(self
+                    .wrong(&table.kind, "must be `sqlite`, `csv` or `poslog`; nothing else can be read yet"))
+            }
         }
     }
 
@@ -357,14 +360,19 @@ mod tests {
         // Prose has no `=` of its own and does not begin like a table, a rule or a list.
         let is_toml = |line: &&str| {
             let first = line.split_whitespace().next().unwrap_or_default();
-            line.starts_with("[[") || line.starts_with("  {") || line.starts_with(']') || {
-                line.split_whitespace().nth(1) == Some("=")
-                    && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-            }
+            line.starts_with("[[")
+                || line.starts_with("[pos.")
+                || line.starts_with("  {")
+                || line.starts_with(']')
+                || {
+                    line.split_whitespace().nth(1) == Some("=")
+                        && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                }
         };
         let shown: Vec<&str> = lines.filter(is_toml).collect();
         let text = format!("store = \"S0001\"\ndata_dir = \"data\"\n{}\n", shown.join("\n"));
         let (shown, bare) = (parse(&text).unwrap(), parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap());
+        let shown_files = shown.pos[1..].to_vec();
         let (shown, bare) = (&shown.pos[0], &bare.pos[0]);
         assert_eq!((shown.poll_every, shown.gap_patience), (bare.poll_every, bare.gap_patience));
         assert_eq!((shown.reconcile_every, shown.pos_is_truth), (bare.reconcile_every, bare.pos_is_truth));
@@ -372,6 +380,7 @@ mod tests {
         assert_eq!((shown.item_is, shown.times), (bare.item_is, bare.times));
         assert_eq!(shown.time_zone, bare.time_zone);
         assert_eq!(shown.kinds.len(), 3);
+        files::tests::the_example_is_the_default(&shown_files);
     }
 
     #[test]

@@ -112,16 +112,32 @@ fn has(shop: &Shop, sku: &str, on_hand: &str) {
 fn files_are_read_while_the_agent_runs_and_bad_lines_stop_nothing() {
     let mut shop = Shop::prepared(&config(), Patience::default(), prepared);
     let folder = shop.folder.path().to_owned();
-    deliver(&folder.join("csv"), "a.csv", &format!("{HEADER}1,milk,10,2026-11-28 08:00:00,RECV 1\n2,milk,x,2026-11-28 08:00:00,sale\n3,milk,2,2026-11-28 09:00:00,sale\n"));
+    deliver(
+        &folder.join("csv"),
+        "a.csv",
+        &format!(
+            "{HEADER}1,milk,10,2026-11-28 08:00:00,RECV 1\n2,milk,x,2026-11-28 08:00:00,sale\n3,milk,2,2026-11-28 09:00:00,sale\n"
+        ),
+    );
     deliver(&folder.join("poslog"), "a.xml", &lane(3, 0..4, 2));
     has(&shop, "milk", "8");
     has(&shop, "item-1", "-1");
-    until("the bad line is told", || source(&shop, 0)["last_set_aside"].as_str().is_some_and(|said| said.contains("a.csv, line 3")));
+    until("the bad line is told", || {
+        source(&shop, 0)["last_set_aside"].as_str().is_some_and(|said| said.contains("a.csv, line 3"))
+    });
     let (csv, tills) = (source(&shop, 0), source(&shop, 1));
-    assert_eq!((&csv["kind"], &csv["counts"]["set_aside"], &csv["state"]), (&"csv".into(), &1.into(), &"reading".into()), "{csv}");
+    assert_eq!(
+        (&csv["kind"], &csv["counts"]["set_aside"], &csv["state"]),
+        (&"csv".into(), &1.into(), &"reading".into()),
+        "{csv}"
+    );
     assert_eq!((&tills["kind"], &tills["counts"]["recorded"]), (&"poslog".into(), &4.into()), "{tills}");
     shop.stop();
-    deliver(&folder.join("csv"), "a.csv", &format!("{HEADER}3,milk,2,2026-11-28 09:00:00,sale\n4,milk,1,2026-11-28 09:00:00,sale\n"));
+    deliver(
+        &folder.join("csv"),
+        "a.csv",
+        &format!("{HEADER}3,milk,2,2026-11-28 09:00:00,sale\n4,milk,1,2026-11-28 09:00:00,sale\n"),
+    );
     shop.start();
     has(&shop, "milk", "7");
     assert_eq!(source(&shop, 0)["counts"]["duplicates"], 1);
@@ -131,7 +147,9 @@ fn files_are_read_while_the_agent_runs_and_bad_lines_stop_nothing() {
 fn a_folder_that_is_not_there_is_named_and_read_once_it_is() {
     let shop = Shop::prepared(CSV, Patience::default(), |_| {});
     until("the trouble is told", || {
-        source(&shop, 0)["last_error"]["reason"].as_str().is_some_and(|said| said.contains("is the path right"))
+        source(&shop, 0)["last_error"]["reason"]
+            .as_str()
+            .is_some_and(|said| said.contains("is the path right"))
     });
     std::fs::create_dir(shop.folder.path().join("csv")).unwrap();
     deliver(&shop.folder.path().join("csv"), "a.csv", &rows(0..3, 1));

@@ -1,8 +1,8 @@
 //! The program itself: its commands, its signals, its files.
 
 use crate::client::Request;
-use crate::reading;
 use crate::files;
+use crate::reading;
 use crate::shop::{ANY, SALE, TILL_3, furnish, until};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -169,7 +169,9 @@ fn an_agent_killed_while_files_arrive_misses_and_doubles_nothing() {
     }
     let left = |name: &str| {
         let entries = std::fs::read_dir(folder.path().join(name)).unwrap();
-        entries.filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count()
+        entries
+            .filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
+            .count()
     };
     until("every file has been taken", || left("csv") + left("poslog") == 0);
 }

@@ -245,7 +245,9 @@ impl Checker<'_> {
         let holds = given.holds.unwrap_or(Holds::Movements);
         self.may_be(table, files, &columns, holds)?;
         if !has_header && columns_of(&columns).any(|column| matches!(column, Column::Named(_))) {
-            return Err(self.wrong(&given.columns, "names columns, but there is no header; number them, from 1"));
+            return Err(
+                self.wrong(&given.columns, "names columns, but there is no header; number them, from 1")
+            );
         }
         let csv = CsvConfig {
             holds,
@@ -312,8 +314,12 @@ impl Checker<'_> {
             Holds::Movements if is_left && columns.key.is_empty() => {
                 "leaves files where they are, where they may grow: name the `key` columns that tell one line from another"
             }
-            Holds::Figures if table.kinds.is_some() => "has `kinds`, but a file of figures holds no movements",
-            Holds::Figures if !columns.key.is_empty() => "has `key` columns, but a figure is known by its item",
+            Holds::Figures if table.kinds.is_some() => {
+                "has `kinds`, but a file of figures holds no movements"
+            }
+            Holds::Figures if !columns.key.is_empty() => {
+                "has `key` columns, but a figure is known by its item"
+            }
             _ => return Ok(()),
         };
         Err(self.wrong(&table.source, message))
@@ -339,7 +345,9 @@ impl Checker<'_> {
             Column::Named(name) => name.trim().is_empty(),
         };
         if columns_of(&columns).any(is_nothing) {
-            return Err(self.wrong(given, "has a column without a name, or with the number 0; numbers begin at 1"));
+            return Err(
+                self.wrong(given, "has a column without a name, or with the number 0; numbers begin at 1")
+            );
         }
         Ok(columns)
     }
@@ -383,4 +391,93 @@ fn columns_of(columns: &Columns) -> impl Iterator<Item = &Column> {
     let Columns { key, item, quantity, at, what, location, reason, document } = columns;
     let optional = [what, location, reason, document].into_iter().flatten();
     key.iter().chain(at).chain([item, quantity]).chain(optional)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::PosConfig;
+    use super::*;
+    use crate::config::Config;
+    use std::path::Path;
+
+    const CSV: &str = "[[pos]]\nsource = \"files\"\nkind = \"csv\"\npath = \"in\"\nkinds = [{ starts = \"*\", kind = \"sale\" }]\n[pos.files]\n";
+    const COLUMNS: &str =
+        "[pos.files.csv]\ncolumns = { key = \"id\", item = \"item\", quantity = 3, at = \"at\" }\n";
+    const POSLOG: &str = "[[pos]]\nsource = \"tills\"\nkind = \"poslog\"\npath = \"in\"\n";
+
+    fn parse(pos: &str) -> Result<Vec<PosConfig>, String> {
+        let text = format!("store = \"S0001\"\ndata_dir = \"data\"\n{pos}");
+        let config = Config::parse(&text, Path::new("/etc/agent.toml"));
+        config.map(|config| config.pos).map_err(|error| error.to_string())
+    }
+
+    fn files(pos: &PosConfig) -> FilesConfig {
+        match &pos.kind {
+            PosKind::Files(files) => files.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Called where the whole example is read.
+    pub fn the_example_is_the_default(shown: &[PosConfig]) {
+        let bare = [format!("{CSV}{COLUMNS}"), format!("{POSLOG}[pos.files]\n")];
+        for (shown, bare) in shown.iter().zip(bare) {
+            let (shown, bare) = (files(shown), files(&parse(&bare).unwrap()[0]));
+            let about =
+                |of: &FilesConfig| (of.pattern.clone(), of.after, of.settle, of.patience, of.keep_days);
+            assert_eq!(about(&shown), about(&bare));
+            match (shown.format, bare.format) {
+                (FileFormat::Csv(shown), FileFormat::Csv(bare)) => {
+                    let columns = bare.columns.clone();
+                    assert_eq!(CsvConfig { columns, time_format: None, ..shown }, bare);
+                }
+                (FileFormat::Poslog(shown), FileFormat::Poslog(bare)) => {
+                    assert_eq!(
+                        PoslogConfig { units: BTreeMap::new(), statuses: BTreeMap::new(), ..shown },
+                        bare
+                    );
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(shown.len(), 2);
+    }
+
+    #[test]
+    fn columns_are_names_or_numbers_and_several_make_a_key() {
+        let pos = &parse(&format!("{CSV}{}", COLUMNS.replace("\"id\"", "[\"till\", 2]"))).unwrap()[0];
+        assert_eq!(pos.kind.name(), "csv");
+        let FileFormat::Csv(csv) = files(pos).format else { panic!("{pos:?}") };
+        assert_eq!(csv.columns.key, [Column::Named("till".to_owned()), Column::Numbered(2)]);
+        assert_eq!(files(pos).folder, Path::new("/etc/in"));
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_so_are_named_with_what_to_write() {
+        let csv = format!("{CSV}{COLUMNS}");
+        let cases = [
+            (CSV.to_owned(), "no `[pos.files.csv]`"),
+            (CSV.replace("[pos.files]\n", ""), "no `[pos.files]`"),
+            (csv.replace("kinds", "#"), "no `kinds`"),
+            (csv.replace(", at = \"at\"", ""), "no column `at`"),
+            (csv.replace("path", "changes = \"SELECT 1\"\npath"), "is for databases"),
+            (csv.replace("path = \"in\"\n", ""), "no `path`"),
+            (
+                csv.replace("[pos.files]", "[pos.files]\nafter = \"leave\"").replace("key = \"id\", ", ""),
+                "name the `key`",
+            ),
+            (csv.replace("[pos.files]", "[pos.files]\npattern = \"a/*.csv\""), "files of one folder"),
+            (csv.replace("columns", "delimiter = \";;\"\ncolumns"), "one ASCII character"),
+            (csv.replace("columns", "header = false\ncolumns"), "number them"),
+            (csv.replace("quantity = 3", "quantity = 0"), "numbers begin at 1"),
+            (csv.replace("columns", "holds = \"figures\"\ncolumns"), "holds no movements"),
+            (format!("{POSLOG}times = \"unix\"\n[pos.files]\n"), "neither `kinds` nor `times`"),
+            (format!("{POSLOG}[pos.files.poslog]\nunits = {{ LBR = -1 }}\n"), "positive"),
+            (csv.replace("\"csv\"\n", "\"sqlite\"\n"), "is for the kinds"),
+        ];
+        for (text, expected) in cases {
+            let said = parse(&text).unwrap_err();
+            assert!(said.contains(expected), "{text}: {said}");
+        }
+    }
 }

@@ -19,7 +19,17 @@ use sync_protocol::{Ticks, UnixMillis};
 
 /// Names that POS systems and copying programs use while a file is being written.
 const TEMPORARY: [&str; 11] = [
-    ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".writing", ".lock", ".swp", ".bak", "~",
+    ".tmp",
+    ".temp",
+    ".part",
+    ".partial",
+    ".filepart",
+    ".crdownload",
+    ".writing",
+    ".lock",
+    ".swp",
+    ".bak",
+    "~",
 ];
 /// Unready files that are remembered from one look to the next.
 const WAITING_MAX: usize = 4_096;
@@ -475,7 +485,8 @@ fn forget_old(done: &OwnedFd, today: &str, keep_days: u32) -> Result<(), Errno> 
     let mut removed = 0;
     for name in names(done)? {
         let day = name.to_str().and_then(|name| name.parse::<jiff::civil::Date>().ok());
-        let is_over = day.is_some_and(|day| (today - day).get_days() > i32::try_from(keep_days).unwrap_or(i32::MAX));
+        let is_over =
+            day.is_some_and(|day| (today - day).get_days() > i32::try_from(keep_days).unwrap_or(i32::MAX));
         if !is_over {
             continue;
         }
@@ -498,13 +509,20 @@ mod tests {
 
     #[test]
     fn patterns_fit_whole_names() {
-        for (pattern, name) in [("*.csv", "a.csv"), ("s?les-*", "sales-"), ("*", "x"), ("a*b*c", "a1b2b3c"), ("a", "a")] {
+        for (pattern, name) in
+            [("*.csv", "a.csv"), ("s?les-*", "sales-"), ("*", "x"), ("a*b*c", "a1b2b3c"), ("a", "a")]
+        {
             assert!(fits(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
         }
-        for (pattern, name) in [("*.csv", "a.csv.tmp"), ("?", ""), ("a*b", "ac"), ("", "a"), ("*.CSV", "a.csv")] {
+        for (pattern, name) in
+            [("*.csv", "a.csv.tmp"), ("?", ""), ("a*b", "ac"), ("", "a"), ("*.CSV", "a.csv")]
+        {
             assert!(!fits(pattern.as_bytes(), name.as_bytes()), "{pattern} {name}");
         }
         let long = [b'a'; 255];
-        assert!(!fits(b"*a*a*a*a*a*a*a*a*b", &long), "a pattern costs no more than its length times the name's");
+        assert!(
+            !fits(b"*a*a*a*a*a*a*a*a*b", &long),
+            "a pattern costs no more than its length times the name's"
+        );
     }
 }

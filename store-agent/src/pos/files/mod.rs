@@ -31,7 +31,8 @@ use sync_protocol::Ticks;
 use twox_hash::XxHash3_128;
 
 /// Documents and rows set aside of one go, and lines of theirs: what one commit holds the tills up for.
-const DOCUMENTS_MAX: usize = 2_000;
+/// Tests come to it often.
+const DOCUMENTS_MAX: usize = if cfg!(test) { 50 } else { 2_000 };
 const LINES_MAX: usize = 10_000;
 /// Pieces of one go, should most of them be left out.
 const PIECES_MAX: usize = 50_000;
@@ -46,10 +47,17 @@ const SHOWN_MAX: usize = 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cursor {
     /// So many pieces of this file have been taken.
-    Begun { file: String, pieces: u64 },
-    Done { file: String },
+    Begun {
+        file: String,
+        pieces: u64,
+    },
+    Done {
+        file: String,
+    },
     /// It could not be read to its end.
-    GivenUp { file: String },
+    GivenUp {
+        file: String,
+    },
 }
 
 impl Cursor {
@@ -208,7 +216,8 @@ impl FileSource {
         let found = self.folder.next(now, wall, |found| seen.is_some_and(|seen| seen.knows(found)))?;
         let ended = (self.clocks.instant)();
         let took = ended.saturating_duration_since(started);
-        self.rests_until = found.is_none().then(|| ended + took.saturating_mul(REST).min(Duration::from_secs(60)));
+        self.rests_until =
+            found.is_none().then(|| ended + took.saturating_mul(REST).min(Duration::from_secs(60)));
         Ok(found)
     }
 
@@ -227,7 +236,8 @@ impl FileSource {
                 continue;
             }
             let Opened::File(file) = opened else {
-                let denied = Broken::format("the agent's user may not read it; let the POS write files that it may");
+                let denied =
+                    Broken::format("the agent's user may not read it; let the POS write files that it may");
                 return Ok(Began::Refused(found, identity, denied));
             };
             let begun = match cursor {
@@ -312,8 +322,10 @@ impl FileSource {
                 let about = CsvFile { name, identity: identity.to_owned(), written, size: found.size };
                 CsvReader::open(file, about, source, csv, mapping).map(|csv| Format::Csv(Box::new(csv)))
             }
-            FileFormat::Poslog(poslog) => PoslogReader::open(file, found.size, &name, source, poslog, mapping)
-                .map(|poslog| Format::Poslog(Box::new(poslog))),
+            FileFormat::Poslog(poslog) => {
+                PoslogReader::open(file, found.size, &name, source, poslog, mapping)
+                    .map(|poslog| Format::Poslog(Box::new(poslog)))
+            }
         }
     }
 
@@ -342,7 +354,8 @@ impl FileSource {
                 }
             }
         };
-        current.cursor = end.unwrap_or_else(|| Cursor::Begun { file: current.identity.clone(), pieces: current.pieces });
+        current.cursor =
+            end.unwrap_or_else(|| Cursor::Begun { file: current.identity.clone(), pieces: current.pieces });
         reading.cursor = Some(current.cursor.text().into_bytes());
         self.current = Some(current);
         Ok(reading)
@@ -401,7 +414,9 @@ fn given_up(found: &Found, line: Option<u64>, broken: &Broken, after: After) -> 
     let rest = if line.is_some() { "What came before it is recorded. " } else { "" };
     let fate = match after {
         After::Leave => "Once it is right, touch it, and it is read again",
-        After::Archive | After::Delete => "It lies in `set-aside`; once it is right, move it back, and it is read again",
+        After::Archive | After::Delete => {
+            "It lies in `set-aside`; once it is right, move it back, and it is read again"
+        }
     };
     let row = serde_json::json!({ "file": name, "line": line }).to_string();
     SetAside { reason: format!("{place}: the file can't be read on: {broken}. {rest}{fate}"), row }
@@ -413,7 +428,9 @@ impl PosSource for FileSource {
         found.problems.extend(self.folder.obstacle());
         let Some((file, handle)) = self.folder.newest()? else {
             let folder = self.files.folder.display();
-            found.problems.push(format!("no file in {folder} fits `{}`; put one there to look at", self.files.pattern));
+            found
+                .problems
+                .push(format!("no file in {folder} fits `{}`; put one there to look at", self.files.pattern));
             return Ok(found);
         };
         found.tables = vec![file.shown()];
@@ -440,7 +457,9 @@ impl PosSource for FileSource {
         if let Some(current) = self.current.take() {
             let is_here = cursor.as_ref() == Some(&current.cursor);
             match &current.cursor {
-                Cursor::Begun { .. } if is_here && !self.begins_anew(&current) => return self.read_on(current),
+                Cursor::Begun { .. } if is_here && !self.begins_anew(&current) => {
+                    return self.read_on(current);
+                }
                 Cursor::Done { .. } if is_here => self.finish(&current.found, Fate::Read)?,
                 Cursor::GivenUp { .. } if is_here => self.finish(&current.found, Fate::SetAside)?,
                 // The core did not take the last go, or has another cursor: from the cursor on.

@@ -88,17 +88,23 @@ impl CsvReader {
         let line = self.records.record_line();
         let reason = match next {
             Next::End => return Ok(None),
-            Next::TooLong => "it does not end; is a quote missing, or are `quote` and `delimiter` wrong?".to_owned(),
+            Next::TooLong => {
+                "it does not end; is a quote missing, or are `quote` and `delimiter` wrong?".to_owned()
+            }
             Next::Record => {
                 let columns = self.records.columns();
                 self.width = if self.width == 0 { columns } else { self.width };
-                if columns == self.width && !self.has_broken_value() {
+                let reason = if columns != self.width {
+                    format!("it has {columns} columns where there should be {}", self.width)
+                } else if self.has_broken_value() {
+                    "one of its values spans lines; is a quote in the wrong place?".to_owned()
+                } else {
                     return Ok(Some(self.mapped(line)));
-                }
+                };
                 if self.records.spans_lines() {
                     self.records.go_back()?;
                 }
-                format!("it has {columns} columns where there should be {}", self.width)
+                reason
             }
         };
         Ok(Some(self.aside(line, &reason)))
@@ -224,7 +230,9 @@ impl CsvReader {
         let mapping = &self.mapping;
         let mut clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
         let Cell::Text(text) = self.time() else { return Err("`at` is no text".to_owned()) };
-        clock.text(&text).ok_or_else(|| format!("`at` = `{}` is no time; look at `times` and `time_format`", shown(&text)))
+        clock
+            .text(&text)
+            .ok_or_else(|| format!("`at` = `{}` is no time; look at `times` and `time_format`", shown(&text)))
     }
 
     fn reference(&self, line: u64) -> Result<String, String> {
@@ -233,7 +241,8 @@ impl CsvReader {
         }
         let mut name = String::new();
         for (at, place) in self.places.key.iter().enumerate() {
-            let part = decode(self.config.encoding, self.raw(*place)).ok_or("`key` is no text of its encoding")?;
+            let part =
+                decode(self.config.encoding, self.raw(*place)).ok_or("`key` is no text of its encoding")?;
             let part = part.trim();
             if part.is_empty() {
                 return Err("`key` is empty".to_owned());
@@ -273,7 +282,9 @@ impl CsvReader {
     fn number(&self, at: usize) -> Cell {
         match self.cell(at) {
             // A point in such a text would be one for thousands: it becomes a comma, which no number has.
-            Cell::Text(text) if self.config.has_decimal_comma => Cell::Text(text.chars().map(turned).collect()),
+            Cell::Text(text) if self.config.has_decimal_comma => {
+                Cell::Text(text.chars().map(turned).collect())
+            }
             other => other,
         }
     }
@@ -334,7 +345,12 @@ fn headed(records: &mut Records, config: &CsvConfig) -> Result<(Places, usize), 
         return Err(Broken::format("it has no header; is `header` right?"));
     }
     let names: Vec<String> = (0..records.columns())
-        .map(|at| decode(config.encoding, records.field(at).unwrap_or_default()).unwrap_or_default().trim().to_owned())
+        .map(|at| {
+            decode(config.encoding, records.field(at).unwrap_or_default())
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        })
         .collect();
     let find = |column: &Column| match column {
         Column::Numbered(number) => within(*number, names.len()),
@@ -342,7 +358,9 @@ fn headed(records: &mut Records, config: &CsvConfig) -> Result<(Places, usize), 
             let mut found = names.iter().enumerate().filter(|(_, found)| found.eq_ignore_ascii_case(name));
             match (found.next(), found.next()) {
                 (Some((at, _)), None) => Ok(at),
-                (Some(_), Some(_)) => Err(Broken::format(format!("two of its columns are called `{name}`; name it by number"))),
+                (Some(_), Some(_)) => {
+                    Err(Broken::format(format!("two of its columns are called `{name}`; name it by number")))
+                }
                 (None, _) => Err(missing(name, &names)),
             }
         }

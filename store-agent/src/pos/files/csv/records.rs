@@ -226,7 +226,8 @@ mod tests {
 
     #[test]
     fn every_record_knows_its_line_however_lines_end() {
-        let expected = [(1, vec!["a".to_owned(), "b".to_owned()]), (3, vec!["c\nd".to_owned(), String::new()])];
+        let expected =
+            [(1, vec!["a".to_owned(), "b".to_owned()]), (3, vec!["c\nd".to_owned(), String::new()])];
         for text in ["\u{feff}a,b\n\n\"c\nd\",\n", "a,b\r\n\r\n\"c\nd\",\r\n", "a,b\n\n\"c\nd\","] {
             assert_eq!(all(text.as_bytes()), expected, "{text:?}");
         }
@@ -245,7 +246,9 @@ mod tests {
     fn a_file_of_quotes_alone_is_given_up_soon() {
         let text = "\"a\"b,\"\n\"".repeat(200_000);
         let mut records = records(text.as_bytes());
-        let ended = (0..1_000_000).map(|_| records.next()).find(|next| !matches!(next, Ok(Next::Record | Next::TooLong)));
+        let ended = (0..1_000_000)
+            .map(|_| records.next())
+            .find(|next| !matches!(next, Ok(Next::Record | Next::TooLong)));
         assert!(matches!(ended, Some(Ok(Next::End) | Err(Broken::Format(_)))), "{ended:?}");
     }
 

@@ -82,16 +82,17 @@ impl Rules {
     }
 
     fn judged(&self, ticket: &Ticket, file: &str) -> Piece {
-        let is_elsewhere = self.mapping.location.as_ref().is_some_and(|store| ticket.store.as_ref() != Some(store));
-        if ticket.lines.is_empty() || is_elsewhere {
+        let is_elsewhere =
+            self.mapping.location.as_ref().is_some_and(|store| ticket.store.as_ref() != Some(store));
+        if is_elsewhere || (ticket.lines.is_empty() && !ticket.is_post_void) {
             return Piece::left_out();
         }
         let place = format!("{file}, line {}", ticket.line);
         match self.standing(ticket) {
             Ok(Standing::Nothing) => Piece::left_out(),
-            Ok(standing) => self.documents(ticket, standing, file, &place).unwrap_or_else(|reason| {
-                Piece::aside(format!("{place}: {reason}"), row(file, ticket, None))
-            }),
+            Ok(standing) => self
+                .documents(ticket, standing, file, &place)
+                .unwrap_or_else(|reason| Piece::aside(format!("{place}: {reason}"), row(file, ticket, None))),
             Err(reason) => Piece::aside(format!("{place}: {reason}"), row(file, ticket, None)),
         }
     }
@@ -131,6 +132,12 @@ impl Rules {
         let mut piece = Piece::default();
         if ticket.is_too_long {
             return Err("it has more lines than a document may have; record it in parts".to_owned());
+        }
+        if ticket.lines.is_empty() {
+            return Err(
+                "it takes another transaction back without saying what was in it; record that by hand"
+                    .to_owned(),
+            );
         }
         let (occurred_at, text) = self.moment(ticket)?;
         let name = name(ticket, text)?;
@@ -184,7 +191,10 @@ impl Rules {
                 Err(Unmoved::Wrong(reason)) => {
                     let number = line.number.as_deref().unwrap_or("?");
                     piece.set_aside.push(SetAside {
-                        reason: format!("{place}: transaction `{name}`, line item `{}`: {reason}", shown(number)),
+                        reason: format!(
+                            "{place}: transaction `{name}`, line item `{}`: {reason}",
+                            shown(number)
+                        ),
                         row: row(file, ticket, Some(line)),
                     });
                 }
@@ -265,7 +275,8 @@ impl Rules {
 
     /// When goods changed hands: by the clock, never by the business day, which may have begun yesterday.
     fn moment<'a>(&self, ticket: &'a Ticket) -> Result<(UnixMillis, &'a str), String> {
-        let text = [&ticket.ended, &ticket.began, &ticket.logged].into_iter().flatten().find(|at| !at.is_empty());
+        let text =
+            [&ticket.ended, &ticket.began, &ticket.logged].into_iter().flatten().find(|at| !at.is_empty());
         let text = text.ok_or("it has no `EndDateTime`")?;
         // Each time by itself: the same transaction means the same moment in whatever file it comes.
         let mut clock = Clockwork::new(Times::Text, self.mapping.time_zone.clone());
@@ -317,7 +328,9 @@ fn name(ticket: &Ticket, time: &str) -> Result<String, String> {
     }
     // With room for `/return/void`.
     if name.len() + 16 > sync_protocol::limits::REFERENCE_BYTES_MAX {
-        return Err("its store, workstation, sequence number and business day are too long together".to_owned());
+        return Err(
+            "its store, workstation, sequence number and business day are too long together".to_owned()
+        );
     }
     Ok(name)
 }

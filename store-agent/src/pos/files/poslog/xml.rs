@@ -19,6 +19,8 @@ const EVENT_BYTES_MAX: usize = 256 * 1024;
 const DEPTH_MAX: usize = 64;
 /// The longest value that is kept; ours are shorter.
 pub const FIELD_BYTES_MAX: usize = 128;
+/// Stands for a longer value: no number, no time and no id has a control character.
+const TOO_LONG: &str = "longer than any\u{1a}";
 /// Lines of one transaction that are looked at.
 pub const TICKET_LINES_MAX: usize = LINES_MAX;
 /// Where the XML declaration has to be.
@@ -154,8 +156,7 @@ impl<R: BufRead> Tickets<R> {
             self.xml.get_mut().allow(EVENT_BYTES_MAX);
             self.event.clear();
             let line = self.xml.get_mut().line();
-            let (namespace, event) =
-                self.xml.read_resolved_event_into(&mut self.event).map_err(broken)?;
+            let (namespace, event) = self.xml.read_resolved_event_into(&mut self.event).map_err(broken)?;
             match event {
                 Event::Start(start) => {
                     let is_ours = is_ours(&namespace)?;
@@ -207,7 +208,10 @@ fn declared(head: &[u8]) -> Result<Encoding, Broken> {
     let rest = rest.trim_start().trim_start_matches('=').trim_start();
     let name = rest.trim_start_matches(['"', '\'']).split(['"', '\'']).next().unwrap_or_default();
     encoding_named(name).ok_or_else(|| {
-        Broken::format(format!("it is written in `{}`; UTF-8, Latin-1 and Windows-1252 are read", shown(name)))
+        Broken::format(format!(
+            "it is written in `{}`; UTF-8, Latin-1 and Windows-1252 are read",
+            shown(name)
+        ))
     })
 }
 
@@ -270,7 +274,10 @@ impl Reading {
         let tag = if is_ours { Tag::of(name) } else { Tag::Other };
         if self.path.is_empty() {
             if tag != Tag::PosLog {
-                return Err(Broken::format(format!("it is no POSLog: its first element is `{}`", shown(name))));
+                return Err(Broken::format(format!(
+                    "it is no POSLog: its first element is `{}`",
+                    shown(name)
+                )));
             }
             self.has_root = true;
         }
@@ -374,9 +381,9 @@ impl Reading {
     /// Whether the innermost element is a value that is kept.
     fn is_value(&self) -> bool {
         use Tag::{
-            BeginDateTime, BusinessDayDate, BusinessUnit, EndDateTime, ItemId, LineItem, LogDateTime, PosIdentity,
-            PosItemId, Quantity, RetailStoreId, RetailTransaction, Return, Sale, SequenceNumber, Transaction, UnitId,
-            WorkstationId,
+            BeginDateTime, BusinessDayDate, BusinessUnit, EndDateTime, ItemId, LineItem, LogDateTime,
+            PosIdentity, PosItemId, Quantity, RetailStoreId, RetailTransaction, Return, Sale, SequenceNumber,
+            Transaction, UnitId, WorkstationId,
         };
         let here = (self.above(2), self.above(1), self.above(0));
         let (Some(grand), Some(parent), Some(tag)) = here else { return false };
@@ -385,7 +392,12 @@ impl Reading {
             (
                 _,
                 Transaction,
-                RetailStoreId | WorkstationId | SequenceNumber | BusinessDayDate | BeginDateTime | EndDateTime
+                RetailStoreId
+                    | WorkstationId
+                    | SequenceNumber
+                    | BusinessDayDate
+                    | BeginDateTime
+                    | EndDateTime
             ) | (Transaction, BusinessUnit, UnitId)
                 | (_, Transaction | RetailTransaction, LogDateTime)
                 | (_, LineItem, SequenceNumber)
@@ -440,8 +452,8 @@ impl Reading {
 
     fn keep_value(&mut self) {
         let Some(value) = &self.value else { return };
-        // A value that is too long becomes one that can't be mapped, never its beginning.
-        let text = if self.is_value_cut { format!("{}…", cut(value)) } else { value.trim().to_owned() };
+        // A value that is too long becomes one that nothing of ours can be, never its beginning.
+        let text = if self.is_value_cut { TOO_LONG.to_owned() } else { value.trim().to_owned() };
         let (parent, Some(tag)) = (self.above(1), self.above(0)) else { return };
         let item = &mut self.item;
         let place = match (parent, tag) {

@@ -109,7 +109,8 @@ fn a_sale_is_named_by_its_business_day_and_dated_by_its_clock() {
 
 #[test]
 fn lines_of_one_item_are_one_and_what_was_voided_in_the_ticket_is_gone() {
-    let lines = [sale("A", "1"), sale("B", "3"), sale("A", "2"), sale("B", "-1"), sale("C", "1"), sale("C", "-1")];
+    let lines =
+        [sale("A", "1"), sale("B", "3"), sale("A", "2"), sale("B", "-1"), sale("C", "1"), sale("C", "-1")];
     let expected = [one(NAME, Kind::Sale, "A", 3_000), one(NAME, Kind::Sale, "B", 2_000)];
     assert_eq!(moved(&ticket(1, "", "", &lines.concat())), expected);
     assert_eq!(moved(&ticket(1, "", "", &[sale("A", "1"), sale("A", "-1")].concat())), []);
@@ -119,11 +120,18 @@ fn lines_of_one_item_are_one_and_what_was_voided_in_the_ticket_is_gone() {
 fn a_line_marked_void_does_not_count_unless_it_takes_another_back() {
     let void = line("VoidFlag=\"true\"", "Sale", "Stock", "A", "<Quantity>1</Quantity>");
     let negative = line("VoidFlag=\"true\"", "Sale", "Stock", "A", "<Quantity>-1</Quantity>");
-    assert_eq!(moved(&ticket(1, "", "", &[sale("A", "3"), void.clone()].concat())), [one(NAME, Kind::Sale, "A", 3_000)]);
-    assert_eq!(moved(&ticket(1, "", "", &[sale("A", "3"), negative].concat())), [one(NAME, Kind::Sale, "A", 2_000)]);
+    assert_eq!(
+        moved(&ticket(1, "", "", &[sale("A", "3"), void.clone()].concat())),
+        [one(NAME, Kind::Sale, "A", 3_000)]
+    );
+    assert_eq!(
+        moved(&ticket(1, "", "", &[sale("A", "3"), negative].concat())),
+        [one(NAME, Kind::Sale, "A", 2_000)]
+    );
     let mut rules = rules();
     rules.config.void_lines = VoidLines::TakeBack;
-    let pieces = read_by(&rules, log(&ticket(1, "", "", &[sale("A", "3"), void].concat())).as_bytes()).unwrap();
+    let pieces =
+        read_by(&rules, log(&ticket(1, "", "", &[sale("A", "3"), void].concat())).as_bytes()).unwrap();
     assert_eq!(moves(&pieces), [one(NAME, Kind::Sale, "A", 2_000)]);
 }
 
@@ -146,7 +154,11 @@ fn weighed_goods_count_by_their_weight_in_the_unit_of_the_item() {
         ("<Quantity Units=\"1\" UnitOfMeasureCode=\"EA\">3</Quantity>", 3_000),
         ("<Quantity>0.42</Quantity>", 420),
     ] {
-        assert_eq!(moved(&ticket(1, "", "", &weighed(quantity))), [one(NAME, Kind::Sale, "A", expected)], "{quantity}");
+        assert_eq!(
+            moved(&ticket(1, "", "", &weighed(quantity))),
+            [one(NAME, Kind::Sale, "A", expected)],
+            "{quantity}"
+        );
     }
 }
 
@@ -157,9 +169,12 @@ fn deposits_services_tenders_and_what_is_not_stocked_move_nothing() {
         line("", "Sale", "Deposit", "D", quantity),
         line("", "Sale", "Service", "S", quantity),
         line("DeleteFlag=\"true\"", "Sale", "Stock", "X", quantity),
-        format!("<LineItem><Sale NotNormallyStockedFlag=\"true\"><ItemID>N</ItemID>{quantity}</Sale></LineItem>"),
+        format!(
+            "<LineItem><Sale NotNormallyStockedFlag=\"true\"><ItemID>N</ItemID>{quantity}</Sale></LineItem>"
+        ),
         "<LineItem><Tender TenderType=\"Cash\"><Amount>1.00</Amount></Tender></LineItem>".to_owned(),
-        "<LineItem><LoyaltyReward><ItemID>L</ItemID><Quantity>1</Quantity></LoyaltyReward></LineItem>".to_owned(),
+        "<LineItem><LoyaltyReward><ItemID>L</ItemID><Quantity>1</Quantity></LoyaltyReward></LineItem>"
+            .to_owned(),
     ];
     let pieces = read(log(&ticket(1, "", "", &lines.concat())).as_bytes()).unwrap();
     assert!(pieces[0].is_left_out, "{pieces:?}");
@@ -192,8 +207,7 @@ fn what_was_parked_counts_once_and_what_was_cancelled_or_practised_never() {
 fn a_transaction_that_was_taken_back_is_nothing_whichever_of_its_records_came() {
     let sold = sale("A", "2");
     let voided = ticket(1, "", "TransactionStatus=\"PostVoided\"", &sold);
-    let expected =
-        [one(NAME, Kind::Sale, "A", 2_000), one(&format!("{NAME}/void"), Kind::Sale, "A", -2_000)];
+    let expected = [one(NAME, Kind::Sale, "A", 2_000), one(&format!("{NAME}/void"), Kind::Sale, "A", -2_000)];
     assert_eq!(moved(&voided), expected);
     let link = "<TransactionLink ReasonCode=\"Void\"><WorkstationID>2</WorkstationID><SequenceNumber>1</SequenceNumber>\
                 </TransactionLink>";
@@ -202,6 +216,7 @@ fn a_transaction_that_was_taken_back_is_nothing_whichever_of_its_records_came() 
         let voiding = ticket(9, "", "", &(link.to_owned() + &lines));
         assert_eq!(moved(&voiding), [one("7/2/9/2026-11-28", Kind::Sale, "A", -2_000)], "{voiding}");
     }
+    assert!(complaints(&log(&ticket(9, "", "", link)))[0].contains("without saying what was in it"));
 }
 
 #[test]
@@ -216,8 +231,13 @@ fn a_bad_line_is_set_aside_and_the_rest_of_its_ticket_stands() {
     let text = log(&ticket(1, "", "", &lines.concat()));
     assert_eq!(moves(&read(text.as_bytes()).unwrap()), [one(NAME, Kind::Sale, "A", 1_000)]);
     let said = complaints(&text);
-    for (said, expected) in said.iter().zip(["`many` is not a plain", "names no item", "`SaleForDelivery`", "no `Quantity`"]) {
-        assert!(said.starts_with(&format!("day.xml, line 3: transaction `{NAME}`, line item `1`: ")), "{said}");
+    for (said, expected) in
+        said.iter().zip(["`many` is not a plain", "names no item", "`SaleForDelivery`", "no `Quantity`"])
+    {
+        assert!(
+            said.starts_with(&format!("day.xml, line 3: transaction `{NAME}`, line item `1`: ")),
+            "{said}"
+        );
         assert!(said.contains(expected), "{said}");
     }
     assert_eq!(said.len(), 4);
@@ -244,7 +264,8 @@ fn elements_of_a_vendor_are_none_of_ours_and_prefixes_are_but_names() {
 fn card_numbers_are_kept_nowhere_and_said() {
     let tender = "<LineItem><Tender><CreditDebit><PrimaryAccountNumber>4111111111111111</PrimaryAccountNumber></CreditDebit>\
                   </Tender></LineItem>";
-    let text = log(&ticket(1, "", "", &[sale("A", "1"), sale("4111111111111111", "1"), tender.to_owned()].concat()));
+    let text =
+        log(&ticket(1, "", "", &[sale("A", "1"), sale("4111111111111111", "1"), tender.to_owned()].concat()));
     let pieces = read(text.as_bytes()).unwrap();
     assert_eq!(pieces[0].notes.card_numbers, 2);
     assert_eq!(moves(&pieces).len(), 1);
@@ -264,7 +285,10 @@ fn what_would_expand_nest_or_never_end_is_refused() {
         (whole.replace(">A<", &format!(">{}<", "A".repeat(300 * 1024))), "longer than"),
         (whole.replace("<LineItem", &format!("<LineItem x=\"{}\"", "A".repeat(300 * 1024))), "longer than"),
         (whole.replace("</RetailTransaction>", "</Retail>"), "no well-formed XML"),
-        (whole.replace("<?xml version=\"1.0\"?>", "<?xml version=\"1.0\" encoding=\"UTF-16\"?>"), "written in `UTF-16`"),
+        (
+            whole.replace("<?xml version=\"1.0\"?>", "<?xml version=\"1.0\" encoding=\"UTF-16\"?>"),
+            "written in `UTF-16`",
+        ),
         (whole.replace("POSLog", "Journal"), "no POSLog"),
         (whole[..whole.len() / 2].to_owned(), "ends in the middle"),
         (String::new(), "ends in the middle"),
@@ -277,8 +301,10 @@ fn what_would_expand_nest_or_never_end_is_refused() {
     let broken = whole.replace(">A<", ">\u{1}<").into_bytes();
     let broken: Vec<u8> = broken.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
     assert!(read(&broken).unwrap_err().to_string().contains("no text of the encoding"));
-    let latin = log(&ticket(1, "", "", &sale("K\u{1}se", "1"))).replace("\"1.0\"?", "\"1.0\" encoding=\"ISO-8859-1\"?");
-    let latin: Vec<u8> = latin.into_bytes().into_iter().map(|byte| if byte == 1 { 0xe4 } else { byte }).collect();
+    let latin = log(&ticket(1, "", "", &sale("K\u{1}se", "1")))
+        .replace("\"1.0\"?", "\"1.0\" encoding=\"ISO-8859-1\"?");
+    let latin: Vec<u8> =
+        latin.into_bytes().into_iter().map(|byte| if byte == 1 { 0xe4 } else { byte }).collect();
     assert_eq!(moves(&read(&latin).unwrap()), [one(NAME, Kind::Sale, "Käse", 1_000)]);
 }
 
