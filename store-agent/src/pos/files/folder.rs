@@ -51,12 +51,14 @@ pub struct Found {
     /// When it was written, in nanoseconds since 1970.
     pub modified: i64,
     pub is_taken: bool,
+    /// It has been taken just now.
+    pub is_fresh: bool,
 }
 
 impl Found {
     fn of(name: &OsStr, stat: &Stat, is_taken: bool) -> Found {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        Found { name: name.to_owned(), size, modified: modified(stat), is_taken }
+        Found { name: name.to_owned(), size, modified: modified(stat), is_taken, is_fresh: false }
     }
 
     pub fn written(&self) -> UnixMillis {
@@ -359,7 +361,7 @@ impl Folder {
 
     fn take(&self, home: &OwnedFd, work: &Work, found: &Found) -> Result<Option<Found>, SourceError> {
         match moved(home, &found.name, &work.taken) {
-            Ok(name) => Ok(Some(Found { name, is_taken: true, ..found.clone() })),
+            Ok(name) => Ok(Some(Found { name, is_taken: true, is_fresh: true, ..found.clone() })),
             Err(Errno::NOENT) => Ok(None),
             Err(error) => Err(self.failed("emptied of a file that is to be read", error)),
         }

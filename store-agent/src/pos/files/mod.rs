@@ -243,7 +243,7 @@ impl FileSource {
             let begun = match cursor {
                 Some(Cursor::Begun { file, pieces }) if *file == identity => Some(*pieces),
                 // It was begun, and is another now.
-                Some(Cursor::Begun { .. }) if !self.files.format.has_keys() => {
+                Some(Cursor::Begun { .. }) if !self.files.format.has_keys() && !found.is_fresh => {
                     return Ok(Began::Refused(found, identity, Broken::format(WRITTEN_ON)));
                 }
                 _ => None,
@@ -349,7 +349,7 @@ impl FileSource {
                 Err(Broken::Io(source)) => return Err(self.unreadable(source)),
                 Err(broken) => {
                     let line = current.reader.line();
-                    reading.set_aside.push(given_up(&current.found, Some(line), &broken, self.files.after));
+                    reading.set_aside.push(self.given_up(&current.found, Some(line), &broken));
                     break Some(Cursor::GivenUp { file: current.identity.clone() });
                 }
             }
@@ -372,7 +372,7 @@ impl FileSource {
             tracing::info!(source = %self.config.source, file = current.found.shown(), "a file was written to while it was read; reading it once more");
             return Ok(Cursor::Begun { file, pieces: current.pieces });
         }
-        reading.set_aside.push(given_up(&current.found, None, &Broken::format(WRITTEN_ON), self.files.after));
+        reading.set_aside.push(self.given_up(&current.found, None, &Broken::format(WRITTEN_ON)));
         Ok(Cursor::GivenUp { file })
     }
 
@@ -382,10 +382,26 @@ impl FileSource {
         self.files.format.has_keys() && has_grown()
     }
 
+    /// A whole file for the quarantine.
+    fn given_up(&self, found: &Found, line: Option<u64>, broken: &Broken) -> SetAside {
+        let name = found.shown();
+        let place = line.map_or_else(|| name.clone(), |line| format!("{name}, line {line}"));
+        let fate = match (self.files.after, self.files.format.has_keys()) {
+            (After::Leave, _) => "once it is right, touch it, and it is read again",
+            (_, true) => "it lies in `set-aside`; once it is right, move it back, and it is read again",
+            (_, false) => {
+                "it lies in `set-aside`; what is recorded of it would count twice, so move back only what is not"
+            }
+        };
+        let recorded = if line.is_some() { "what came before is recorded, and " } else { "" };
+        let row = serde_json::json!({ "file": name, "line": line }).to_string();
+        SetAside { reason: format!("{place}: the file can't be read on: {broken}; {recorded}{fate}"), row }
+    }
+
     fn refused(&self, found: &Found, identity: String, broken: &Broken) -> Reading {
         let cursor = Cursor::GivenUp { file: identity };
         Reading {
-            set_aside: vec![given_up(found, None, broken, self.files.after)],
+            set_aside: vec![self.given_up(found, None, broken)],
             cursor: Some(cursor.text().into_bytes()),
             ..Reading::default()
         }
@@ -405,21 +421,6 @@ fn take(piece: Piece, reading: &mut Reading) {
     reading.set_aside.extend(piece.set_aside);
     reading.notes.rounded += piece.notes.rounded;
     reading.notes.card_numbers += piece.notes.card_numbers;
-}
-
-/// A whole file for the quarantine.
-fn given_up(found: &Found, line: Option<u64>, broken: &Broken, after: After) -> SetAside {
-    let name = found.shown();
-    let place = line.map_or_else(|| name.clone(), |line| format!("{name}, line {line}"));
-    let rest = if line.is_some() { "What came before it is recorded. " } else { "" };
-    let fate = match after {
-        After::Leave => "Once it is right, touch it, and it is read again",
-        After::Archive | After::Delete => {
-            "It lies in `set-aside`; once it is right, move it back, and it is read again"
-        }
-    };
-    let row = serde_json::json!({ "file": name, "line": line }).to_string();
-    SetAside { reason: format!("{place}: the file can't be read on: {broken}. {rest}{fate}"), row }
 }
 
 impl PosSource for FileSource {

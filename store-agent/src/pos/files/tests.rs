@@ -1,3 +1,5 @@
+//! A folder with files that come late, twice and in pieces, and an agent that dies at any step.
+
 use super::*;
 use crate::agent::{Document, ItemKey};
 use crate::config::Config;

@@ -1,3 +1,5 @@
+//! CSV in the ways that exports come, and in ways that none should.
+
 use super::*;
 use crate::agent::ItemKey;
 use crate::config::pos::{Columns, Encoding, ItemIs, QuantityIs, Rule, Times};

@@ -1,3 +1,5 @@
+//! POSLog in the ways of several tills, and XML that means harm.
+
 use super::*;
 use crate::config::pos::ItemIs;
 use crate::pos::files::piece::Broken;
