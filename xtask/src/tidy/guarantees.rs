@@ -5,7 +5,7 @@ use super::docs::{links, resolve};
 use super::tree::Tree;
 
 /// The promises by number; each needs its section and at least one test.
-const PROMISES: [&str; 8] = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8"];
+const PROMISES: [&str; 10] = ["P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9", "P10"];
 const PAGE: &str = "docs/guarantees.md";
 
 pub fn check(tree: &Tree) -> Vec<Fault> {
