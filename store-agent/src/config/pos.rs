@@ -48,7 +48,7 @@ pub enum PosKind {
     /// An SQLite database on this machine.
     Sqlite { path: PathBuf },
     /// A folder that it puts files into.
-    Files(FilesConfig),
+    Files(Box<FilesConfig>),
 }
 
 impl PosKind {
