@@ -5,6 +5,7 @@
 
 mod card;
 pub mod checkup;
+mod cloud_events;
 mod decimal;
 pub mod http;
 mod json;

@@ -5,6 +5,8 @@
 mod batches;
 mod bounds;
 mod client;
+mod clients;
+mod cloud_events;
 mod doors;
 mod movements;
 mod orders;
