@@ -3,6 +3,7 @@
 //! `File` mirrors the text; `Config` is what the rest of the agent sees: every value parsed, every path absolute, every bound
 //! held. `agent.example.toml` documents each key with its default and the reason for it, and a test reads it with this code.
 
+pub mod canary;
 pub mod page;
 pub mod pickup_key;
 pub mod pos;
@@ -33,6 +34,7 @@ pub struct Config {
     pub log: LogConfig,
     /// POS systems whose databases are read.
     pub pos: Vec<pos::PosConfig>,
+    pub canary: canary::CanaryConfig,
 }
 
 /// The local HTTP API.
@@ -182,6 +184,8 @@ struct File {
     log: LogTable,
     #[serde(default)]
     pos: Vec<pos::PosTable>,
+    #[serde(default)]
+    canary: canary::CanaryTable,
 }
 
 #[derive(Deserialize, Default)]
@@ -285,6 +289,7 @@ impl Checker<'_> {
             reserve: self.reserve(&file.reserve)?,
             log: self.log(file.log)?,
             pos: self.pos(file.pos)?,
+            canary: self.canary(&file.canary)?,
         })
     }
 
@@ -521,6 +526,7 @@ mod tests {
         assert_eq!((page.listen, page.hosts, page.tls), (bare_page.listen, bare_page.hosts, bare_page.tls));
         assert_eq!((page.language, page.time_zone), (bare_page.language, bare_page.time_zone));
         assert_eq!((page.lock_after, page.step_up), (bare_page.lock_after, bare_page.step_up));
+        assert_eq!(shown.canary, bare.canary);
         let hub = shown.hub.unwrap();
         assert_eq!((hub.disable_gso, hub.mtu_max), (false, MTU_MAX));
         assert_eq!((hub.transport, hub.proxy), (TransportMode::Auto, None));

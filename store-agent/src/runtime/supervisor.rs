@@ -8,7 +8,7 @@ use super::clock::{self, Clock};
 use super::driver::Driver;
 use super::page::Page;
 use super::readers::Readers;
-use crate::agent::{Agent, Settings};
+use crate::agent::{Agent, CanarySettings, Settings};
 use crate::api::{self, StoreDesk};
 use crate::config::Config;
 use crate::config::pickup_key::PickupKey;
@@ -192,9 +192,24 @@ fn open(config: &Config) -> anyhow::Result<Agent> {
     let db = store::open(&config.database())?;
     let mut boot = [0; 8];
     getrandom::fill(&mut boot).context("the system gives no random numbers")?;
-    let settings =
-        Settings { store: config.store.clone(), reserve: config.reserve, timing: Timing::default() };
+    let settings = Settings {
+        store: config.store.clone(),
+        reserve: config.reserve,
+        timing: Timing::default(),
+        canary: canary(config),
+    };
     Ok(Agent::open(db, settings, Boot(u64::from_le_bytes(boot)), Clock::start().now())?)
+}
+
+/// Without a hub there is no way to follow anything on.
+fn canary(config: &Config) -> Option<CanarySettings> {
+    config.hub.as_ref()?;
+    Some(CanarySettings {
+        expected: config.pos.iter().map(|pos| pos.source.clone()).collect(),
+        items: config.canary.items.clone(),
+        follow_every_ms: config.canary.follow_every_ms,
+        overdue_after_ms: config.canary.overdue_after_ms,
+    })
 }
 
 /// The driver on a thread of its own; the receiver hears of its end, even by panic.

@@ -27,7 +27,8 @@ pub(super) fn source(text: &str) -> SourceId {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings { store: "S0001".parse().unwrap(), reserve: ReservePolicy::default(), timing: Timing::default() }
+    let store = "S0001".parse().unwrap();
+    Settings { store, reserve: ReservePolicy::default(), timing: Timing::default(), canary: None }
 }
 
 /// A document with one line for each (sku, quantity).
