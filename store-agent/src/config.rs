@@ -7,6 +7,7 @@ pub mod canary;
 pub mod page;
 pub mod pickup_key;
 pub mod pos;
+pub mod webhooks;
 
 pub use page::{Language, PageConfig, PageTls};
 
@@ -35,6 +36,8 @@ pub struct Config {
     /// POS systems whose databases are read.
     pub pos: Vec<pos::PosConfig>,
     pub canary: canary::CanaryConfig,
+    /// POS systems that send. `None`: there are none, and no address is opened for them.
+    pub webhooks: Option<webhooks::WebhooksConfig>,
 }
 
 /// The local HTTP API.
@@ -186,6 +189,7 @@ struct File {
     pos: Vec<pos::PosTable>,
     #[serde(default)]
     canary: canary::CanaryTable,
+    webhooks: Option<webhooks::WebhooksTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -280,6 +284,8 @@ impl Checker<'_> {
         if data_dir.as_os_str().is_empty() {
             return Err(self.wrong(&file.data_dir, "is empty; name the folder that holds the database"));
         }
+        let pos = self.pos(file.pos)?;
+        let webhooks = file.webhooks.map(|table| self.webhooks(table, &pos)).transpose()?;
         Ok(Config {
             store: self.parsed::<StoreId, _>(&file.store)?,
             data_dir: self.folder.join(data_dir),
@@ -288,7 +294,8 @@ impl Checker<'_> {
             hub: file.hub.map(|hub| self.hub(hub)).transpose()?,
             reserve: self.reserve(&file.reserve)?,
             log: self.log(file.log)?,
-            pos: self.pos(file.pos)?,
+            pos,
+            webhooks,
             canary: self.canary(&file.canary)?,
         })
     }

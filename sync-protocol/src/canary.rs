@@ -166,7 +166,10 @@ mod tests {
     fn it_ages_until_the_next_one_has_come_all_the_way() {
         let fresh = Canary { arrived: Some(Arrival { flight: flight(), accepted_at: HOUR }), ..canary() };
         let at = |hours: i64| UnixMillis(hours * HOUR);
-        assert_eq!((fresh.stage(), fresh.age_ms(at(3)), fresh.waits_for(at(3))), ("accepted", 7_200_000, None));
+        assert_eq!(
+            (fresh.stage(), fresh.age_ms(at(3)), fresh.waits_for(at(3))),
+            ("accepted", 7_200_000, None)
+        );
         assert!(!fresh.is_overdue(at(27)) && fresh.is_overdue(at(28)));
         assert_eq!(fresh.waits_for(at(28)), Some(WaitsFor::Movement));
         let cut = Canary { under_way: Some(flight()), ..fresh };

@@ -82,7 +82,10 @@ fn a_followed_movement_stops_where_the_line_is_cut_and_arrives_when_it_is_mended
     eventually("its age to grow at the hub", || grows(there()));
     let cut = here(&store);
     is_at(cut.clone(), "recorded", json!("hub")).expect("it waits");
-    assert_eq!(cut["accepted"]["at"], first["accepted"]["at"], "the last that has come all the way is the first");
+    assert_eq!(
+        cut["accepted"]["at"], first["accepted"]["at"],
+        "the last that has come all the way is the first"
+    );
 
     store.line.mend();
     eventually("it to arrive", || is_at(here(&store), "accepted", Value::Null));

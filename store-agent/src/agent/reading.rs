@@ -9,9 +9,9 @@ use super::quarantine::POS_ROW;
 use super::recording::{self, Stop};
 use super::{Answer, Output, Ticket, Work};
 use crate::store::ledger;
-use sync_protocol::{SourceId, UnixMillis};
 use sync_protocol::limits::CURSOR_BYTES_MAX;
 use sync_protocol::record::Kind;
+use sync_protocol::{SourceId, UnixMillis};
 
 /// How many reasons an answer repeats; all of them are in quarantine.
 const REASONS_MAX: usize = 10;

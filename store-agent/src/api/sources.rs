@@ -49,6 +49,9 @@ struct Counts {
     rounded: u64,
     gaps_given_up: u64,
     errors: u64,
+    refused_signatures: u64,
+    not_taken: u64,
+    stale: u64,
 }
 
 #[derive(Serialize)]
@@ -93,6 +96,9 @@ fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
             rounded: health.rounded,
             gaps_given_up: health.gaps_given_up,
             errors: health.errors,
+            refused_signatures: health.refused_signatures,
+            not_taken: health.not_taken,
+            stale: health.stale,
         },
         last_set_aside: health.last_set_aside,
         gaps_open: health.gaps_open,
@@ -180,9 +186,7 @@ pub fn observe(desk: &StoreDesk) {
     let now = (desk.clocks.wall)();
     let canaries = Arc::clone(&desk.bulletin.borrow().sync.canaries);
     desk.metrics.canaries(
-        canaries
-            .iter()
-            .map(|of| (of.source.to_string(), seconds(of.age_ms(now)), of.is_overdue(now))),
+        canaries.iter().map(|of| (of.source.to_string(), seconds(of.age_ms(now)), of.is_overdue(now))),
     );
     for health in desk.sources.all() {
         let age = |at: Option<UnixMillis>| at.map_or(-1.0, |at| seconds(now.since(at)));
@@ -199,6 +203,9 @@ pub fn observe(desk: &StoreDesk) {
             ("rounded", health.rounded),
             ("gap_given_up", health.gaps_given_up),
             ("error", health.errors),
+            ("bad_signature", health.refused_signatures),
+            ("not_taken", health.not_taken),
+            ("stale", health.stale),
             ("gap_open", health.gaps_open),
             ("differing", differing),
         ];

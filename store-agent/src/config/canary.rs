@@ -34,7 +34,9 @@ pub(super) struct CanaryTable {
 impl Checker<'_> {
     pub(super) fn canary(&self, table: &CanaryTable) -> Result<CanaryConfig, ConfigError> {
         let hours = table.overdue_after_h.as_ref().map_or(OVERDUE_AFTER_H, |hours| *hours.get_ref());
-        if let Some(given) = table.overdue_after_h.as_ref().filter(|_| !OVERDUE_AFTER_H_RANGE.contains(&hours)) {
+        if let Some(given) =
+            table.overdue_after_h.as_ref().filter(|_| !OVERDUE_AFTER_H_RANGE.contains(&hours))
+        {
             return Err(self.wrong(given, "must be between 1 and 744 hours, a month"));
         }
         let minutes = table.follow_every_min.as_ref().map_or(FOLLOW_EVERY_MIN, |min| *min.get_ref());
@@ -46,8 +48,7 @@ impl Checker<'_> {
             let source: SourceId =
                 name.parse().map_err(|error| self.wrong(item, &format!("`{name}`: {error}")))?;
             if item.get_ref().parse::<Sku>().is_err() {
-                let message =
-                    format!("names no item; write a sku or barcode of up to {SKU_BYTES_MAX} bytes");
+                let message = format!("names no item; write a sku or barcode of up to {SKU_BYTES_MAX} bytes");
                 return Err(self.wrong(item, &message));
             }
             if items.len() == CANARIES_MAX {
@@ -75,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_source_may_have_an_item_of_its_own() {
-        let canary = parse("items = { till-3 = \"4011\", \"till 4\" = \"00012345678905\" }\n").unwrap().canary;
+        let canary =
+            parse("items = { till-3 = \"4011\", \"till 4\" = \"00012345678905\" }\n").unwrap().canary;
         let items: Vec<_> = canary.items.iter().map(|(name, item)| (name.as_str(), item.as_str())).collect();
         assert_eq!(items, [("till 4", "00012345678905"), ("till-3", "4011")]);
     }

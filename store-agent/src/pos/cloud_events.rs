@@ -29,7 +29,8 @@ pub enum Wrapping {
 impl Wrapping {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Wrapping {
-        let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let given =
+            headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media = given.split(';').next().unwrap_or_default().trim();
         if media.eq_ignore_ascii_case("application/cloudevents+json") {
             Wrapping::Event
@@ -85,7 +86,10 @@ impl<'a> EventText<'a> {
             return Err(Problem::invalid("datacontenttype", "must be `application/json`, or left out"));
         }
         if self.data_base64.is_some() {
-            return Err(Problem::invalid("data_base64", "is not taken; put the document into `data` as JSON"));
+            return Err(Problem::invalid(
+                "data_base64",
+                "is not taken; put the document into `data` as JSON",
+            ));
         }
         self.data.ok_or_else(|| missing("data"))
     }
@@ -212,7 +216,10 @@ mod tests {
             (EVENT.replace("\"sale\"", "\"sold\""), "data.kind"),
             (EVENT.replace("\"data\"", "\"datum\""), "data"),
             (EVENT.replace("\"data\":{", "\"data_base64\":\"e30=\",\"data\":{"), "data_base64"),
-            (EVENT.replace("\"subject\":", "\"datacontenttype\":\"text/xml\",\"subject\":"), "datacontenttype"),
+            (
+                EVENT.replace("\"subject\":", "\"datacontenttype\":\"text/xml\",\"subject\":"),
+                "datacontenttype",
+            ),
         ];
         for (text, field) in cases {
             assert_eq!(complaint(&text), (422, field.to_owned()), "{text}");
@@ -279,7 +286,10 @@ mod tests {
     fn deep_nesting_is_a_problem() {
         for depth in [200, 100_000] {
             let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-            assert!(read(&EVENT.replace("\"data\":{", &format!("\"x\":{deep},\"data\":{{"))).is_ok() || depth > 127);
+            assert!(
+                read(&EVENT.replace("\"data\":{", &format!("\"x\":{deep},\"data\":{{"))).is_ok()
+                    || depth > 127
+            );
             assert!(read(&EVENT.replace("\"data\":{", &format!("\"data\":{deep},\"x\":{{"))).is_err());
             let _ = split(deep.as_bytes());
         }

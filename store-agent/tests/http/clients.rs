@@ -10,14 +10,13 @@ struct Client {
     script: &'static str,
 }
 
-const CLIENTS: [Client; 2] = [
-    Client { program: "python3", script: "till.py" },
-    Client { program: "node", script: "till.mjs" },
-];
+const CLIENTS: [Client; 2] =
+    [Client { program: "python3", script: "till.py" }, Client { program: "node", script: "till.mjs" }];
 
 impl Client {
     fn is_here(&self) -> bool {
-        let is_here = Command::new(self.program).arg("--version").output().is_ok_and(|out| out.status.success());
+        let is_here =
+            Command::new(self.program).arg("--version").output().is_ok_and(|out| out.status.success());
         if !is_here {
             println!("skipped: there is no {} on this machine", self.program);
         }
@@ -27,7 +26,14 @@ impl Client {
     fn command(&self, agent: &str, folder: &Path) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/clients").join(self.script);
         let mut command = Command::new(self.program);
-        command.arg(script).args(["--agent", agent, "--token-file", "till.token", "--outbox", "outbox.ndjson"]);
+        command.arg(script).args([
+            "--agent",
+            agent,
+            "--token-file",
+            "till.token",
+            "--outbox",
+            "outbox.ndjson",
+        ]);
         command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -83,3 +83,16 @@ fn a_batch_that_is_no_array_or_too_large_is_refused_whole() {
     assert_eq!(send(&shop, "/v1/movements", ANY, BATCH, &large).status, 413);
     assert_eq!(send(&shop, "/v1/movements", ANY, BATCH, "[]").body, "");
 }
+
+/// Nothing that a till sends is ever unpacked, so a small body can't become a large one.
+#[test]
+fn a_compressed_body_is_refused_as_it_is() {
+    let shop = Shop::open();
+    // An empty gzip stream.
+    let body = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00".to_vec();
+    for path in ["/v1/movements", "/v1/movements:batch"] {
+        let headers = vec![("content-encoding", "gzip".to_owned()), ("content-type", BATCH.to_owned())];
+        let request = Request { method: "POST", path, token: Some(ANY), headers, body: body.clone() };
+        assert_eq!(request.send(shop.address()).status, 400, "{path}");
+    }
+}

@@ -14,3 +14,4 @@ mod process;
 mod reading;
 mod shop;
 mod views;
+mod webhooks;

@@ -56,9 +56,7 @@ impl Reader {
                         last_report: newest.map(|(at, _)| *at),
                         has_reported: newest.is_some() || has_reported(&snapshot, source)?,
                         documents: newest.map_or(0, |(_, documents)| *documents),
-                        cursor: cursors
-                            .get(&source)
-                            .map(|value| String::from_utf8_lossy(value).into_owned()),
+                        cursor: cursors.get(&source).map(|value| String::from_utf8_lossy(value).into_owned()),
                     })
                 })
                 .collect::<rusqlite::Result<_>>()?;
