@@ -8,6 +8,7 @@ mod client;
 mod clients;
 mod cloud_events;
 mod doors;
+mod files;
 mod movements;
 mod orders;
 mod process;

@@ -50,7 +50,7 @@ texts! {
     SOURCE: "Source", "Fuente", "स्रोत";
     LAST_REPORT: "Last report", "Último informe", "पिछली सूचना";
     REPORTED: "{time}, {age} ago", "{time}, hace {age}", "{time}, {age} पहले";
-    LONG_SILENT: "long ago", "hace mucho", "बहुत पहले";
+    LONG_SILENT: "not lately", "no últimamente", "हाल में नहीं";
     NEVER_REPORTED: "never yet", "nunca todavía", "अभी तक कभी नहीं";
     ALL_THE_WAY: "At head office", "En la central", "मुख्यालय में";
     WAY_ARRIVED: "{time}, {age} ago", "{time}, hace {age}", "{time}, {age} पहले";
