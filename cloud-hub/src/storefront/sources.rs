@@ -28,7 +28,9 @@ use utoipa::ToSchema;
 /// The sources of one store.
 #[derive(Debug, Serialize, ToSchema)]
 struct StoreSources {
+    /// The store's id.
     store: String,
+    /// When this was answered.
     #[schema(value_type = String, format = DateTime)]
     answered_at: Timestamp,
     /// By name. A store that has not spoken of any yet has none here.
@@ -38,6 +40,7 @@ struct StoreSources {
 /// A till or POS of a store, and how far the movement that is followed from it has come. Times are the store's own.
 #[derive(Debug, Serialize, ToSchema)]
 struct SourceStatus {
+    /// Its name in the store's ledger.
     source: String,
     /// The item whose movements count; `null`: any.
     #[schema(required)]
@@ -55,8 +58,10 @@ struct SourceStatus {
     /// By the POS's clock.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     happened_at: Option<Timestamp>,
+    /// When it was read from the POS, or reported.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     read_at: Option<Timestamp>,
+    /// When it was on the store's disk.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     recorded_at: Option<Timestamp>,
     /// When the last one that has come all the way was accepted here.
