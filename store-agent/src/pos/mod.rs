@@ -13,6 +13,7 @@ mod mapping;
 pub mod runner;
 mod sidecar;
 pub mod source;
+pub mod sql;
 pub mod sqlite;
 mod times;
 

@@ -1,7 +1,7 @@
 //! One thread for each POS source: reads, hands over, waits, and keeps its health. What fails here fails here alone.
 
 use super::source::{Figure, PosSource, Reading, SourceError};
-use super::sqlite::item_text;
+use super::sql::item_text;
 use crate::agent::{ItemKey, ReadingTaken, RecordError, SourceReading};
 use crate::config::pos::PosConfig;
 use crate::http::Clocks;

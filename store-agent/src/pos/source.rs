@@ -4,6 +4,7 @@
 //! on is told to it each time, as the core has it.
 
 use crate::agent::{ItemKey, SetAside, SourceDocument};
+use std::error::Error;
 use std::path::PathBuf;
 
 /// A POS that can be read.
@@ -85,7 +86,7 @@ pub enum SourceError {
     #[error("cannot open the POS database {path}; is the path right, and may the agent's user read it?", path = path.display())]
     Open { path: PathBuf, source: std::io::Error },
     #[error("the POS database could not be read ({what})")]
-    Sqlite { what: &'static str, source: rusqlite::Error },
+    Database { what: &'static str, source: Box<dyn Error + Send + Sync> },
     #[error("`{select}` gives no column `{column}`; name it with `AS {column}`")]
     Column { select: &'static str, column: &'static str },
     #[error("the tables of the POS have changed: {}; look with `store-agent pos check`, then `store-agent pos accept`", changes.join("; "))]
