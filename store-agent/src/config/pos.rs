@@ -225,7 +225,9 @@ impl Checker<'_> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
             "mysql" => self.mysql_pos(table),
-            _ => Err(self.wrong(&table.kind, "must be `sqlite` or `mysql`; other databases can't be read yet")),
+            _ => {
+                Err(self.wrong(&table.kind, "must be `sqlite` or `mysql`; other databases can't be read yet"))
+            }
         }
     }
 

@@ -108,7 +108,9 @@ pub enum SourceError {
     Schema { changes: Vec<String> },
     #[error("the file {path} of this source can't be used", path = path.display())]
     Sidecar { path: PathBuf, source: rusqlite::Error },
-    #[error("what is remembered of the POS's rows could not be read; if its file is damaged, remove it: it is made anew")]
+    #[error(
+        "what is remembered of the POS's rows could not be read; if its file is damaged, remove it: it is made anew"
+    )]
     Memory { source: rusqlite::Error },
     #[error(
         "the cursor `{found}` was not written by this kind of source; has its mapping changed from one way of reading to another?"

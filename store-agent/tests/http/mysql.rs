@@ -3,7 +3,7 @@
 
 use crate::client::Request;
 use crate::process::{Daemon, listening};
-use crate::shop::{ANY, furnish, until};
+use crate::shop::{ANY, Shop, furnish, until};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 use std::collections::{BTreeMap, HashMap};
@@ -11,9 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use store_agent::http::listener::Patience;
 use tempfile::TempDir;
 
-const PRESET: &str = include_str!("../../presets/opensourcepos.toml");
+const OPENSOURCEPOS: &str = include_str!("../../presets/opensourcepos.toml");
+const UNICENTA: &str = include_str!("../../presets/unicenta.toml");
+const NEXOPOS: &str = include_str!("../../presets/nexopos.toml");
+const ERPNEXT: &str = include_str!("../../presets/erpnext.toml");
+const PASSWORD: &str = "only-for-reading";
 
 /// A server of its own in a folder of its own, without a port; it ends with the test.
 struct Server {
@@ -26,23 +31,37 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let made = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--user=root", "--skip-test-db", "--auth-root-authentication-method=socket"])
+            .args([
+                "--no-defaults",
+                "--user=root",
+                "--skip-test-db",
+                "--auth-root-authentication-method=socket",
+            ])
             .arg(format!("--datadir={}", data.display()))
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        let child = Command::new("mariadbd")
-            .args(["--no-defaults", "--user=root", "--skip-networking", "--innodb-buffer-pool-size=32M"])
-            .args(["--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M"])
-            .arg(format!("--datadir={}", data.display()))
-            .arg(format!("--socket={}", folder.path().join("sock").display()))
-            .arg(format!("--pid-file={}", folder.path().join("pid").display()))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let child = Server::spawn(folder.path());
         let server = Server { folder, child };
         until("the server takes connections", || server.try_connect("", "root").is_ok());
         server
+    }
+
+    fn spawn(folder: &Path) -> Child {
+        Command::new("mariadbd")
+            .args(["--no-defaults", "--user=root", "--skip-networking", "--innodb-buffer-pool-size=32M"])
+            .args(["--innodb-flush-log-at-trx-commit=2", "--innodb-log-file-size=8M"])
+            .arg(format!("--datadir={}", folder.join("data").display()))
+            .arg(format!("--socket={}", folder.join("sock").display()))
+            .arg(format!("--pid-file={}", folder.join("pid").display()))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     fn socket(&self) -> PathBuf {
@@ -77,9 +96,9 @@ impl Server {
     }
 
     /// Who may read that database and nothing else.
-    fn reader(&self, database: &str, password: &str) {
+    fn reader(&self, database: &str) {
         let mut root = self.connect("");
-        root.query_drop(format!("CREATE OR REPLACE USER 'shopsmart'@'localhost' IDENTIFIED BY '{password}'"))
+        root.query_drop(format!("CREATE OR REPLACE USER 'shopsmart'@'localhost' IDENTIFIED BY '{PASSWORD}'"))
             .unwrap();
         root.query_drop(format!("GRANT SELECT ON {database}.* TO 'shopsmart'@'localhost'")).unwrap();
     }
@@ -87,8 +106,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.stop();
     }
 }
 
@@ -146,10 +164,19 @@ fn replay(server: &Server, database: &str, writes: &[serde_json::Value], mut dic
     }
 }
 
-fn config(server: &Server, database: &str, more: &str) -> String {
-    PRESET
-        .replace("address = \"localhost:3306\"", &format!("socket = \"{}\"", server.socket().display()))
-        .replace("database = \"ospos\"", &format!("database = \"{database}\"\n{more}"))
+/// A preset as somebody adapts it.
+fn adapted(preset: &str, server: &Server, database: &str, more: &str) -> String {
+    let adapt = |line: &str| match line.split(" = ").next() {
+        Some("address") => format!("socket = \"{}\"", server.socket().display()),
+        Some("database") => format!("database = \"{database}\"\n{more}"),
+        Some("password_file") => "password_file = \"pos.password\"".to_owned(),
+        _ => line.to_owned(),
+    };
+    preset.lines().map(adapt).collect::<Vec<_>>().join("\n")
+}
+
+fn with_password(folder: &Path) {
+    std::fs::write(folder.join("pos.password"), format!("{PASSWORD}\n")).unwrap();
 }
 
 fn ask(folder: &Path, path: &str) -> serde_json::Value {
@@ -192,6 +219,15 @@ fn differing(folder: &Path, wanted: &BTreeMap<u64, i64>) -> usize {
     wanted.iter().filter(|(code, figure)| found.get(code).copied().unwrap_or(0) != **figure).count()
 }
 
+/// Says that it is over, also where something went wrong.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_pos_in_trouble_is_read_row_by_row_while_the_agent_is_killed() {
     let Some(data) = recorded() else { return };
@@ -201,19 +237,19 @@ fn a_pos_in_trouble_is_read_row_by_row_while_the_agent_is_killed() {
     let server = Server::start();
     for (database, seed) in [("at_full_speed", None), ("with_pauses", Some(7))] {
         server.load(database, &data.join("initial_full_schema_and_seed.sql.gz"));
-        server.reader(database, "only-for-reading");
+        server.reader(database);
         let folder = tempfile::tempdir().unwrap();
         let more = "poll_every_ms = 50\nreconcile_every_s = 1\n";
-        furnish(folder.path(), &config(&server, database, more));
-        std::fs::write(folder.path().join("ospos.password"), "only-for-reading\n").unwrap();
+        furnish(folder.path(), &adapted(OPENSOURCEPOS, &server, database, more));
+        with_password(folder.path());
         let is_over = AtomicBool::new(false);
         let mut daemon = Daemon::start(folder.path());
         listening(folder.path());
         let mut kills = 0;
         std::thread::scope(|scope| {
             scope.spawn(|| {
+                let _end = End(&is_over);
                 replay(&server, database, &writes, seed.map(Dice));
-                is_over.store(true, Ordering::Relaxed);
             });
             let mut dice = Dice(0x5eed + seed.unwrap_or(0));
             while !is_over.load(Ordering::Relaxed) || kills < 3 {
@@ -226,7 +262,9 @@ fn a_pos_in_trouble_is_read_row_by_row_while_the_agent_is_killed() {
             }
         });
         listening(folder.path());
-        until(&format!("{database}: every figure is the POS's"), || differing(folder.path(), &wanted) == 0);
+        patiently(&format!("{database}: every figure is the POS's"), || {
+            differing(folder.path(), &wanted) == 0
+        });
         let (kept, rows) = (references(folder.path()), ledger(&server, database));
         let counted = |key: &str| kept.iter().filter(|reference| *reference == key).count();
         let missing: Vec<_> = rows.iter().filter(|key| counted(key) != 1).collect();
@@ -239,6 +277,118 @@ fn a_pos_in_trouble_is_read_row_by_row_while_the_agent_is_killed() {
             rows.len()
         );
     }
+}
+
+/// Several rounds over all that is remembered, on a busy machine.
+fn patiently(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1_200 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("never happened: {what}");
+}
+
+/// A running agent beside a database of our own making, read by a preset.
+fn beside(server: &Server, database: &str, preset: &str, schema: &str) -> (Shop, Conn) {
+    server.connect("").query_drop(format!("CREATE DATABASE {database}")).unwrap();
+    let mut pos = server.connect(database);
+    for statement in schema.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+        pos.query_drop(statement).unwrap();
+    }
+    server.reader(database);
+    let config = adapted(preset, server, database, "poll_every_ms = 50\n");
+    (Shop::prepared(&config, Patience::default(), with_password), pos)
+}
+
+fn has(shop: &Shop, sku: &str, on_hand: &str) {
+    patiently(&format!("{sku} is {on_hand}"), || shop.on_hand(sku) == on_hand);
+}
+
+#[test]
+fn presets_read_what_their_systems_write() {
+    let server = Server::start();
+    // UUIDs for keys; an edited ticket is deleted and written again.
+    let (shop, mut pos) = beside(
+        &server,
+        "unicenta",
+        UNICENTA,
+        "CREATE TABLE products (ID VARCHAR(255) PRIMARY KEY, REFERENCE VARCHAR(255), CODE VARCHAR(255));
+         CREATE TABLE stockcurrent (LOCATION VARCHAR(255), PRODUCT VARCHAR(255), ATTRIBUTESETINSTANCE_ID VARCHAR(255), UNITS DOUBLE NOT NULL);
+         INSERT INTO products VALUES ('7d0e', 'm', 'milk'), ('8a11', 'h', 'ham');
+         INSERT INTO stockcurrent VALUES ('0', '7d0e', NULL, 10), ('0', '8a11', NULL, 11.079999999999998), ('1', '7d0e', NULL, 99)",
+    );
+    has(&shop, "milk", "10");
+    has(&shop, "ham", "11.08");
+    pos.query_drop("UPDATE stockcurrent SET UNITS = UNITS - 3 WHERE PRODUCT = '7d0e' AND LOCATION = '0'")
+        .unwrap();
+    has(&shop, "milk", "7");
+    drop(shop);
+    // The sign is in a word.
+    let (shop, mut pos) = beside(
+        &server,
+        "nexopos",
+        NEXOPOS,
+        "CREATE TABLE nexopos_products (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, barcode VARCHAR(255), sku VARCHAR(255));
+         CREATE TABLE nexopos_products_unit_quantities (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, product_id INT, unit_id INT, quantity DOUBLE(18,5));
+         CREATE TABLE nexopos_products_histories (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, product_id INT, operation_type VARCHAR(255),
+             unit_id INT, quantity DOUBLE(18,5), before_quantity DOUBLE(18,5), after_quantity DOUBLE(18,5), created_at TIMESTAMP NULL, updated_at TIMESTAMP NULL);
+         INSERT INTO nexopos_products VALUES (1, 'tea', 't');
+         INSERT INTO nexopos_products_unit_quantities VALUES (1, 1, 1, 20)",
+    );
+    has(&shop, "tea", "20");
+    for (what, quantity, after, wanted) in [
+        ("sold", 2.5, 17.5, "17.5"),
+        ("returned", 1.0, 18.5, "18.5"),
+        ("set", 12.0, 12.0, "12"),
+        ("lost", 2.0, 10.0, "10"),
+    ] {
+        let sql = format!(
+            "INSERT INTO nexopos_products_histories (product_id, operation_type, unit_id, quantity, after_quantity, created_at)
+             VALUES (1, '{what}', 1, {quantity}, {after}, '2026-10-31 12:00:00')"
+        );
+        pos.query_drop(sql).unwrap();
+        pos.query_drop(format!("UPDATE nexopos_products_unit_quantities SET quantity = {after}")).unwrap();
+        has(&shop, "tea", wanted);
+    }
+    drop(shop);
+    // What was sold comes in one lump, dated back.
+    let (shop, mut pos) = beside(
+        &server,
+        "erpnext",
+        ERPNEXT,
+        "CREATE TABLE `tabBin` (name VARCHAR(140) PRIMARY KEY, item_code VARCHAR(140), warehouse VARCHAR(140), actual_qty DECIMAL(21,9) NOT NULL);
+         INSERT INTO `tabBin` VALUES ('a1', 'rice', 'Stores - S', 50.000000000), ('a2', 'rice', 'Transit - S', 7)",
+    );
+    has(&shop, "rice", "50");
+    pos.query_drop("UPDATE `tabBin` SET actual_qty = actual_qty - 12.125 WHERE name = 'a1'").unwrap();
+    has(&shop, "rice", "37.875");
+}
+
+#[test]
+fn a_server_that_goes_away_is_found_again_and_no_password_is_told() {
+    let mut server = Server::start();
+    let schema = "CREATE TABLE `tabBin` (name VARCHAR(140) PRIMARY KEY, item_code VARCHAR(140), warehouse VARCHAR(140), actual_qty DECIMAL(21,9));
+                  INSERT INTO `tabBin` VALUES ('a1', 'rice', 'Stores - S', 50)";
+    let (shop, pos) = beside(&server, "erpnext", ERPNEXT, schema);
+    has(&shop, "rice", "50");
+    drop(pos);
+    server.stop();
+    let source = || shop.get("/v1/sources").json()["sources"][0].clone();
+    patiently("the trouble is shown", || source()["state"] == "failing");
+    assert!(!source().to_string().contains(PASSWORD), "{}", source());
+    assert_eq!(shop.report(crate::shop::SALE).status, 201, "a till goes on");
+    server.child = Server::spawn(server.folder.path());
+    patiently("the server is back", || server.try_connect("erpnext", "root").is_ok());
+    server.connect("erpnext").query_drop("UPDATE `tabBin` SET actual_qty = 49").unwrap();
+    has(&shop, "rice", "49");
+    let mut reader = server.connect("");
+    let rights: Vec<String> = reader.query("SHOW GRANTS FOR 'shopsmart'@'localhost'").unwrap();
+    assert!(
+        rights.iter().all(|right| right.contains("USAGE") || right.starts_with("GRANT SELECT ON")),
+        "{rights:?}"
+    );
 }
 
 fn ledger(server: &Server, database: &str) -> Vec<String> {

@@ -237,7 +237,8 @@ fn a_key_that_is_given_out_again_is_another_row() {
     has(&shop, "milk", "97");
     let step = db.unchecked_transaction().unwrap();
     step.execute("DELETE FROM inventory WHERE id = 2", []).unwrap();
-    step.execute("INSERT INTO inventory VALUES (NULL, 'ham', 1, -1, 'POS 2', '2026-10-31 12:00:00')", []).unwrap();
+    step.execute("INSERT INTO inventory VALUES (NULL, 'ham', 1, -1, 'POS 2', '2026-10-31 12:00:00')", [])
+        .unwrap();
     step.commit().unwrap();
     has(&shop, "milk", "100");
     has(&shop, "ham", "-1");

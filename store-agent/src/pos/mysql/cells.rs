@@ -27,7 +27,9 @@ pub fn bounded(value: Option<&Value>, column: ColumnType) -> Cell {
         | ColumnType::MYSQL_TYPE_INT24
         | ColumnType::MYSQL_TYPE_LONG
         | ColumnType::MYSQL_TYPE_LONGLONG
-        | ColumnType::MYSQL_TYPE_YEAR => text.parse().map_or_else(|_| Cell::Text(text.to_owned()), Cell::Integer),
+        | ColumnType::MYSQL_TYPE_YEAR => {
+            text.parse().map_or_else(|_| Cell::Text(text.to_owned()), Cell::Integer)
+        }
         ColumnType::MYSQL_TYPE_FLOAT | ColumnType::MYSQL_TYPE_DOUBLE => {
             text.parse().map_or_else(|_| Cell::Text(text.to_owned()), Cell::Real)
         }
@@ -55,7 +57,10 @@ mod tests {
         let beyond = "18446744073709551615";
         assert_eq!(read(beyond, ColumnType::MYSQL_TYPE_LONGLONG), Cell::Text(beyond.to_owned()));
         assert_eq!(read("11.080", ColumnType::MYSQL_TYPE_NEWDECIMAL), Cell::Text("11.080".to_owned()));
-        assert_eq!(read("11.079999999999998", ColumnType::MYSQL_TYPE_DOUBLE), Cell::Real(11.079_999_999_999_998));
+        assert_eq!(
+            read("11.079999999999998", ColumnType::MYSQL_TYPE_DOUBLE),
+            Cell::Real(11.079_999_999_999_998)
+        );
         assert_eq!(read("0042", ColumnType::MYSQL_TYPE_VAR_STRING), Cell::Text("0042".to_owned()));
         assert_eq!(bounded(Some(&Value::NULL), ColumnType::MYSQL_TYPE_LONG), Cell::Null);
     }

@@ -90,7 +90,7 @@ impl MysqlDatabase {
             let tls = SslOpts::default().with_root_cert_path(Some(Cow::<Path>::from(ca_file.clone())));
             opts = opts.ssl_opts(tls);
         }
-        let connect = || {
+        let connect = || -> mysql::Result<Conn> {
             let mut conn = Conn::new(opts)?;
             for statement in SESSION {
                 conn.query_drop(statement)?;
@@ -101,7 +101,15 @@ impl MysqlDatabase {
             }
             Ok(conn)
         };
-        connect().map_err(|source: mysql::Error| SourceError::Connect { to: to(), source: Box::new(source) })
+        connect().map_err(|source| SourceError::Connect { to: to(), source: Box::new(source) })
+    }
+}
+
+/// A name as the server has it.
+fn text(row: &mysql::Row, at: usize) -> String {
+    match row.as_ref(at) {
+        Some(mysql::Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
     }
 }
 
@@ -139,7 +147,7 @@ impl PosDatabase for MysqlDatabase {
     fn tables(&mut self) -> Result<Tables, SourceError> {
         let sql = "SELECT table_name, GROUP_CONCAT(CONCAT(column_name, ' ', column_type, IF(is_nullable = 'YES', '', ' NOT NULL'))
                    ORDER BY ordinal_position SEPARATOR ', ') FROM information_schema.columns WHERE table_schema = DATABASE() GROUP BY table_name";
-        let all: Vec<(String, String)> = self.ask("looking at its tables", |conn| {
+        let all: Vec<mysql::Row> = self.ask("looking at its tables", |conn| {
             conn.query_drop("SET SESSION group_concat_max_len = 1000000")?;
             conn.query(sql)
         })?;
@@ -149,7 +157,8 @@ impl PosDatabase for MysqlDatabase {
             let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
             selects.iter().any(|sql| sql.split(|c: char| !is_part(c)).any(|word| word == name))
         };
-        Ok(all.into_iter().filter(|(name, _)| is_used(name)).collect())
+        let named = all.iter().map(|row| (text(row, 0), text(row, 1)));
+        Ok(named.filter(|(name, _)| is_used(name)).collect())
     }
 
     fn at_once<T>(
@@ -232,11 +241,11 @@ impl Look for Moment<'_> {
 
     fn odd_keys(&mut self, most: usize) -> Result<u64, SourceError> {
         let Some(sql) = &self.selects.changes else { return Ok(0) };
-        let text = format!(
+        let sql = format!(
             "SELECT COUNT(*) FROM (SELECT pos.`key` FROM ({sql}) AS pos
              WHERE pos.`key` IS NULL OR NOT (pos.`key` REGEXP '^[0-9]+$' AND pos.`key` > 0) LIMIT {most}) AS odd"
         );
-        let found: Option<u64> = self.conn.query_first(text).map_err(failed("`changes`"))?;
-        Ok(found.unwrap_or(0))
+        let found: Option<mysql::Row> = self.conn.query_first(sql).map_err(failed("`changes`"))?;
+        Ok(found.and_then(|row| text(&row, 0).parse().ok()).unwrap_or(0))
     }
 }

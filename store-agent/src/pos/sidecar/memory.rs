@@ -150,11 +150,20 @@ fn remember(db: &Connection, of: &Remembered) -> rusqlite::Result<()> {
         Held::Moved(item, thousandths) => ("moved", Some(item_name(item)), Some(thousandths)),
         Held::Counted(item, thousandths) => ("counted", Some(item_name(item)), Some(thousandths)),
     };
-    let sql = "INSERT OR REPLACE INTO remembered (key, hash, at, held, item, thousandths, documents, is_there)
+    let sql =
+        "INSERT OR REPLACE INTO remembered (key, hash, at, held, item, thousandths, documents, is_there)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     let at = of.at.map(|at| at.0);
-    db.prepare_cached(sql)?
-        .execute(params![of.key, of.hash, at, held, item, thousandths, of.documents, of.is_there])?;
+    db.prepare_cached(sql)?.execute(params![
+        of.key,
+        of.hash,
+        at,
+        held,
+        item,
+        thousandths,
+        of.documents,
+        of.is_there
+    ])?;
     Ok(())
 }
 

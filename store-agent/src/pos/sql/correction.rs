@@ -124,7 +124,8 @@ impl Weighing<'_> {
             ),
             row: row_text(last.key, "archived"),
         });
-        let gone = rows.iter().map(|row| Remembered { held: Held::Nothing, is_there: false, ..(*row).clone() });
+        let gone =
+            rows.iter().map(|row| Remembered { held: Held::Nothing, is_there: false, ..(*row).clone() });
         self.step.rows.extend(gone);
     }
 

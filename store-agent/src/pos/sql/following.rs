@@ -128,9 +128,8 @@ impl Again {
         let is_cleared = self.is_ledger_empty && gone.len() >= CLEARED_ROWS;
         let is_old = |row: &Remembered| row.at.is_some_and(|at| now.since(at) > ARCHIVED_AFTER_MS);
         let first_left = self.rows.first().map_or(i64::MAX, |(key, _)| *key);
-        let is_archived = |row: &&&Remembered| {
-            !self.has_older && row.key < first_left && (is_cleared || is_old(row))
-        };
+        let is_archived =
+            |row: &&&Remembered| !self.has_older && row.key < first_left && (is_cleared || is_old(row));
         gone.iter().filter(is_archived).copied().collect()
     }
 }
@@ -291,7 +290,7 @@ impl<D: PosDatabase> SqlSource<D> {
         let (after, is_newest) = (self.rounds.after, self.rounds.is_newest_next);
         let broken = self.broken();
         let sidecar = self.sidecar()?;
-        let plan = || {
+        let plan = || -> rusqlite::Result<Option<Chunk>> {
             let lowest = sidecar.lowest_key(is_newest.then_some(CHUNK_ROWS))?;
             let Some(lowest) = lowest else { return Ok(None) };
             let first = lowest.max(after.saturating_add(1));

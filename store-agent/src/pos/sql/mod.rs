@@ -387,6 +387,9 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
         if self.mapping().changes.is_none() || self.mapping().on_hand.is_none() {
             return Ok(None);
         }
+        if self.has_waiting {
+            return Ok(None);
+        }
         self.database()?;
         let sidecar = self.sidecar.as_ref();
         let rows = self.db.at_once(|look| {
