@@ -6,7 +6,7 @@
 
 use super::correction::{Weighing, is_same, known};
 use super::database::{Look, PosDatabase};
-use super::{ROWS_MAX, SqlSource};
+use super::{REST_TIMES, ROWS_MAX, SqlSource};
 use crate::pos::key_cursor::KeyCursor;
 use crate::pos::mapping::{Key, Mapped, Mapper, Row};
 use crate::pos::sidecar::Sidecar;
@@ -19,7 +19,6 @@ use sync_protocol::{Ticks, UnixMillis};
 /// Remembered rows that one look goes over again.
 const CHUNK_ROWS: usize = 500;
 const AGAIN_EVERY_MS: u64 = 1_000;
-const REST_TIMES: u64 = 100;
 /// Rows that leave the beginning of a ledger when they are older than this were tidied away, not undone.
 const ARCHIVED_AFTER_MS: u64 = 3 * 24 * 3_600 * 1_000;
 /// So many rows that are gone with all others were not undone one by one.

@@ -34,6 +34,8 @@ const FULL_LOOK_EVERY_MS: u64 = 30_000;
 /// How many of the newest rows a check goes over.
 const CHECK_ROWS: usize = 1_000;
 const SHOWN_MAX: usize = 10;
+/// A look that nothing called for is followed by a rest of so many times its length: a hundredth of the time is what it costs the POS.
+const REST_TIMES: u64 = 100;
 
 /// A cursor of this kind of source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub struct SqlSource<D> {
     looked_at: Ticks,
     clockwork: Clockwork,
     rounds: Rounds,
+    /// Without a bell figures are not looked at before this.
+    figures_due: Ticks,
     /// Something was handed over that the core may not have taken.
     has_waiting: bool,
 }
@@ -115,6 +119,7 @@ impl<D: PosDatabase> SqlSource<D> {
             looked_at: Ticks(0),
             clockwork,
             rounds: Rounds::new(),
+            figures_due: Ticks(0),
             has_waiting: true,
         }
     }
@@ -256,7 +261,10 @@ impl<D: PosDatabase> SqlSource<D> {
     // By figures.
 
     fn changed_figures(&mut self, go: i64) -> Result<Reading, SourceError> {
+        let began = self.now();
         let rows = self.database()?.at_once(|look| look.figures())?;
+        let took_ms = self.now().since(began);
+        self.figures_due = Ticks(began.0.saturating_add(took_ms.saturating_mul(REST_TIMES)));
         let (figures, set_aside, rounded) = sum_up(self.mapping(), &rows);
         let mut known = match self.known.take() {
             Some((of, known)) if of == go => known,
@@ -269,6 +277,9 @@ impl<D: PosDatabase> SqlSource<D> {
         let mut changed: Vec<Figure> = figures.iter().filter(differs).cloned().collect();
         let is_all = changed.len() <= ROWS_MAX;
         changed.truncate(ROWS_MAX);
+        if !is_all {
+            self.figures_due = Ticks(0);
+        }
         if changed.is_empty() {
             self.known = Some((go, known));
             return Ok(Reading { is_all, ..Reading::default() });
@@ -290,18 +301,23 @@ impl<D: PosDatabase> SqlSource<D> {
         Ok(Reading { documents, set_aside: Vec::new(), cursor: Some(text), is_all, notes })
     }
 
-    /// Nobody has committed anything since the last look, and that was not long ago.
+    /// Nobody has committed anything since the last look, and that was not long ago; or, without a bell, it is too soon for another.
     fn is_quiet(&mut self, from: Option<&[u8]>) -> Result<bool, SourceError> {
         let now = self.now();
         let bell = self.database()?.bell()?;
         if bell.is_none() || self.bell_heard != bell {
             self.rounds.ring();
         }
-        let is_same = bell.is_some()
-            && !(self.rounds.is_due(now) && matches!(self.at, Some(Cursor::Keys(_))))
-            && self.bell_heard == bell
-            && self.at.as_ref().map(Cursor::text).as_deref().map(str::as_bytes) == from;
-        if is_same && now.since(self.looked_at) < FULL_LOOK_EVERY_MS {
+        let is_here = self.at.as_ref().map(Cursor::text).as_deref().map(str::as_bytes) == from;
+        let is_rest = match (&self.at, bell) {
+            (Some(Cursor::Figures(_)), None) => now.0 < self.figures_due.0,
+            (_, None) => false,
+            (at, Some(_)) => {
+                let has_round = matches!(at, Some(Cursor::Keys(_))) && self.rounds.is_due(now);
+                self.bell_heard == bell && !has_round && now.since(self.looked_at) < FULL_LOOK_EVERY_MS
+            }
+        };
+        if is_here && is_rest {
             return Ok(true);
         }
         (self.bell_heard, self.looked_at) = (bell, now);
