@@ -2,10 +2,17 @@
 //!
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
+mod files;
 pub mod mysql;
 mod sqlite;
 
+pub use files::{
+    After, Column, Columns, CsvConfig, Encoding, FileFormat, FilesConfig, Holds, ItemFrom, PoslogConfig,
+    VoidLines, WeighedBy,
+};
+
 use super::{Amount, Checker, ConfigError};
+use files::FilesTable;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -48,6 +55,8 @@ pub enum PosKind {
     Sqlite { path: PathBuf },
     /// A database of a MySQL or MariaDB server.
     Mysql(mysql::MysqlServer),
+    /// A folder that it puts files into.
+    Files(FilesConfig),
 }
 
 impl PosKind {
@@ -57,6 +66,7 @@ impl PosKind {
         match self {
             PosKind::Sqlite { .. } => "sqlite",
             PosKind::Mysql(_) => "mysql",
+            PosKind::Files(files) => files.format.name(),
         }
     }
 }
@@ -166,6 +176,7 @@ pub(super) struct PosTable {
     item_is: Option<ItemIs>,
     location: Option<Spanned<String>>,
     kinds: Option<Vec<Spanned<RuleTable>>>,
+    files: Option<Spanned<FilesTable>>,
 }
 
 #[derive(Deserialize)]
@@ -225,8 +236,11 @@ impl Checker<'_> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
             "mysql" => self.mysql_pos(table),
+            "csv" => self.csv_pos(table),
+            "poslog" => self.poslog_pos(table),
             _ => {
-                Err(self.wrong(&table.kind, "must be `sqlite` or `mysql`; other databases can't be read yet"))
+                let message = "must be `sqlite`, `mysql`, `csv` or `poslog`; nothing else can be read yet";
+                Err(self.wrong(&table.kind, message))
             }
         }
     }
@@ -244,7 +258,11 @@ impl Checker<'_> {
     }
 
     fn mapping(&self, table: PosTable) -> Result<Mapping, ConfigError> {
-        if table.changes.is_none() && table.on_hand.is_none() {
+        let is_files = matches!(table.kind.get_ref().as_str(), "csv" | "poslog");
+        if let Some(files) = table.files.as_ref().filter(|_| !is_files) {
+            return Err(self.wrong(files, "is for the kinds `csv` and `poslog`"));
+        }
+        if !is_files && table.changes.is_none() && table.on_hand.is_none() {
             let message = "has neither `changes` nor `on_hand`; one SELECT at least says what to read";
             return Err(self.wrong(&table.source, message));
         }
@@ -385,14 +403,19 @@ mod tests {
         // Prose has no `=` of its own and does not begin like a table, a rule or a list.
         let is_toml = |line: &&str| {
             let first = line.split_whitespace().next().unwrap_or_default();
-            line.starts_with("[[") || line.starts_with("  {") || line.starts_with(']') || {
-                line.split_whitespace().nth(1) == Some("=")
-                    && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-            }
+            line.starts_with("[[")
+                || line.starts_with("[pos.")
+                || line.starts_with("  {")
+                || line.starts_with(']')
+                || {
+                    line.split_whitespace().nth(1) == Some("=")
+                        && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                }
         };
         let shown: Vec<&str> = lines.filter(is_toml).collect();
         let text = format!("store = \"S0001\"\ndata_dir = \"data\"\n{}\n", shown.join("\n"));
         let (shown, bare) = (parse(&text).unwrap(), parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap());
+        let shown_files = shown.pos[1..].to_vec();
         let (shown, bare) = (&shown.pos[0], &bare.pos[0]);
         assert_eq!((shown.poll_every, shown.gap_patience), (bare.poll_every, bare.gap_patience));
         assert_eq!(shown.remember_rows, bare.remember_rows);
@@ -401,6 +424,7 @@ mod tests {
         assert_eq!((shown.item_is, shown.times), (bare.item_is, bare.times));
         assert_eq!(shown.time_zone, bare.time_zone);
         assert_eq!(shown.kinds.len(), 3);
+        files::tests::the_example_is_the_default(&shown_files);
     }
 
     #[test]
