@@ -103,7 +103,8 @@ const NAME: &str = "7/2/1/2026-11-28";
 
 #[test]
 fn a_sale_is_named_by_its_business_day_and_dated_by_its_clock() {
-    let pieces = read(log(&ticket(1, "", "", &sale("A1", "2"))).as_bytes()).unwrap();
+    let text = format!("\u{feff}{}", log(&ticket(1, "", "", &sale("A1", "2"))));
+    let pieces = read(text.as_bytes()).unwrap();
     assert_eq!(moves(&pieces), [one(NAME, Kind::Sale, "A1", 2_000)]);
     let at = pieces[0].documents[0].document.occurred_at;
     assert_eq!(at.0, "2026-11-29T05:12:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond());
