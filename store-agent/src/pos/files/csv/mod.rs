@@ -10,7 +10,7 @@ use super::text::decode;
 use crate::agent::{Counted, SetAside};
 use crate::config::pos::{Column, CsvConfig, Factor, Holds, Mapping};
 use crate::pos::card;
-use crate::pos::mapping::{self, Cell, Mapped, Mapper, Row, TEXT_BYTES_MAX};
+use crate::pos::mapping::{self, Cell, Key, Mapped, Mapper, Row, TEXT_BYTES_MAX};
 use crate::pos::source::Figure;
 use crate::pos::times::Clockwork;
 use jiff::civil::DateTime;
@@ -136,7 +136,7 @@ impl CsvReader {
         };
         let cell = |at: Option<usize>| at.map_or(Cell::Null, |at| self.optional(at));
         let row = Row {
-            key: i64::try_from(line).unwrap_or(i64::MAX),
+            key: Key::Number(i64::try_from(line).unwrap_or(i64::MAX)),
             item: self.cell(self.places.item),
             quantity: self.number(self.places.quantity),
             at: self.time(),
