@@ -3,7 +3,7 @@
 
 use super::decimal;
 use super::json;
-use super::mapping::{self, Cell, Mapped, Mapper, Row};
+use super::mapping::{self, Cell, Key, Mapped, Mapper, Row};
 use super::times::Clockwork;
 use crate::config::pos::{Factor, ItemIs, Mapping, QuantityIs, Rule, Times};
 use jiff::tz::TimeZone;
@@ -28,7 +28,8 @@ fn cell() -> impl Strategy<Value = Cell> {
 }
 
 fn row() -> impl Strategy<Value = Row> {
-    (any::<i64>(), [cell(), cell(), cell(), cell(), cell(), cell(), cell()]).prop_map(|(key, cells)| {
+    let key = any::<i64>().prop_map(Key::Number);
+    (key, [cell(), cell(), cell(), cell(), cell(), cell(), cell()]).prop_map(|(key, cells)| {
         let [item, quantity, at, what, location, reason, document] = cells;
         Row { key, item, quantity, at, what, location, reason, document }
     })

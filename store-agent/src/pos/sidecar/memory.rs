@@ -84,7 +84,7 @@ impl Sidecar {
         let keys: Vec<i64> =
             statement.query_map(params![after, most + 1], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let has_more = keys.len() > most;
-        Ok(keys.into_iter().take(most).last().map(|last| (last, has_more)))
+        Ok(keys.into_iter().take(most).next_back().map(|last| (last, has_more)))
     }
 
     /// The lowest key of all that is remembered, or of the newest `most`.
