@@ -2,10 +2,12 @@
 //!
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
+pub mod postgres;
 mod sqlite;
 
 use super::{Amount, Checker, ConfigError};
 use jiff::tz::TimeZone;
+use postgres::Postgres;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub struct PosConfig {
 pub enum PosKind {
     /// An SQLite database on this machine.
     Sqlite { path: PathBuf },
+    /// A PostgreSQL server.
+    Postgres(Postgres),
 }
 
 impl PosKind {
@@ -48,6 +52,7 @@ impl PosKind {
     pub fn name(&self) -> &'static str {
         match self {
             PosKind::Sqlite { .. } => "sqlite",
+            PosKind::Postgres(_) => "postgres",
         }
     }
 }
@@ -137,6 +142,15 @@ pub(super) struct PosTable {
     source: Spanned<String>,
     kind: Spanned<String>,
     path: Option<Spanned<PathBuf>>,
+    host: Option<Spanned<String>>,
+    port: Option<u16>,
+    database: Option<Spanned<String>>,
+    user: Option<Spanned<String>>,
+    password_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    unencrypted: Option<bool>,
+    publication: Option<Spanned<String>>,
+    slot: Option<Spanned<String>>,
     poll_every_ms: Option<Spanned<u64>>,
     gap_patience_s: Option<u64>,
     reconcile_every_s: Option<u64>,
@@ -202,7 +216,8 @@ impl Checker<'_> {
     fn pos_kind(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
-            _ => Err(self.wrong(&table.kind, "must be `sqlite`; other databases can't be read yet")),
+            "postgres" => self.postgres_pos(table),
+            _ => Err(self.wrong(&table.kind, "must be `sqlite` or `postgres`; others can't be read yet")),
         }
     }
 

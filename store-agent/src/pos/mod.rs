@@ -10,6 +10,7 @@ pub mod http;
 mod json;
 mod key_cursor;
 mod mapping;
+pub mod postgres;
 pub mod runner;
 mod sidecar;
 pub mod source;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn source::PosSource> {
     let sidecar = sidecar_path(data_dir, config.source.as_str());
     match config.kind.clone() {
+        PosKind::Postgres(settings) => Box::new(postgres::open(settings, config, sidecar, clocks)),
         PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
     }
 }

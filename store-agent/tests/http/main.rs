@@ -8,6 +8,7 @@ mod client;
 mod doors;
 mod movements;
 mod orders;
+mod postgres;
 mod process;
 mod reading;
 mod shop;

@@ -20,10 +20,10 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A running program; killed if a test fails.
-struct Daemon(Child);
+pub struct Daemon(Child);
 
 impl Daemon {
-    fn start(folder: &Path) -> Daemon {
+    pub fn start(folder: &Path) -> Daemon {
         let child = Command::new(PROGRAM)
             .args(["run", "--config", "agent.toml"])
             .current_dir(folder)
@@ -52,7 +52,7 @@ fn address(folder: &Path) -> Option<SocketAddr> {
     Some(addresses["http"].as_str().unwrap().parse().unwrap())
 }
 
-fn listening(folder: &Path) -> SocketAddr {
+pub fn listening(folder: &Path) -> SocketAddr {
     until("the agent listens", || {
         address(folder).is_some_and(|address| std::net::TcpStream::connect(address).is_ok())
     });
