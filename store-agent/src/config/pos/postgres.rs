@@ -1,8 +1,8 @@
-//! `kind = "postgres"`: where the server is, who we are to it, and whether its log may be read.
+//! `kind = "postgres"`: where the server is, and who we are to it.
 
 use super::{PosKind, PosTable};
 use crate::config::{Checker, ConfigError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 const PORT: u16 = 5432;
@@ -18,8 +18,6 @@ pub struct Postgres {
     pub user: String,
     /// Read anew at each connection. `None`: the server knows us otherwise.
     pub password_file: Option<PathBuf>,
-    /// `None`: polled.
-    pub log: Option<PostgresLog>,
 }
 
 /// How the server is reached.
@@ -33,75 +31,47 @@ pub enum PostgresHost {
     Plain { name: String },
 }
 
-/// What is needed to read which rows have changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PostgresLog {
-    pub publication: String,
-    pub slot: String,
-}
-
 impl Checker<'_> {
     pub(super) fn postgres_pos(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
+        let here = &table.source;
         if let Some(path) = &table.path {
-            return Err(self.wrong(path, "is for files of a POS; a server is named with `host`"));
+            return Err(
+                self.wrong(path, "is for files of a POS; a server is named with `socket` or `address`")
+            );
         }
-        let missing = |what: &str| self.wrong(&table.source, what);
-        let host = table.host.as_ref().ok_or_else(|| {
-            missing("has no `host`: the server's name, or the folder of its socket such as `/run/postgresql`")
-        })?;
-        let database =
-            table.database.as_ref().ok_or_else(|| missing("has no `database`: what is it called?"))?;
-        let user =
-            table.user.as_ref().ok_or_else(|| missing("has no `user`: a role that may read and no more"))?;
-        Ok(PosKind::Postgres(Postgres {
-            host: self.postgres_host(table, host)?,
-            port: table.port.unwrap_or(PORT),
-            database: self.postgres_name(database)?,
-            user: self.postgres_name(user)?,
-            password_file: table.password_file.as_ref().map(|file| self.folder.join(file)),
-            log: self.postgres_log(table)?,
-        }))
+        let Some(user) = &table.user else {
+            return Err(self.wrong(here, "has no `user`: as whom is the POS's database read?"));
+        };
+        let Some(database) = &table.database else {
+            return Err(self.wrong(here, "has no `database`: which one of the server's?"));
+        };
+        let (host, port) = match (&table.socket, &table.address) {
+            (Some(socket), None) => socket_at(&self.folder.join(socket.get_ref())),
+            (None, Some(address)) => self.postgres_address(table, address)?,
+            _ => return Err(self.wrong(here, "needs either `socket` or `address`: where is the server?")),
+        };
+        let password_file = table.password_file.as_ref().map(|file| self.folder.join(file.get_ref()));
+        let (database, user) = (self.postgres_name(database)?, self.postgres_name(user)?);
+        Ok(PosKind::Postgres(Postgres { host, port, database, user, password_file }))
     }
 
-    fn postgres_host(&self, table: &PosTable, host: &Spanned<String>) -> Result<PostgresHost, ConfigError> {
-        let name = host.get_ref();
-        if name.starts_with('/') {
-            return Ok(PostgresHost::Socket(name.into()));
-        }
-        if name.is_empty() || name.contains(['/', '@', ',', ' ']) {
-            return Err(self.wrong(host, "is neither a server's name nor the folder of a socket"));
-        }
+    fn postgres_address(
+        &self,
+        table: &PosTable,
+        address: &Spanned<String>,
+    ) -> Result<(PostgresHost, u16), ConfigError> {
+        let message = "is no address; write a name or an IPv4 address, and a port if it is not 5432";
+        let (name, port) = tcp(address.get_ref()).ok_or_else(|| self.wrong(address, message))?;
         if let Some(ca_file) = &table.ca_file {
-            return Ok(PostgresHost::Tls { name: name.clone(), ca_file: self.folder.join(ca_file) });
+            let ca_file = self.folder.join(ca_file.get_ref());
+            return Ok((PostgresHost::Tls { name, ca_file }, port));
         }
-        if !is_here(name) && table.unencrypted != Some(true) {
-            let message = "is another machine: give `ca_file`, the authority of its certificate, or say `unencrypted = true`";
-            return Err(self.wrong(host, message));
+        let is_plain = table.unencrypted.as_ref().is_some_and(|given| *given.get_ref());
+        if !is_here(&name) && !is_plain {
+            let message = "is another machine: give `ca_file`, the authority of its certificate, or write `unencrypted = true`";
+            return Err(self.wrong(address, message));
         }
-        Ok(PostgresHost::Plain { name: name.clone() })
-    }
-
-    fn postgres_log(&self, table: &PosTable) -> Result<Option<PostgresLog>, ConfigError> {
-        match (&table.publication, &table.slot) {
-            (None, None) => Ok(None),
-            (Some(given), None) => {
-                Err(self
-                    .wrong(given, "needs `slot` beside it: a name that no other reader of that server uses"))
-            }
-            (None, Some(given)) => {
-                Err(self.wrong(given, "needs `publication` beside it: which tables is the log read for?"))
-            }
-            (Some(publication), Some(slot)) => {
-                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-                if !slot.get_ref().chars().all(plain) {
-                    return Err(self.wrong(slot, "may have small letters, digits and `_` only"));
-                }
-                Ok(Some(PostgresLog {
-                    publication: self.postgres_name(publication)?,
-                    slot: self.postgres_name(slot)?,
-                }))
-            }
-        }
+        Ok((PostgresHost::Plain { name }, port))
     }
 
     fn postgres_name(&self, given: &Spanned<String>) -> Result<String, ConfigError> {
@@ -113,17 +83,34 @@ impl Checker<'_> {
     }
 }
 
+/// The folder of a socket and its port, which is in the name of the socket.
+fn socket_at(path: &Path) -> (PostgresHost, u16) {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let port = name.strip_prefix(".s.PGSQL.").and_then(|port| port.parse().ok());
+    match (port, path.parent()) {
+        (Some(port), Some(folder)) => (PostgresHost::Socket(folder.to_owned()), port),
+        _ => (PostgresHost::Socket(path.to_owned()), PORT),
+    }
+}
+
+fn tcp(text: &str) -> Option<(String, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (text, PORT),
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    (!host.is_empty() && host.chars().all(is_plain)).then(|| (host.to_owned(), port))
+}
+
 /// This machine, by its usual names.
 fn is_here(host: &str) -> bool {
-    let address = host.parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    host == "localhost" || host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::super::Config;
     use super::*;
-    use std::path::Path;
 
     const POS: &str = "store = \"S0001\"\ndata_dir = \"data\"\n[[pos]]\nsource = \"erp\"\nkind = \"postgres\"\n\
         on_hand = \"SELECT 1 AS item, 2 AS quantity\"\ndatabase = \"shop\"\nuser = \"reader\"\n";
@@ -138,32 +125,28 @@ mod tests {
 
     #[test]
     fn a_server_on_this_machine_needs_no_certificate_and_another_one_does() {
-        let at = |host: &str| postgres(&format!("host = \"{host}\"\n")).map(|found| found.host);
-        assert_eq!(at("/run/postgresql").unwrap(), PostgresHost::Socket("/run/postgresql".into()));
-        for here in ["localhost", "127.0.0.1", "::1"] {
-            assert_eq!(at(here).unwrap(), PostgresHost::Plain { name: here.to_owned() });
+        let at = |line: &str| postgres(&format!("{line}\n")).map(|found| (found.host, found.port));
+        for (line, port) in [("/run/postgresql", 5432), ("/run/postgresql/.s.PGSQL.5433", 5433)] {
+            let found = at(&format!("socket = \"{line}\"")).unwrap();
+            assert_eq!(found, (PostgresHost::Socket("/run/postgresql".into()), port));
         }
-        let refused = at("pos.shop").unwrap_err().to_string();
+        let here = PostgresHost::Plain { name: "localhost".to_owned() };
+        assert_eq!(at("address = \"localhost:5433\"").unwrap(), (here, 5433));
+        let refused = at("address = \"pos.shop\"").unwrap_err().to_string();
         assert!(refused.contains("ca_file"), "{refused}");
-        let by_tls = postgres("host = \"pos.shop\"\nca_file = \"ca.pem\"\n").unwrap();
-        assert_eq!(
-            by_tls.host,
-            PostgresHost::Tls { name: "pos.shop".to_owned(), ca_file: "/etc/ca.pem".into() }
-        );
-        let plain = postgres("host = \"pos.shop\"\nunencrypted = true\npassword_file = \"p\"\n").unwrap();
+        let by_tls = PostgresHost::Tls { name: "pos.shop".to_owned(), ca_file: "/etc/ca.pem".into() };
+        assert_eq!(at("address = \"pos.shop\"\nca_file = \"ca.pem\"").unwrap(), (by_tls, 5432));
+        let plain = postgres("address = \"pos.shop\"\nunencrypted = true\npassword_file = \"p\"\n").unwrap();
         assert_eq!(plain.password_file.as_deref(), Some(Path::new("/etc/p")));
-        assert_eq!(plain.port, 5432);
     }
 
     #[test]
     fn a_table_that_cannot_work_is_named_with_what_to_write() {
         for (more, said) in [
-            ("", "no `host`"),
-            ("host = \"a b\"\n", "neither a server's name"),
-            ("host = \"localhost\"\npublication = \"p\"\n", "needs `slot`"),
-            ("host = \"localhost\"\nslot = \"s\"\n", "needs `publication`"),
-            ("host = \"localhost\"\npublication = \"p\"\nslot = \"S-1\"\n", "small letters"),
-            ("host = \"localhost\"\npath = \"pos.db\"\n", "`path`"),
+            ("", "either `socket` or `address`"),
+            ("address = \"localhost\"\nsocket = \"/run/postgresql\"\n", "either `socket` or `address`"),
+            ("address = \"a b\"\n", "is no address"),
+            ("address = \"localhost\"\npath = \"pos.db\"\n", "`path`"),
         ] {
             let refused = postgres(more).unwrap_err().to_string();
             assert!(refused.contains(said), "{more}: {refused}");

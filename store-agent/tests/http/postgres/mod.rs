@@ -326,3 +326,48 @@ fn a_check_shows_movements_and_what_is_wrong() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("row `77`: `quantity` is NULL"), "{said}");
 }
+
+/// How long things take, and what they cost the server; run with `--ignored --nocapture`. Prints, and asserts the outcome alone.
+#[test]
+#[ignore = "a measurement"]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+fn figures() {
+    use std::time::{Duration, Instant};
+    let (server, mut pos) = opened();
+    pos.batch_execute("INSERT INTO quantities SELECT 'sku-' || n, 1, 10 FROM generate_series(1, 30000) AS n; ANALYZE").unwrap();
+    let started = Instant::now();
+    let shop = Shop::open_with(&both(&server, "").replace("poll_every_ms = 50\n", ""), Patience::default());
+    until("everything is imported", || source(&shop)["cursor"] == "0;");
+    println!("first import of 30,000 items: {:?} (from the agent's start at most)", started.elapsed());
+    let mut waits: Vec<Duration> = Vec::new();
+    for number in 0..200 {
+        std::thread::sleep(Duration::from_millis(37 * (number % 13)));
+        move_stock(&mut pos, "sku-1", "-1", "POS 1");
+        let written = Instant::now();
+        let wanted = (10 - 1 - i64::try_from(number).unwrap()).to_string();
+        while shop.on_hand("sku-1") != wanted {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        waits.push(written.elapsed());
+    }
+    waits.sort_unstable();
+    println!("POS write to recorded, polled every 500 ms: median {:?}, p99 {:?}, max {:?}", waits[99], waits[197], waits[199]);
+    pos.batch_execute("INSERT INTO inventory (item, moved, comment) SELECT 'sku-2', -1, 'POS 2' FROM generate_series(1, 100000)").unwrap();
+    let started = Instant::now();
+    has(&shop, "sku-2", "-99990");
+    println!("catch-up: {:.0} rows/s", 100_000.0 / started.elapsed().as_secs_f64());
+    let session: i32 = pos
+        .query_one("SELECT pid FROM pg_stat_activity WHERE application_name = 'shopsmart store-agent'", &[])
+        .unwrap()
+        .get(0);
+    let spent = || {
+        let stat = std::fs::read_to_string(format!("/proc/{session}/stat")).unwrap();
+        let fields: Vec<u64> = stat.rsplit(')').next().unwrap().split_whitespace().filter_map(|of| of.parse().ok()).collect();
+        fields[10] + fields[11]
+    };
+    let (before, started) = (spent(), Instant::now());
+    std::thread::sleep(Duration::from_secs(60));
+    // A hundred ticks a second.
+    let load = f64::from(u32::try_from(spent() - before).unwrap()) / started.elapsed().as_secs_f64();
+    println!("the server at rest, for this reader: {load:.2} % of a core");
+}

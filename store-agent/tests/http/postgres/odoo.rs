@@ -49,7 +49,7 @@ fn odoo_is_followed_by_its_quants_whatever_the_state_of_its_moves() {
     )
     .unwrap();
     let preset = PRESET
-        .replace("host = \"/run/postgresql\"\ndatabase = \"odoo\"\n", &server.by_socket())
+        .replace("socket = \"/run/postgresql\"\ndatabase = \"odoo\"\n", &server.by_socket())
         .replace("poll_every_ms = 2000", "poll_every_ms = 50");
     let mut shop = Shop::open_with(&preset, Patience::default());
     has(&shop, "04006381333931", "13");

@@ -89,12 +89,12 @@ impl Server {
 
     /// How a `[[pos]]` names this server by its socket.
     pub fn by_socket(&self) -> String {
-        format!("host = \"{}\"\nport = {}\ndatabase = \"pos\"\n", self.folder.display(), self.port)
+        format!("socket = \"{}/.s.PGSQL.{}\"\ndatabase = \"pos\"\n", self.folder.display(), self.port)
     }
 
     /// How a `[[pos]]` names this server by a name.
     pub fn by_name(&self, host: &str) -> String {
-        format!("host = \"{host}\"\nport = {}\ndatabase = \"pos\"\n", self.port)
+        format!("address = \"{host}:{}\"\ndatabase = \"pos\"\n", self.port)
     }
 
     pub fn log(&self) -> String {
