@@ -26,6 +26,8 @@ pub struct PostgresDatabase {
     client: Option<Client>,
     /// The tables as they were last looked up.
     oids: Vec<Oid>,
+    /// How they were last said to be; `None` after they have been looked up.
+    mark: Option<i64>,
     known: Known,
 }
 
@@ -46,7 +48,14 @@ impl PostgresDatabase {
     #[must_use]
     pub fn new(settings: Postgres, mapping: &Mapping) -> PostgresDatabase {
         let selects = Selects::of(mapping);
-        PostgresDatabase { settings, selects, client: None, oids: Vec::new(), known: Known::default() }
+        PostgresDatabase {
+            settings,
+            selects,
+            client: None,
+            oids: Vec::new(),
+            mark: None,
+            known: Known::default(),
+        }
     }
 
     fn client(&mut self) -> Result<&mut Client, SourceError> {
@@ -84,16 +93,16 @@ impl PosDatabase for PostgresDatabase {
     }
 
     fn schema_mark(&mut self) -> Result<i64, SourceError> {
-        let oids = self.oids.clone();
-        let mark = tables::mark(self.client()?, &oids).map_err(failed("asking for its schema"))?;
-        Ok(number(&mark))
+        let client = opened(&mut self.client, &self.settings)?;
+        let mark = tables::mark(client, &self.oids).map_err(failed("asking for its schema"))?;
+        Ok(*self.mark.insert(number(&mark)))
     }
 
     fn tables(&mut self) -> Result<Tables, SourceError> {
         self.known = Known::default();
         let selects = self.selects.clone();
         let (tables, oids) = tables::tables(self.client()?, selects.all())?;
-        self.oids = oids;
+        (self.oids, self.mark) = (oids, None);
         Ok(tables)
     }
 
@@ -102,7 +111,8 @@ impl PosDatabase for PostgresDatabase {
         look: impl FnOnce(&mut dyn Look) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
         let client = opened(&mut self.client, &self.settings)?;
-        let seen = at_once(client, &self.selects, &mut self.known, look);
+        let made = self.mark.map(|mark| (mark, self.oids.as_slice()));
+        let seen = at_once(client, &self.selects, &mut self.known, made, look);
         if seen.is_err() {
             // A table may be another now.
             self.known = Known::default();
@@ -115,19 +125,31 @@ fn at_once<T>(
     client: &mut Client,
     selects: &Selects,
     known: &mut Known,
+    made: Option<(i64, &[Oid])>,
     look: impl FnOnce(&mut dyn Look) -> Result<T, SourceError>,
 ) -> Result<T, SourceError> {
-    let moment = client
+    let mut moment = client
         .build_transaction()
         .isolation_level(IsolationLevel::RepeatableRead)
         .read_only(true)
         .start()
         .map_err(failed("beginning to read"))?;
+    if let Some((mark, oids)) = made {
+        // Of the same moment as the rows: a table that was changed with them is noticed before they are read.
+        let now = tables::mark(&mut moment, oids).map_err(failed("asking for its schema"))?;
+        if number(&now) != mark {
+            return Err(failed("looking at its tables")(Altered));
+        }
+    }
     let mut moment = Moment { moment, selects, known };
     let seen = look(&mut moment)?;
     moment.moment.rollback().map_err(failed("ending the read"))?;
     Ok(seen)
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("a table was being altered; they are looked at again before anything is read")]
+struct Altered;
 
 /// The database within one read transaction.
 struct Moment<'a> {

@@ -4,8 +4,8 @@ use super::cells::quoted;
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
 use crate::pos::sql::database::failed;
-use postgres::Client;
 use postgres::types::Oid;
+use postgres::{Client, GenericClient};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -81,7 +81,7 @@ pub fn tables<'a>(
 }
 
 /// A text that changes with those tables.
-pub fn mark(client: &mut Client, oids: &[Oid]) -> Result<String, postgres::Error> {
+pub fn mark(client: &mut impl GenericClient, oids: &[Oid]) -> Result<String, postgres::Error> {
     client.query_one(MARK, &[&oids]).and_then(|row| row.try_get(0))
 }
 

@@ -84,6 +84,8 @@ impl Server {
     fn settings(&self, database: &str) -> Config {
         let mut settings = Config::new();
         settings.host_path(&self.folder).port(self.port).user("postgres").dbname(database);
+        // A test that waits for itself fails instead.
+        settings.options("-c lock_timeout=20s");
         settings
     }
 

@@ -46,8 +46,11 @@ fn over_a_line_the_server_proves_its_name_and_we_our_password() {
         "pg_hba.conf",
         "local all postgres trust\nhostssl all reader 127.0.0.1/32 scram-sha-256\n",
     );
-    pos.batch_execute("ALTER ROLE reader PASSWORD 'tr0ub4dor'; ALTER SYSTEM SET ssl = on").unwrap();
-    pos.batch_execute("SELECT pg_reload_conf()").unwrap();
+    for sql in
+        ["ALTER ROLE reader PASSWORD 'tr0ub4dor'", "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"]
+    {
+        pos.batch_execute(sql).unwrap();
+    }
     sold(&mut pos, "milk", "7");
     let more =
         |host: &str| format!("{}ca_file = \"ca.pem\"\npassword_file = \"password\"\n", server.by_name(host));
