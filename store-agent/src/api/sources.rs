@@ -46,6 +46,8 @@ struct Counts {
     card_numbers: u64,
     rounded: u64,
     gaps_given_up: u64,
+    corrected: u64,
+    redated: u64,
     errors: u64,
 }
 
@@ -90,6 +92,8 @@ fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
             card_numbers: health.card_numbers,
             rounded: health.rounded,
             gaps_given_up: health.gaps_given_up,
+            corrected: health.corrected,
+            redated: health.redated,
             errors: health.errors,
         },
         last_set_aside: health.last_set_aside,

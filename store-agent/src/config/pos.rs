@@ -2,6 +2,7 @@
 //!
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
+pub mod mysql;
 pub mod postgres;
 mod sqlite;
 
@@ -23,6 +24,9 @@ const RECONCILE_EVERY_S: u64 = 3_600;
 const UNITS_DECIMALS_MAX: usize = 6;
 const UNITS_DIGITS_MAX: usize = 6;
 const SOURCES_MAX: usize = 64;
+/// Some days of a busy store.
+const REMEMBER_ROWS: usize = 20_000;
+const REMEMBER_ROWS_MAX: usize = 1_000_000;
 
 /// One POS that is read.
 #[derive(Debug, Clone)]
@@ -31,6 +35,8 @@ pub struct PosConfig {
     pub kind: PosKind,
     pub poll_every: Duration,
     pub gap_patience: Duration,
+    /// How many of the newest rows are held against what was recorded of them.
+    pub remember_rows: usize,
     /// `None`: never.
     pub reconcile_every: Option<Duration>,
     pub pos_is_truth: bool,
@@ -44,6 +50,8 @@ pub enum PosKind {
     Sqlite { path: PathBuf },
     /// A PostgreSQL server.
     Postgres(Postgres),
+    /// A database of a MySQL or MariaDB server.
+    Mysql(mysql::MysqlServer),
 }
 
 impl PosKind {
@@ -53,6 +61,7 @@ impl PosKind {
         match self {
             PosKind::Sqlite { .. } => "sqlite",
             PosKind::Postgres(_) => "postgres",
+            PosKind::Mysql(_) => "mysql",
         }
     }
 }
@@ -151,6 +160,7 @@ pub(super) struct PosTable {
     unencrypted: Option<Spanned<bool>>,
     poll_every_ms: Option<Spanned<u64>>,
     gap_patience_s: Option<u64>,
+    remember_rows: Option<Spanned<usize>>,
     reconcile_every_s: Option<u64>,
     #[serde(default)]
     pos_is_truth: Option<Spanned<bool>>,
@@ -199,12 +209,17 @@ impl Checker<'_> {
         if let Some(given) = table.pos_is_truth.as_ref().filter(|_| pos_is_truth && table.on_hand.is_none()) {
             return Err(self.wrong(given, "needs `on_hand`: how much does the POS say is there?"));
         }
+        let remember_rows = table.remember_rows.as_ref().map_or(REMEMBER_ROWS, |rows| *rows.get_ref());
+        if let Some(given) = table.remember_rows.as_ref().filter(|_| remember_rows > REMEMBER_ROWS_MAX) {
+            return Err(self.wrong(given, "must be 1000000 at most"));
+        }
         let reconcile = table.reconcile_every_s.unwrap_or(RECONCILE_EVERY_S);
         Ok(PosConfig {
             source,
             kind: self.pos_kind(&table)?,
             poll_every: Duration::from_millis(poll),
             gap_patience: Duration::from_secs(table.gap_patience_s.unwrap_or(GAP_PATIENCE_S)),
+            remember_rows,
             reconcile_every: (reconcile > 0).then(|| Duration::from_secs(reconcile)),
             pos_is_truth,
             mapping: self.mapping(table)?,
@@ -215,7 +230,11 @@ impl Checker<'_> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
             "postgres" => self.postgres_pos(table),
-            _ => Err(self.wrong(&table.kind, "must be `sqlite` or `postgres`; others can't be read yet")),
+            "mysql" => self.mysql_pos(table),
+            _ => {
+                let message = "must be `sqlite`, `mysql` or `postgres`; other databases can't be read yet";
+                Err(self.wrong(&table.kind, message))
+            }
         }
     }
 
@@ -326,6 +345,7 @@ mod tests {
     use std::path::Path;
 
     const POS: &str = "store = \"S0001\"\ndata_dir = \"data\"\n[[pos]]\nsource = \"till-db\"\nkind = \"sqlite\"\npath = \"pos.db\"\n";
+    const MYSQL: &str = "store = \"S0001\"\ndata_dir = \"data\"\n[[pos]]\nsource = \"till-db\"\nkind = \"mysql\"\nuser = \"reader\"\ndatabase = \"ospos\"\n";
     const KINDS: &str = "kinds = [{ starts = \"POS \", kind = \"sale\" }, { starts = \"*\", kind = \"adjustment\", units = 0.5 }]\n";
     const CHANGES: &str = "changes = \"SELECT id AS key FROM t;\"\n";
 
@@ -346,6 +366,25 @@ mod tests {
     }
 
     #[test]
+    fn a_server_on_this_machine_needs_no_certificate() {
+        for (line, expected) in [
+            ("address = \"localhost\"", mysql::Address::Tcp("localhost".to_owned(), 3306)),
+            ("address = \"127.0.0.1:3307\"", mysql::Address::Tcp("127.0.0.1".to_owned(), 3307)),
+            ("socket = \"/run/m.sock\"", mysql::Address::Socket("/run/m.sock".into())),
+            (
+                "address = \"db.shop:3306\"\nca_file = \"ca.pem\"",
+                mysql::Address::Tcp("db.shop".to_owned(), 3306),
+            ),
+        ] {
+            let config = parse(&format!("{MYSQL}{line}\n{CHANGES}{KINDS}")).unwrap();
+            match &config.pos[0].kind {
+                PosKind::Mysql(server) => assert_eq!(server.address, expected),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
     fn the_example_shows_every_key_with_its_default() {
         let example = include_str!("../../agent.example.toml");
         let table = &example[example.find("# [[pos]]").unwrap()..];
@@ -363,6 +402,7 @@ mod tests {
         let (shown, bare) = (parse(&text).unwrap(), parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap());
         let (shown, bare) = (&shown.pos[0], &bare.pos[0]);
         assert_eq!((shown.poll_every, shown.gap_patience), (bare.poll_every, bare.gap_patience));
+        assert_eq!(shown.remember_rows, bare.remember_rows);
         assert_eq!((shown.reconcile_every, shown.pos_is_truth), (bare.reconcile_every, bare.pos_is_truth));
         let (shown, bare) = (&shown.mapping, &bare.mapping);
         assert_eq!((shown.item_is, shown.times), (bare.item_is, bare.times));
@@ -395,8 +435,12 @@ mod tests {
                 "positive",
             ),
             (format!("{POS}{CHANGES}{KINDS}chnges = 1\n"), "did you mean `changes`"),
-            (POS.replace("sqlite", "oracle"), "must be `sqlite`"),
+            (POS.replace("sqlite", "oracle"), "must be `sqlite`, "),
             (POS.replace("path = \"pos.db\"\n", ""), "has no `path`"),
+            (format!("{MYSQL}{CHANGES}{KINDS}"), "either `socket` or `address`"),
+            (format!("{MYSQL}address = \"10.0.0.9\"\n{CHANGES}{KINDS}"), "`ca_file`"),
+            (format!("{MYSQL}address = \"a b\"\n{CHANGES}{KINDS}"), "is no address"),
+            (format!("{POS}{CHANGES}{KINDS}remember_rows = 2000000\n"), "1000000 at most"),
             (POS.replace("till-db", "pickup"), "agent's own"),
             (POS.replace("till-db", "../x"), "names a file"),
         ];

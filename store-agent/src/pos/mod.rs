@@ -10,6 +10,7 @@ pub mod http;
 mod json;
 mod key_cursor;
 mod mapping;
+pub mod mysql;
 pub mod postgres;
 pub mod runner;
 mod sidecar;
@@ -29,6 +30,7 @@ pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn sourc
     match config.kind.clone() {
         PosKind::Postgres(settings) => Box::new(postgres::open(settings, config, sidecar, clocks)),
         PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
+        PosKind::Mysql(server) => Box::new(mysql::MysqlSource::new(config, server, sidecar, clocks)),
     }
 }
 

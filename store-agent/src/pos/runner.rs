@@ -128,7 +128,10 @@ impl Runner {
                 let source = self.config.source.clone();
                 let whole = SourceReading { source, from, documents, set_aside, cursor: cursor.clone() };
                 match self.desk.inbox.read(whole) {
-                    Ok(Ok(taken)) => (taken, Some(cursor)),
+                    Ok(Ok(taken)) => {
+                        self.source.taken()?;
+                        (taken, Some(cursor))
+                    }
                     Ok(Err(error)) => return Err(refused(&error)),
                     Err(NoAnswer::Stopping | NoAnswer::Busy | NoAnswer::Late) => return Ok(None),
                 }
@@ -162,6 +165,8 @@ impl Runner {
             health.rounded += notes.rounded;
             health.gaps_given_up += notes.gaps_given_up;
             health.gaps_open = notes.gaps_open;
+            health.corrected += notes.corrected;
+            health.redated += notes.redated;
             health.cursor = shown;
         });
         Ok(Some(cursor))

@@ -18,6 +18,11 @@ pub trait PosSource: Send {
     /// What has come since `from`, the cursor as the core has it.
     fn read(&mut self, from: Option<&[u8]>) -> Result<Reading, SourceError>;
 
+    /// The core has taken the last reading.
+    fn taken(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
     /// What the POS itself says is there, if everything up to that moment has been read; `None` while rows wait, or when it
     /// doesn't say.
     fn figures(&mut self, from: &[u8]) -> Result<Option<Vec<Figure>>, SourceError>;
@@ -45,6 +50,10 @@ pub struct Notes {
     pub rounded: u64,
     pub gaps_given_up: u64,
     pub gaps_open: u64,
+    /// Rows whose recorded movement was corrected, because the POS has changed or deleted them.
+    pub corrected: u64,
+    /// Rows that read otherwise now and move the same.
+    pub redated: u64,
 }
 
 /// How much of an item the POS says is there, in thousandths.
@@ -85,6 +94,12 @@ pub struct MovementShown {
 pub enum SourceError {
     #[error("cannot open the POS database {path}; is the path right, and may the agent's user read it?", path = path.display())]
     Open { path: PathBuf, source: std::io::Error },
+    #[error("cannot reach the POS database at {to}; is it running, and may this user come in from here?")]
+    Connect { to: String, source: Box<dyn Error + Send + Sync> },
+    #[error("cannot read the password file {path}; may the agent's user read it?", path = path.display())]
+    Password { path: PathBuf, source: std::io::Error },
+    #[error("the connection to the POS database was lost")]
+    Lost,
     #[error("the POS database could not be read ({what})")]
     Database { what: &'static str, source: Box<dyn Error + Send + Sync> },
     #[error("`{select}` gives no column `{column}`; name it with `AS {column}`")]
@@ -93,6 +108,10 @@ pub enum SourceError {
     Schema { changes: Vec<String> },
     #[error("the file {path} of this source can't be used", path = path.display())]
     Sidecar { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "what is remembered of the POS's rows could not be read; if its file is damaged, remove it: it is made anew"
+    )]
+    Memory { source: rusqlite::Error },
     #[error(
         "the cursor `{found}` was not written by this kind of source; has its mapping changed from one way of reading to another?"
     )]

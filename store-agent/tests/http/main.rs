@@ -7,6 +7,7 @@ mod bounds;
 mod client;
 mod doors;
 mod movements;
+mod mysql;
 mod orders;
 mod postgres;
 mod process;

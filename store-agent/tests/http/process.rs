@@ -33,7 +33,11 @@ impl Daemon {
         Daemon(child)
     }
 
-    fn signal(&self, name: &str) {
+    pub fn wait(&mut self) {
+        self.0.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }

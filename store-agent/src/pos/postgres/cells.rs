@@ -31,8 +31,7 @@ pub struct KeyColumn {
 pub enum KeyKind {
     Whole,
     Numeric,
-    Text,
-    Uuid,
+    /// Nothing that grows.
     Other,
 }
 
@@ -94,8 +93,6 @@ impl KeyColumn {
         let kind = match *column.type_() {
             Type::INT2 | Type::INT4 | Type::INT8 => KeyKind::Whole,
             Type::NUMERIC => KeyKind::Numeric,
-            Type::TEXT | Type::VARCHAR => KeyKind::Text,
-            Type::UUID => KeyKind::Uuid,
             _ => KeyKind::Other,
         };
         KeyColumn { name: format!("pos.{}", quoted(column.name())), kind }
@@ -111,7 +108,7 @@ impl KeyColumn {
         match self.kind {
             KeyKind::Whole => format!("{name} > 0"),
             KeyKind::Numeric => format!("({name} > 0 AND {name} <= {} AND {name} = trunc({name}))", i64::MAX),
-            KeyKind::Text | KeyKind::Uuid | KeyKind::Other => "false".to_owned(),
+            KeyKind::Other => "false".to_owned(),
         }
     }
 
@@ -120,18 +117,6 @@ impl KeyColumn {
         match self.kind {
             KeyKind::Numeric => format!("${number}::int8::numeric"),
             _ => format!("${number}::int8"),
-        }
-    }
-
-    /// Whether the key is one of the parameter `$1`, a list of numbers or of texts.
-    pub fn is_one_of(&self) -> String {
-        let name = &self.name;
-        match self.kind {
-            KeyKind::Whole => format!("{name} = ANY($1::int8[])"),
-            KeyKind::Numeric => format!("{name} = ANY($1::int8[]::numeric[])"),
-            KeyKind::Text => format!("{name} = ANY($1::text[])"),
-            KeyKind::Uuid => format!("{name} = ANY($1::text[]::uuid[])"),
-            KeyKind::Other => format!("{name}::text = ANY($1::text[])"),
         }
     }
 

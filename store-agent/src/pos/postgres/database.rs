@@ -7,7 +7,7 @@ use super::cells::{KeyColumn, Shape};
 use super::{connection, tables};
 use crate::config::pos::Mapping;
 use crate::config::pos::postgres::Postgres;
-use crate::pos::mapping::{Key, Row};
+use crate::pos::mapping::Row;
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
 use crate::pos::sql::database::{Look, Met, PosDatabase, Selects, failed};
@@ -252,18 +252,6 @@ impl Look for Moment<'_> {
         Ok(rows)
     }
 
-    fn rows_of(&mut self, keys: &[Key]) -> Result<Vec<Row>, SourceError> {
-        let is_number =
-            self.shape("changes")?.and_then(|(shape, _)| shape.key).is_some_and(|key| key.is_number());
-        let rest = |key: &KeyColumn| format!("WHERE {}", key.is_one_of());
-        if is_number {
-            let numbers: Vec<i64> = keys.iter().filter_map(whole).collect();
-            return self.ledger(rest, &[&numbers]);
-        }
-        let texts: Vec<String> = keys.iter().map(Key::to_string).collect();
-        self.ledger(rest, &[&texts])
-    }
-
     fn odd_keys(&mut self, most_rows: usize) -> Result<u64, SourceError> {
         let Some((shape, sql)) = self.shape("changes")? else { return Ok(0) };
         let Some(key) = &shape.key else { return Ok(0) };
@@ -274,12 +262,5 @@ impl Look for Moment<'_> {
         let rows = self.ask("changes", text, &[&most(most_rows)])?;
         let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(failed("`changes`"))?;
         Ok(u64::try_from(count).unwrap_or(0))
-    }
-}
-
-fn whole(key: &Key) -> Option<i64> {
-    match key {
-        Key::Number(number) => Some(*number),
-        Key::Text(text) => text.parse().ok(),
     }
 }

@@ -4,7 +4,7 @@
 //! it is read, whatever it holds; an error leaves it so that [`PosDatabase::connect`] mends what can be mended.
 
 use crate::config::pos::Mapping;
-use crate::pos::mapping::{Key, Row};
+use crate::pos::mapping::Row;
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
 use std::error::Error;
@@ -77,9 +77,6 @@ pub trait Look {
 
     /// The rows with the highest keys, `most` of them, in ascending order.
     fn newest_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError>;
-
-    /// Those of the rows with these keys that are there, in any order.
-    fn rows_of(&mut self, keys: &[Key]) -> Result<Vec<Row>, SourceError>;
 
     /// How many rows have a key that can't be followed; counts to `most`.
     fn odd_keys(&mut self, most: usize) -> Result<u64, SourceError>;

@@ -5,10 +5,13 @@
 //! so that nothing between is missed or doubled. What one make of database does its own way stands behind the seam `PosDatabase`.
 
 pub mod columns;
+mod correction;
 pub mod database;
+mod following;
 
 use super::key_cursor::KeyCursor;
-use super::mapping::{self, Key, Mapped, Mapper, Row};
+use super::mapping::{self, Mapped, Mapper, Row};
+use super::sidecar::memory::item_name;
 use super::sidecar::{Sidecar, Tables};
 use super::source::{Checkup, Figure, MovementShown, Notes, PosSource, Reading, SourceError};
 use super::times::Clockwork;
@@ -16,6 +19,7 @@ use crate::agent::{ItemKey, SetAside, SourceDocument};
 use crate::config::pos::{Factor, Mapping, PosConfig};
 use crate::http::Clocks;
 use database::{Look, Met, PosDatabase};
+use following::{Rounds, is_as_remembered, rows_after};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -30,6 +34,8 @@ const FULL_LOOK_EVERY_MS: u64 = 30_000;
 /// How many of the newest rows a check goes over.
 const CHECK_ROWS: usize = 1_000;
 const SHOWN_MAX: usize = 10;
+/// A look that nothing called for is followed by a rest of so many times its length: a hundredth of the time is what it costs the POS.
+const REST_TIMES: u64 = 100;
 
 /// A cursor of this kind of source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,12 +93,11 @@ pub struct SqlSource<D> {
     bell_heard: Option<i64>,
     looked_at: Ticks,
     clockwork: Clockwork,
-}
-
-/// Rows of one moment, and whether there were more.
-struct Seen {
-    rows: Vec<Row>,
-    is_all: bool,
+    rounds: Rounds,
+    /// Without a bell figures are not looked at before this.
+    figures_due: Ticks,
+    /// Something was handed over that the core may not have taken.
+    has_waiting: bool,
 }
 
 impl<D: PosDatabase> SqlSource<D> {
@@ -113,6 +118,9 @@ impl<D: PosDatabase> SqlSource<D> {
             bell_heard: None,
             looked_at: Ticks(0),
             clockwork,
+            rounds: Rounds::new(),
+            figures_due: Ticks(0),
+            has_waiting: true,
         }
     }
 
@@ -221,19 +229,26 @@ impl<D: PosDatabase> SqlSource<D> {
     fn begin_import(&mut self, attempt: i64) -> Result<Import, SourceError> {
         let (has_ledger, has_figures) = (self.mapping().changes.is_some(), self.mapping().on_hand.is_some());
         let now = self.now();
-        let (figures, keys) = self.database()?.at_once(|look| {
+        let rows_max = self.config.remember_rows;
+        let (figures, keys, rows) = self.database()?.at_once(|look| {
             let figures = if has_figures { look.figures()? } else { Vec::new() };
             // Without figures the ledger itself is the beginning: it is read from its first row.
-            let keys = if has_ledger && has_figures { Some(newest_keys(look, now)?) } else { None };
-            Ok((figures, keys))
+            let is_middle = has_ledger && has_figures;
+            let keys = if is_middle { Some(newest_keys(look, now)?) } else { None };
+            let rows = if is_middle { look.newest_rows(rows_max)? } else { Vec::new() };
+            Ok((figures, keys, rows))
         })?;
         let (figures, set_aside, rounded) = sum_up(self.mapping(), &figures);
         let documents = self.figure_documents(&format!("import-{attempt}"), &figures);
         let end = match (&self.mapping().changes, keys) {
-            (Some(_), keys) => Cursor::Keys(keys.unwrap_or_default()),
+            (Some(_), keys) => {
+                // Before the core is told: what is not remembered would be taken for new.
+                self.begin_memory_with(rows)?;
+                Cursor::Keys(keys.unwrap_or_default())
+            }
             (None, _) => {
                 let named: Vec<_> =
-                    figures.iter().map(|figure| (name_of(&figure.item), figure.thousandths)).collect();
+                    figures.iter().map(|figure| (item_name(&figure.item), figure.thousandths)).collect();
                 let broken = self.broken();
                 self.sidecar()?.hand_over(1, &named, true).map_err(broken)?;
                 self.known = None;
@@ -243,40 +258,13 @@ impl<D: PosDatabase> SqlSource<D> {
         Ok(Import { documents: documents.into(), set_aside: set_aside.into(), rounded, end })
     }
 
-    // By keys.
-
-    fn keys(&mut self, mut keys: KeyCursor) -> Result<Reading, SourceError> {
-        let before = keys.text();
-        let seen = self.database()?.at_once(|look| rows_after(look, &keys))?;
-        let now = self.now();
-        let mut reading = Reading { is_all: seen.is_all, ..Reading::default() };
-        let mut mapper = Mapper {
-            source: &self.config.source,
-            mapping: &self.config.mapping,
-            clock: self.clockwork.clone(),
-        };
-        for row in &seen.rows {
-            if let Key::Number(key) = row.key {
-                keys.see(key, now);
-            }
-            take(mapper.map(row), &mut reading);
-        }
-        self.clockwork = mapper.clock;
-        let patience = u64::try_from(self.config.gap_patience.as_millis()).unwrap_or(u64::MAX);
-        // With rows still to come nothing is missing yet.
-        let given_up = if seen.is_all { keys.give_up(now, patience) } else { 0 };
-        reading.notes.gaps_given_up = given_up + keys.fit();
-        reading.notes.gaps_open = keys.waited_for();
-        let text = keys.text();
-        self.at = Some(Cursor::Keys(keys));
-        reading.cursor = (text != before).then(|| text.into_bytes());
-        Ok(reading)
-    }
-
     // By figures.
 
     fn changed_figures(&mut self, go: i64) -> Result<Reading, SourceError> {
+        let began = self.now();
         let rows = self.database()?.at_once(|look| look.figures())?;
+        let took_ms = self.now().since(began);
+        self.figures_due = Ticks(began.0.saturating_add(took_ms.saturating_mul(REST_TIMES)));
         let (figures, set_aside, rounded) = sum_up(self.mapping(), &rows);
         let mut known = match self.known.take() {
             Some((of, known)) if of == go => known,
@@ -285,16 +273,19 @@ impl<D: PosDatabase> SqlSource<D> {
                 self.sidecar()?.figures(go).map_err(broken)?
             }
         };
-        let differs = |figure: &&Figure| known.get(&name_of(&figure.item)) != Some(&figure.thousandths);
+        let differs = |figure: &&Figure| known.get(&item_name(&figure.item)) != Some(&figure.thousandths);
         let mut changed: Vec<Figure> = figures.iter().filter(differs).cloned().collect();
         let is_all = changed.len() <= ROWS_MAX;
         changed.truncate(ROWS_MAX);
+        if !is_all {
+            self.figures_due = Ticks(0);
+        }
         if changed.is_empty() {
             self.known = Some((go, known));
             return Ok(Reading { is_all, ..Reading::default() });
         }
         let named: Vec<_> =
-            changed.iter().map(|figure| (name_of(&figure.item), figure.thousandths)).collect();
+            changed.iter().map(|figure| (item_name(&figure.item), figure.thousandths)).collect();
         let broken = self.broken();
         let starts_over = known.is_empty();
         self.sidecar()?.hand_over(go + 1, &named, starts_over).map_err(broken)?;
@@ -310,14 +301,23 @@ impl<D: PosDatabase> SqlSource<D> {
         Ok(Reading { documents, set_aside: Vec::new(), cursor: Some(text), is_all, notes })
     }
 
-    /// Nobody has committed anything since the last look, and that was not long ago.
+    /// Nobody has committed anything since the last look, and that was not long ago; or, without a bell, it is too soon for another.
     fn is_quiet(&mut self, from: Option<&[u8]>) -> Result<bool, SourceError> {
         let now = self.now();
         let bell = self.database()?.bell()?;
-        let is_same = bell.is_some()
-            && self.bell_heard == bell
-            && self.at.as_ref().map(Cursor::text).as_deref().map(str::as_bytes) == from;
-        if is_same && now.since(self.looked_at) < FULL_LOOK_EVERY_MS {
+        if bell.is_none() || self.bell_heard != bell {
+            self.rounds.ring();
+        }
+        let is_here = self.at.as_ref().map(Cursor::text).as_deref().map(str::as_bytes) == from;
+        let is_rest = match (&self.at, bell) {
+            (Some(Cursor::Figures(_)), None) => now.0 < self.figures_due.0,
+            (_, None) => false,
+            (at, Some(_)) => {
+                let has_round = matches!(at, Some(Cursor::Keys(_))) && self.rounds.is_due(now);
+                self.bell_heard == bell && !has_round && now.since(self.looked_at) < FULL_LOOK_EVERY_MS
+            }
+        };
+        if is_here && is_rest {
             return Ok(true);
         }
         (self.bell_heard, self.looked_at) = (bell, now);
@@ -389,14 +389,33 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
         read
     }
 
+    fn taken(&mut self) -> Result<(), SourceError> {
+        if self.has_waiting {
+            let broken = self.broken();
+            self.sidecar()?.taken().map_err(broken)?;
+            self.has_waiting = false;
+        }
+        Ok(())
+    }
+
     fn figures(&mut self, from: &[u8]) -> Result<Option<Vec<Figure>>, SourceError> {
         let Some(Cursor::Keys(keys)) = self.cursor(Some(from))? else { return Ok(None) };
         if self.mapping().changes.is_none() || self.mapping().on_hand.is_none() {
             return Ok(None);
         }
-        let rows = self.database()?.at_once(|look| {
-            if rows_after(look, &keys)?.rows.is_empty() { look.figures().map(Some) } else { Ok(None) }
+        if self.has_waiting {
+            return Ok(None);
+        }
+        self.database()?;
+        let sidecar = self.sidecar.as_ref();
+        let rows = self.db.at_once(|look| {
+            let is_read = rows_after(look, &keys)?.rows.is_empty();
+            let is_known = is_read && sidecar.map_or(Ok(true), |sidecar| is_as_remembered(look, sidecar))?;
+            if is_known { look.figures().map(Some) } else { Ok(None) }
         })?;
+        if rows.is_none() {
+            self.rounds.hurry();
+        }
         Ok(rows.map(|rows| sum_up(self.mapping(), &rows).0))
     }
 
@@ -406,7 +425,7 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
             let row =
                 serde_json::json!({ "item": item_text(&figure.item), "thousandths": figure.thousandths })
                     .to_string();
-            let name = format!("{base}/{}", name_of(&figure.item));
+            let name = format!("{base}/{}", item_name(&figure.item));
             // The name is short and plain: `base` is ours, and the item is valid.
             mapping::figure_documents(&self.config.source, &name, figure, now, true, &row).unwrap_or_default()
         };
@@ -465,21 +484,6 @@ fn time_text(at: UnixMillis) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
-fn take(mapped: Mapped, reading: &mut Reading) {
-    match mapped {
-        Mapped::Documents { documents, is_rounded } => {
-            reading.notes.rounded += u64::from(is_rounded);
-            reading.documents.extend(documents);
-        }
-        Mapped::LeftOut => {}
-        Mapped::Aside(aside) => reading.set_aside.push(aside),
-        Mapped::CardNumber(aside) => {
-            reading.notes.card_numbers += 1;
-            reading.set_aside.push(aside);
-        }
-    }
-}
-
 /// One figure for each item: what stands in several rows (batches, places) is added up.
 fn sum_up(mapping: &Mapping, rows: &[Row]) -> (Vec<Figure>, Vec<SetAside>, u64) {
     let mut sums: BTreeMap<String, Figure> = BTreeMap::new();
@@ -491,7 +495,7 @@ fn sum_up(mapping: &Mapping, rows: &[Row]) -> (Vec<Figure>, Vec<SetAside>, u64) 
         match read() {
             Ok((item, quantity)) => {
                 rounded += u64::from(quantity.is_off);
-                let sum = sums.entry(name_of(&item)).or_insert(Figure { item, thousandths: 0 });
+                let sum = sums.entry(item_name(&item)).or_insert(Figure { item, thousandths: 0 });
                 sum.thousandths = sum.thousandths.saturating_add(quantity.thousandths);
             }
             Err(reason) => {
@@ -502,13 +506,6 @@ fn sum_up(mapping: &Mapping, rows: &[Row]) -> (Vec<Figure>, Vec<SetAside>, u64) 
         }
     }
     (sums.into_values().collect(), asides, rounded)
-}
-
-fn name_of(item: &ItemKey) -> String {
-    match item {
-        ItemKey::Sku(sku) => format!("sku:{sku}"),
-        ItemKey::Gtin(gtin) => format!("gtin:{gtin}"),
-    }
 }
 
 /// An item as a person names it.
@@ -543,17 +540,4 @@ fn newest_keys(look: &mut dyn Look, now: Ticks) -> Result<KeyCursor, SourceError
     }
     cursor.fit();
     Ok(cursor)
-}
-
-/// Rows whose keys have not been accounted for, in the order of their keys: those that were missing first.
-fn rows_after(look: &mut dyn Look, keys: &KeyCursor) -> Result<Seen, SourceError> {
-    let mut rows = Vec::new();
-    let after = keys.high().checked_add(1).map(|next| (next, i64::MAX));
-    for (first, last) in keys.gaps().chain(after) {
-        rows.extend(look.rows_between(first, last, ROWS_MAX - rows.len())?);
-        if rows.len() >= ROWS_MAX {
-            return Ok(Seen { rows, is_all: false });
-        }
-    }
-    Ok(Seen { rows, is_all: true })
 }

@@ -4,13 +4,13 @@
 //! whatever it holds.
 
 use crate::config::pos::Mapping;
-use crate::pos::mapping::{Cell, Key, Row, TEXT_BYTES_MAX};
+use crate::pos::mapping::{Cell, Row, TEXT_BYTES_MAX};
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
 use crate::pos::sql::columns::Columns;
 use crate::pos::sql::database::{Look, Met, PosDatabase, Selects, failed};
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OpenFlags, Params, config::DbConfig, params, params_from_iter};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Params, config::DbConfig, params};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -177,15 +177,6 @@ impl Look for Moment<'_> {
             self.ledger(&format!("WHERE {WHOLE_KEYS} ORDER BY pos.\"key\" DESC LIMIT ?1"), [most])?;
         rows.reverse();
         Ok(rows)
-    }
-
-    fn rows_of(&mut self, keys: &[Key]) -> Result<Vec<Row>, SourceError> {
-        let marks = vec!["?"; keys.len()].join(", ");
-        let values = keys.iter().map(|key| match key {
-            Key::Number(number) => Value::Integer(*number),
-            Key::Text(text) => Value::Text(text.clone()),
-        });
-        self.ledger(&format!("WHERE pos.\"key\" IN ({marks})"), params_from_iter(values))
     }
 
     fn odd_keys(&mut self, most: usize) -> Result<u64, SourceError> {

@@ -131,6 +131,24 @@ fn a_sale_that_commits_late_counts_and_one_that_was_rolled_back_holds_nothing_up
 }
 
 #[test]
+fn rows_that_the_pos_changes_or_deletes_are_corrected_by_the_difference() {
+    let (server, mut pos) = opened();
+    let mut shop = Shop::open_with(&mapping(&server, CHANGES), Patience::default());
+    for moved in ["100", "-1", "-2", "-4"] {
+        sold(&mut pos, "milk", moved);
+    }
+    has(&shop, "milk", "93");
+    pos.batch_execute("UPDATE inventory SET moved = -1.5 WHERE id = 2; DELETE FROM inventory WHERE id = 3")
+        .unwrap();
+    has(&shop, "milk", "94.5");
+    shop.stop();
+    pos.batch_execute("UPDATE inventory SET item = 'ham' WHERE id = 4").unwrap();
+    shop.start();
+    has(&shop, "milk", "98.5");
+    has(&shop, "ham", "-4");
+}
+
+#[test]
 fn the_reader_cannot_write_and_waits_for_no_lock() {
     let (server, mut pos) = opened();
     move_stock(&mut pos, "milk", "3", "RECV 1");
