@@ -2,11 +2,18 @@
 //!
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
+mod files;
 pub mod mysql;
 pub mod postgres;
 mod sqlite;
 
+pub use files::{
+    After, Column, Columns, CsvConfig, Encoding, FileFormat, FilesConfig, Holds, ItemFrom, PoslogConfig,
+    VoidLines, WeighedBy,
+};
+
 use super::{Amount, Checker, ConfigError};
+use files::FilesTable;
 use jiff::tz::TimeZone;
 use postgres::Postgres;
 use serde::Deserialize;
@@ -52,6 +59,8 @@ pub enum PosKind {
     Postgres(Postgres),
     /// A database of a MySQL or MariaDB server.
     Mysql(mysql::MysqlServer),
+    /// A folder that it puts files into.
+    Files(FilesConfig),
 }
 
 impl PosKind {
@@ -62,6 +71,7 @@ impl PosKind {
             PosKind::Sqlite { .. } => "sqlite",
             PosKind::Postgres(_) => "postgres",
             PosKind::Mysql(_) => "mysql",
+            PosKind::Files(files) => files.format.name(),
         }
     }
 }
@@ -171,6 +181,7 @@ pub(super) struct PosTable {
     item_is: Option<ItemIs>,
     location: Option<Spanned<String>>,
     kinds: Option<Vec<Spanned<RuleTable>>>,
+    files: Option<Spanned<FilesTable>>,
 }
 
 #[derive(Deserialize)]
@@ -231,8 +242,11 @@ impl Checker<'_> {
             "sqlite" => self.sqlite_pos(table),
             "postgres" => self.postgres_pos(table),
             "mysql" => self.mysql_pos(table),
+            "csv" => self.csv_pos(table),
+            "poslog" => self.poslog_pos(table),
             _ => {
-                let message = "must be `sqlite`, `mysql` or `postgres`; other databases can't be read yet";
+                let message =
+                    "must be `sqlite`, `mysql`, `postgres`, `csv` or `poslog`; nothing else can be read yet";
                 Err(self.wrong(&table.kind, message))
             }
         }
@@ -251,7 +265,11 @@ impl Checker<'_> {
     }
 
     fn mapping(&self, table: PosTable) -> Result<Mapping, ConfigError> {
-        if table.changes.is_none() && table.on_hand.is_none() {
+        let is_files = matches!(table.kind.get_ref().as_str(), "csv" | "poslog");
+        if let Some(files) = table.files.as_ref().filter(|_| !is_files) {
+            return Err(self.wrong(files, "is for the kinds `csv` and `poslog`"));
+        }
+        if !is_files && table.changes.is_none() && table.on_hand.is_none() {
             let message = "has neither `changes` nor `on_hand`; one SELECT at least says what to read";
             return Err(self.wrong(&table.source, message));
         }
@@ -392,14 +410,19 @@ mod tests {
         // Prose has no `=` of its own and does not begin like a table, a rule or a list.
         let is_toml = |line: &&str| {
             let first = line.split_whitespace().next().unwrap_or_default();
-            line.starts_with("[[") || line.starts_with("  {") || line.starts_with(']') || {
-                line.split_whitespace().nth(1) == Some("=")
-                    && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-            }
+            line.starts_with("[[")
+                || line.starts_with("[pos.")
+                || line.starts_with("  {")
+                || line.starts_with(']')
+                || {
+                    line.split_whitespace().nth(1) == Some("=")
+                        && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                }
         };
         let shown: Vec<&str> = lines.filter(is_toml).collect();
         let text = format!("store = \"S0001\"\ndata_dir = \"data\"\n{}\n", shown.join("\n"));
         let (shown, bare) = (parse(&text).unwrap(), parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap());
+        let shown_files = shown.pos[1..].to_vec();
         let (shown, bare) = (&shown.pos[0], &bare.pos[0]);
         assert_eq!((shown.poll_every, shown.gap_patience), (bare.poll_every, bare.gap_patience));
         assert_eq!(shown.remember_rows, bare.remember_rows);
@@ -408,6 +431,7 @@ mod tests {
         assert_eq!((shown.item_is, shown.times), (bare.item_is, bare.times));
         assert_eq!(shown.time_zone, bare.time_zone);
         assert_eq!(shown.kinds.len(), 3);
+        files::tests::the_example_is_the_default(&shown_files);
     }
 
     #[test]

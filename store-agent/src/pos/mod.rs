@@ -6,6 +6,7 @@
 mod card;
 pub mod checkup;
 mod decimal;
+mod files;
 pub mod http;
 mod json;
 mod key_cursor;
@@ -31,6 +32,7 @@ pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn sourc
         PosKind::Postgres(settings) => Box::new(postgres::open(settings, config, sidecar, clocks)),
         PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
         PosKind::Mysql(server) => Box::new(mysql::MysqlSource::new(config, server, sidecar, clocks)),
+        PosKind::Files(files) => Box::new(files::FileSource::new(config, files, sidecar, clocks)),
     }
 }
 

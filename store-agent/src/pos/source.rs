@@ -100,6 +100,11 @@ pub enum SourceError {
     Password { path: PathBuf, source: std::io::Error },
     #[error("the connection to the POS database was lost")]
     Lost,
+    #[error(
+        "the folder {path} could not be {doing}; is the path right, and may the agent's user read and write there?",
+        path = path.display()
+    )]
+    Folder { path: PathBuf, doing: &'static str, source: std::io::Error },
     #[error("the POS database could not be read ({what})")]
     Database { what: &'static str, source: Box<dyn Error + Send + Sync> },
     #[error("`{select}` gives no column `{column}`; name it with `AS {column}`")]
