@@ -5,8 +5,9 @@
 //!
 //! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`, `numbered`), the stock cell
 //! and orders (`stock`, `order`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
-//! `count` and `pause` are what some notes say, and `pickup_code` what a shopper carries to the store instead.
+//! `canary`, `count` and `pause` are what some notes say, and `pickup_code` what a shopper carries to the store instead.
 
+pub mod canary;
 pub mod count;
 pub mod digest;
 pub mod frame;

@@ -60,7 +60,7 @@ pub enum PosKind {
     /// A database of a MySQL or MariaDB server.
     Mysql(mysql::MysqlServer),
     /// A folder that it puts files into.
-    Files(FilesConfig),
+    Files(Box<FilesConfig>),
 }
 
 impl PosKind {
@@ -253,7 +253,7 @@ impl Checker<'_> {
     }
 
     /// A source of the configuration also names a file.
-    fn pos_source(&self, given: &Spanned<String>) -> Result<SourceId, ConfigError> {
+    pub(super) fn pos_source(&self, given: &Spanned<String>) -> Result<SourceId, ConfigError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if !given.get_ref().chars().all(plain) {
             return Err(self.wrong(given, "may have letters, digits, `-` and `_` only: it names a file too"));

@@ -98,6 +98,8 @@ pub enum SourceError {
     Connect { to: String, source: Box<dyn Error + Send + Sync> },
     #[error("cannot read the password file {path}; may the agent's user read it?", path = path.display())]
     Password { path: PathBuf, source: std::io::Error },
+    #[error("everybody may read the password file {path}; allow it to the agent's user alone (chmod 600)", path = path.display())]
+    PasswordShown { path: PathBuf },
     #[error("the connection to the POS database was lost")]
     Lost,
     #[error(

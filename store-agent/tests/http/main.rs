@@ -5,6 +5,8 @@
 mod batches;
 mod bounds;
 mod client;
+mod clients;
+mod cloud_events;
 mod doors;
 mod files;
 mod movements;
@@ -15,3 +17,4 @@ mod process;
 mod reading;
 mod shop;
 mod views;
+mod webhooks;

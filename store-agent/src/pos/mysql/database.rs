@@ -15,6 +15,7 @@ use mysql::consts::ColumnType;
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, SslOpts};
 use std::borrow::Cow;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 use twox_hash::XxHash3_64;
@@ -26,6 +27,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const PACKET_BYTES_MAX: usize = 16 << 20;
 /// The tables are asked after at one go in so many.
 const GOES_PER_MARK: u32 = 10;
+/// The rights that everybody has to a file.
+const EVERYBODY: u32 = 0o007;
 /// What every session begins with. Times that the server keeps as moments come out in UTC.
 const SESSION: [&str; 6] = [
     "SET SESSION TRANSACTION READ ONLY",
@@ -115,6 +118,10 @@ fn text(row: &mysql::Row, at: usize) -> String {
 
 fn password(file: &Path) -> Result<String, SourceError> {
     let wrong = |source| SourceError::Password { path: file.to_owned(), source };
+    let mode = std::fs::metadata(file).map_err(wrong)?.permissions().mode();
+    if mode & EVERYBODY != 0 {
+        return Err(SourceError::PasswordShown { path: file.to_owned() });
+    }
     let text = std::fs::read_to_string(file).map_err(wrong)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
