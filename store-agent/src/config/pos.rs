@@ -4,6 +4,7 @@
 
 mod files;
 pub mod mysql;
+pub mod postgres;
 mod sqlite;
 
 pub use files::{
@@ -14,6 +15,7 @@ pub use files::{
 use super::{Amount, Checker, ConfigError};
 use files::FilesTable;
 use jiff::tz::TimeZone;
+use postgres::Postgres;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +55,8 @@ pub struct PosConfig {
 pub enum PosKind {
     /// An SQLite database on this machine.
     Sqlite { path: PathBuf },
+    /// A PostgreSQL server.
+    Postgres(Postgres),
     /// A database of a MySQL or MariaDB server.
     Mysql(mysql::MysqlServer),
     /// A folder that it puts files into.
@@ -65,6 +69,7 @@ impl PosKind {
     pub fn name(&self) -> &'static str {
         match self {
             PosKind::Sqlite { .. } => "sqlite",
+            PosKind::Postgres(_) => "postgres",
             PosKind::Mysql(_) => "mysql",
             PosKind::Files(files) => files.format.name(),
         }
@@ -235,11 +240,13 @@ impl Checker<'_> {
     fn pos_kind(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
+            "postgres" => self.postgres_pos(table),
             "mysql" => self.mysql_pos(table),
             "csv" => self.csv_pos(table),
             "poslog" => self.poslog_pos(table),
             _ => {
-                let message = "must be `sqlite`, `mysql`, `csv` or `poslog`; nothing else can be read yet";
+                let message =
+                    "must be `sqlite`, `mysql`, `postgres`, `csv` or `poslog`; nothing else can be read yet";
                 Err(self.wrong(&table.kind, message))
             }
         }
@@ -452,7 +459,7 @@ mod tests {
                 "positive",
             ),
             (format!("{POS}{CHANGES}{KINDS}chnges = 1\n"), "did you mean `changes`"),
-            (POS.replace("sqlite", "oracle"), "must be `sqlite`"),
+            (POS.replace("sqlite", "oracle"), "must be `sqlite`, "),
             (POS.replace("path = \"pos.db\"\n", ""), "has no `path`"),
             (format!("{MYSQL}{CHANGES}{KINDS}"), "either `socket` or `address`"),
             (format!("{MYSQL}address = \"10.0.0.9\"\n{CHANGES}{KINDS}"), "`ca_file`"),

@@ -16,6 +16,7 @@ mod json;
 mod key_cursor;
 mod mapping;
 pub mod mysql;
+pub mod postgres;
 pub mod runner;
 mod sidecar;
 pub mod source;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn source::PosSource> {
     let sidecar = sidecar_path(data_dir, config.source.as_str());
     match config.kind.clone() {
+        PosKind::Postgres(settings) => Box::new(postgres::open(settings, config, sidecar, clocks)),
         PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
         PosKind::Mysql(server) => Box::new(mysql::MysqlSource::new(config, server, sidecar, clocks)),
         PosKind::Files(files) => Box::new(files::FileSource::new(config, *files, sidecar, clocks)),

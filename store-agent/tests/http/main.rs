@@ -12,6 +12,7 @@ mod files;
 mod movements;
 mod mysql;
 mod orders;
+mod postgres;
 mod process;
 mod reading;
 mod shop;

@@ -5,6 +5,9 @@ use crate::config::{Checker, ConfigError};
 
 impl Checker<'_> {
     pub(super) fn sqlite_pos(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
+        if let Some(user) = &table.user {
+            return Err(self.wrong(user, "is for databases with a server; a file needs its `path` only"));
+        }
         let Some(path) = &table.path else {
             return Err(self.wrong(&table.source, "has no `path`: where is the file of the POS's database?"));
         };
