@@ -19,7 +19,7 @@ const BUILDINGS: [Building; 4] = [
             &["stock", "order"],
             &["record"],
             &["frame"],
-            &["count", "digest", "pause", "pickup_code"],
+            &["count", "digest", "enrolment", "pause", "pickup_code"],
             &["link"],
         ],
     },
