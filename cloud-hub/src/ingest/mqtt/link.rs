@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last: TLS, CONNECT, then frames both ways until either side has enough.
 
-use super::door::Stranger;
+use crate::door::Stranger;
 use super::line::{Counted, Line};
 use super::owed::Owed;
 use super::session::{Ending, Heard, Session};
