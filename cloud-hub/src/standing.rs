@@ -65,12 +65,10 @@ pub enum Shut {
 
 /// Why a certificate does not open a link, though the authority has signed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words())]
 pub enum NotAdmitted {
-    #[error("head office has revoked this store's identity; it needs a new enrolment token")]
     Revoked,
-    #[error("two machines have used this store's identity; head office must choose one")]
     Quarantined,
-    #[error("this certificate is no longer the store's; enrol with a new token, or put the present certificate back")]
     Superseded,
 }
 
@@ -82,6 +80,20 @@ impl NotAdmitted {
             Self::Revoked => "revoked",
             Self::Quarantined => "quarantined",
             Self::Superseded => "superseded",
+        }
+    }
+
+    /// For the peer, with what to do.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Revoked => "head office has revoked this store's identity; it needs a new enrolment token",
+            Self::Quarantined => {
+                "two machines have used this store's identity; head office must choose one of them"
+            }
+            Self::Superseded => {
+                "this certificate is no longer the store's; put the present one back, or enrol with a new token"
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Who may speak to the hub: its own certificate authority and the certificates it gives out, enrolment and the life of stores'
 //! certificates, the web shop's first key, the keys of pickup orders.
 //!
-//! `books` is what is written down, `desk` answers a store's request from it, `listener` is the HTTPS door, and `keeper` tells the
+//! `books` is what is written down, `clerk` answers a store's request from it, `listener` is the HTTPS door, and `keeper` tells the
 //! transports who stands how.
 
 pub mod books;
 pub mod ca;
 pub mod csr;
-pub mod desk;
+pub mod clerk;
 pub mod keeper;
 pub mod key;
 pub mod listener;
