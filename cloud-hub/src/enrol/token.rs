@@ -2,6 +2,8 @@
 
 use super::books::{Books, BooksError, NewToken};
 use super::ca::{Pki, PkiError};
+use super::secret::{FileError, SECRET, write_new};
+use std::path::Path;
 use std::time::Duration;
 use sync_protocol::enrolment::{ADDRESSES_MAX, Address, SECRET_BYTES, Secret, Token};
 use sync_protocol::{StoreId, UnixMillis};
@@ -37,6 +39,8 @@ pub enum TokenError {
     Pki(#[from] PkiError),
     #[error(transparent)]
     Books(#[from] BooksError),
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// A new token, and its name for people. It is in the books before anybody has it.
@@ -69,4 +73,12 @@ pub fn make(
     let new = NewToken { secret: &secret, store: store.as_ref(), approve, expires };
     let id = books.add_token(new, now)?;
     Ok((Token { addresses, pin: pki.pin()?, store, secret, expires }, id))
+}
+
+/// Writes a token to a new file that only its owner can read.
+///
+/// # Errors
+/// There is such a file, or it can't be written.
+pub fn write_to(token: &Token, file: &Path) -> Result<(), TokenError> {
+    Ok(write_new(file, &format!("{}\n", token.reveal()), SECRET)?)
 }

@@ -26,7 +26,7 @@ const BUILDINGS: [Building; 4] = [
     Building {
         package: "store-agent",
         floors: &[
-            &["config", "health"],
+            &["certificate", "config", "health"],
             &["telemetry"],
             &["store"],
             &["agent"],

@@ -258,7 +258,17 @@ impl Books {
         Ok(Ok(()))
     }
 
-    /// Writes down what was seen at the doors. Says whether that changes how a store stands.
+    /// Ends a store's quarantine without ending any certificate: only one machine is left.
+    ///
+    /// # Errors
+    /// The books can't be written.
+    pub fn release(&mut self, store: &StoreId) -> Done<()> {
+        let sql = "UPDATE identity SET quarantined_at = NULL, why = '' WHERE store = ?1";
+        let act = failed("ending a quarantine");
+        self.db.execute(sql, [store.as_str()]).map(drop).map_err(act)
+    }
+
+    /// Writes down what was seen at the doors.
     ///
     /// # Errors
     /// The books can't be written.
