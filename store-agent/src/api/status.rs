@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::path::PathBuf;
 use sync_protocol::link::store::LinkState;
 use sync_protocol::{Epoch, Position, Seq, StoreId, UnixMillis};
 
@@ -103,13 +104,13 @@ pub async fn sync(State(desk): State<StoreDesk>) -> Response {
     let now = (desk.clocks.wall)();
     let status = desk.bulletin.borrow().sync.clone();
     let crossing = desk.crossing.borrow().clone();
-    let validity = shown_to_the_hub(&desk).await;
+    let validity = shown_to_the_hub(desk.hub_certificate.clone()).await;
     Json(sync_text(status, crossing, desk.has_hub, validity, now)).into_response()
 }
 
 /// Read from its file each time: it is renewed while the agent runs.
-async fn shown_to_the_hub(desk: &StoreDesk) -> Option<Validity> {
-    let file = desk.hub_certificate.clone()?;
+async fn shown_to_the_hub(file: Option<PathBuf>) -> Option<Validity> {
+    let file = file?;
     tokio::task::spawn_blocking(move || certificate::validity(&file)).await.ok()?
 }
 
@@ -199,7 +200,7 @@ pub async fn health(State(desk): State<StoreDesk>) -> Response {
 
 pub async fn metrics(State(desk): State<StoreDesk>) -> Result<Response, Problem> {
     observe(&desk);
-    if let Some(Validity { until, .. }) = shown_to_the_hub(&desk).await {
+    if let Some(Validity { until, .. }) = shown_to_the_hub(desk.hub_certificate.clone()).await {
         desk.metrics.certificate_expires_timestamp_seconds.set(until.0 / 1000);
     }
     sources::observe(&desk);
