@@ -5,10 +5,15 @@
 mod batches;
 mod bounds;
 mod client;
+mod clients;
+mod cloud_events;
 mod doors;
+mod files;
 mod movements;
+mod mysql;
 mod orders;
 mod process;
 mod reading;
 mod shop;
 mod views;
+mod webhooks;

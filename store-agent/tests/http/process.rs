@@ -1,6 +1,7 @@
 //! The program itself: its commands, its signals, its files.
 
 use crate::client::Request;
+use crate::files;
 use crate::reading;
 use crate::shop::{ANY, SALE, TILL_3, furnish, until};
 use std::net::SocketAddr;
@@ -20,10 +21,10 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A running program; killed if a test fails.
-struct Daemon(Child);
+pub struct Daemon(Child);
 
 impl Daemon {
-    fn start(folder: &Path) -> Daemon {
+    pub fn start(folder: &Path) -> Daemon {
         let child = Command::new(PROGRAM)
             .args(["run", "--config", "agent.toml"])
             .current_dir(folder)
@@ -33,7 +34,11 @@ impl Daemon {
         Daemon(child)
     }
 
-    fn signal(&self, name: &str) {
+    pub fn wait(&mut self) {
+        self.0.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
@@ -52,7 +57,7 @@ fn address(folder: &Path) -> Option<SocketAddr> {
     Some(addresses["http"].as_str().unwrap().parse().unwrap())
 }
 
-fn listening(folder: &Path) -> SocketAddr {
+pub fn listening(folder: &Path) -> SocketAddr {
     until("the agent listens", || {
         address(folder).is_some_and(|address| std::net::TcpStream::connect(address).is_ok())
     });
@@ -134,6 +139,45 @@ fn an_agent_killed_while_the_pos_writes_misses_and_doubles_nothing() {
         (&0.into(), &0.into()),
         "{source}"
     );
+}
+
+#[test]
+fn an_agent_killed_while_files_arrive_misses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    furnish(folder.path(), &files::config());
+    files::prepared(folder.path());
+    let stop = AtomicBool::new(false);
+    let mut daemon = Daemon::start(folder.path());
+    let sold = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| files::arriving(folder.path(), &stop, 20));
+        for round in 0..15u64 {
+            std::thread::sleep(Duration::from_millis(30 + round * 67 % 400));
+            daemon.signal("-KILL");
+            daemon.0.wait().unwrap();
+            let _ = std::fs::remove_file(folder.path().join("data/addresses.json"));
+            daemon = Daemon::start(folder.path());
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    let to = listening(folder.path());
+    let get = |path: &str| {
+        Request { method: "GET", path, token: Some(ANY), headers: Vec::new(), body: Vec::new() }
+            .send(to)
+            .json()
+    };
+    files::agree(&sold, |item| get(&format!("/v1/items/{item}"))["on_hand"].to_string());
+    for source in get("/v1/sources")["sources"].as_array().unwrap() {
+        let counts = (&source["counts"]["set_aside"], &source["counts"]["conflicts"]);
+        assert_eq!(counts, (&0.into(), &0.into()), "{source}");
+    }
+    let left = |name: &str| {
+        let entries = std::fs::read_dir(folder.path().join(name)).unwrap();
+        entries
+            .filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
+            .count()
+    };
+    until("every file has been taken", || left("csv") + left("poslog") == 0);
 }
 
 #[test]
