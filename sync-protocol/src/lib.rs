@@ -5,11 +5,13 @@
 //!
 //! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`, `numbered`), the stock cell
 //! and orders (`stock`, `order`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
-//! `canary`, `count` and `pause` are what some notes say, and `pickup_code` what a shopper carries to the store instead.
+//! `canary`, `count` and `pause` are what some notes say, `pickup_code` what a shopper carries to the store instead, and `enrolment`
+//! how a store comes by its certificate.
 
 pub mod canary;
 pub mod count;
 pub mod digest;
+pub mod enrolment;
 pub mod frame;
 pub mod ids;
 pub mod limits;
