@@ -9,9 +9,8 @@ use store_agent::config::Config;
 use store_agent::config::pickup_key::PickupKey;
 use store_agent::config::pos::PosConfig;
 use store_agent::http::tokens::Tokens;
-use store_agent::pos::checkup;
 use store_agent::pos::source::PosSource;
-use store_agent::pos::sqlite::{SqliteSource, sidecar_path};
+use store_agent::pos::{self, checkup};
 use store_agent::runtime::clock;
 use store_agent::runtime::supervisor::Running;
 use store_agent::store::backlog::Backlog;
@@ -169,15 +168,15 @@ fn accept_pos(given: &Given, name: &str) -> anyhow::Result<()> {
 /// A source of the configuration, not yet opened.
 struct Source {
     name: String,
-    reader: SqliteSource,
+    reader: Box<dyn PosSource>,
 }
 
 fn sources(given: &Given, only: Option<&str>) -> anyhow::Result<Vec<Source>> {
     let config = Config::load(&given.config)?;
     let wanted = |name: &str| only.is_none_or(|only| only == name);
-    let of = |pos: &PosConfig| {
-        let path = sidecar_path(&config.data_dir, pos.source.as_str());
-        Source { name: pos.source.to_string(), reader: SqliteSource::new(pos.clone(), path, clock::clocks()) }
+    let of = |of: &PosConfig| Source {
+        name: of.source.to_string(),
+        reader: pos::open(of.clone(), &config.data_dir, clock::clocks()),
     };
     let found: Vec<Source> = config.pos.iter().filter(|pos| wanted(pos.source.as_str())).map(of).collect();
     anyhow::ensure!(!found.is_empty(), "{} names no such [[pos]]", given.config.display());

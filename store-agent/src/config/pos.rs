@@ -1,6 +1,8 @@
-//! `[[pos]]`: a POS whose database is read, and how its columns become movements.
+//! `[[pos]]`: a POS that is read, what kind it is, and how its columns become movements. What only one kind needs is checked in a file of its own.
 //!
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
+
+mod sqlite;
 
 use super::{Amount, Checker, ConfigError};
 use jiff::tz::TimeZone;
@@ -24,13 +26,30 @@ const SOURCES_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct PosConfig {
     pub source: SourceId,
-    pub path: PathBuf,
+    pub kind: PosKind,
     pub poll_every: Duration,
     pub gap_patience: Duration,
     /// `None`: never.
     pub reconcile_every: Option<Duration>,
     pub pos_is_truth: bool,
     pub mapping: Mapping,
+}
+
+/// What kind of POS it is, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PosKind {
+    /// An SQLite database on this machine.
+    Sqlite { path: PathBuf },
+}
+
+impl PosKind {
+    /// As the configuration and the API name it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            PosKind::Sqlite { .. } => "sqlite",
+        }
+    }
 }
 
 /// How rows become movements.
@@ -117,7 +136,7 @@ impl Factor {
 pub(super) struct PosTable {
     source: Spanned<String>,
     kind: Spanned<String>,
-    path: Spanned<PathBuf>,
+    path: Option<Spanned<PathBuf>>,
     poll_every_ms: Option<Spanned<u64>>,
     gap_patience_s: Option<u64>,
     reconcile_every_s: Option<u64>,
@@ -160,9 +179,6 @@ impl Checker<'_> {
 
     fn one_pos(&self, table: PosTable) -> Result<PosConfig, ConfigError> {
         let source = self.pos_source(&table.source)?;
-        if table.kind.get_ref() != "sqlite" {
-            return Err(self.wrong(&table.kind, "must be `sqlite`; other databases can't be read yet"));
-        }
         let poll = table.poll_every_ms.as_ref().map_or(POLL_EVERY_MS, |ms| *ms.get_ref());
         if let Some(given) = table.poll_every_ms.as_ref().filter(|_| !POLL_EVERY_MS_RANGE.contains(&poll)) {
             return Err(self.wrong(given, "must be between 50 and 3600000 milliseconds"));
@@ -174,13 +190,20 @@ impl Checker<'_> {
         let reconcile = table.reconcile_every_s.unwrap_or(RECONCILE_EVERY_S);
         Ok(PosConfig {
             source,
-            path: self.folder.join(table.path.get_ref()),
+            kind: self.pos_kind(&table)?,
             poll_every: Duration::from_millis(poll),
             gap_patience: Duration::from_secs(table.gap_patience_s.unwrap_or(GAP_PATIENCE_S)),
             reconcile_every: (reconcile > 0).then(|| Duration::from_secs(reconcile)),
             pos_is_truth,
             mapping: self.mapping(table)?,
         })
+    }
+
+    fn pos_kind(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
+        match table.kind.get_ref().as_str() {
+            "sqlite" => self.sqlite_pos(table),
+            _ => Err(self.wrong(&table.kind, "must be `sqlite`; other databases can't be read yet")),
+        }
     }
 
     /// A source of the configuration also names a file.
@@ -301,7 +324,7 @@ mod tests {
     fn a_mapping_is_read_with_its_defaults() {
         let config = parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap();
         let pos = &config.pos[0];
-        assert_eq!(pos.path, Path::new("/etc/pos.db"));
+        assert_eq!(pos.kind, PosKind::Sqlite { path: "/etc/pos.db".into() });
         assert_eq!(pos.poll_every, Duration::from_millis(500));
         assert_eq!(pos.mapping.changes.as_deref(), Some("SELECT id AS key FROM t"));
         assert_eq!(pos.mapping.kinds[0].starts, "POS ");
@@ -360,6 +383,7 @@ mod tests {
             ),
             (format!("{POS}{CHANGES}{KINDS}chnges = 1\n"), "did you mean `changes`"),
             (POS.replace("sqlite", "oracle"), "must be `sqlite`"),
+            (POS.replace("path = \"pos.db\"\n", ""), "has no `path`"),
             (POS.replace("till-db", "pickup"), "agent's own"),
             (POS.replace("till-db", "../x"), "names a file"),
         ];

@@ -15,3 +15,21 @@ mod sidecar;
 pub mod source;
 pub mod sqlite;
 mod times;
+
+use crate::config::pos::{PosConfig, PosKind};
+use crate::http::Clocks;
+use std::path::{Path, PathBuf};
+
+/// The source that a `[[pos]]` describes; it opens nothing yet.
+#[must_use]
+pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn source::PosSource> {
+    let sidecar = sidecar_path(data_dir, config.source.as_str());
+    match config.kind.clone() {
+        PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
+    }
+}
+
+/// The file beside the agent's database.
+fn sidecar_path(data_dir: &Path, source: &str) -> PathBuf {
+    data_dir.join(format!("pos-{source}.db"))
+}

@@ -11,6 +11,9 @@ pub trait PosSource: Send {
     /// Connects, and shows what the newest rows would become. Records nothing.
     fn check(&mut self) -> Result<Checkup, SourceError>;
 
+    /// Takes the POS's tables as they are now for the ones the mapping was made for. Gives their names.
+    fn accept(&mut self) -> Result<Vec<String>, SourceError>;
+
     /// What has come since `from`, the cursor as the core has it.
     fn read(&mut self, from: Option<&[u8]>) -> Result<Reading, SourceError>;
 

@@ -4,8 +4,8 @@ use super::clock;
 use crate::config::Config;
 use crate::inbox::sources::SourceBoard;
 use crate::inbox::{Bulletin, Inbox};
+use crate::pos;
 use crate::pos::runner::{Desk, Runner};
-use crate::pos::sqlite::{SqliteSource, sidecar_path};
 use crate::store::reader::Reader;
 use anyhow::Context;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 /// A board with a place for each source of the configuration.
 pub fn board(config: &Config) -> SourceBoard {
-    let names: Vec<_> = config.pos.iter().map(|pos| (pos.source.to_string(), "sqlite")).collect();
+    let names: Vec<_> = config.pos.iter().map(|pos| (pos.source.to_string(), pos.kind.name())).collect();
     SourceBoard::new(&names)
 }
 
@@ -37,9 +37,8 @@ impl Readers {
         bulletin: &watch::Receiver<Bulletin>,
     ) -> anyhow::Result<Readers> {
         let (mut stops, mut threads) = (Vec::new(), Vec::new());
-        for (place, pos) in config.pos.iter().enumerate() {
-            let path = sidecar_path(&config.data_dir, pos.source.as_str());
-            let source = Box::new(SqliteSource::new(pos.clone(), path, clock::clocks()));
+        for (place, config_of) in config.pos.iter().enumerate() {
+            let source = pos::open(config_of.clone(), &config.data_dir, clock::clocks());
             let desk = Desk {
                 inbox: inbox.clone(),
                 reader: Arc::clone(reader),
@@ -49,15 +48,15 @@ impl Readers {
                 has_hub: config.hub.is_some(),
                 clocks: clock::clocks(),
             };
-            let runner = Runner::new(source, pos.clone(), desk);
+            let runner = Runner::new(source, config_of.clone(), desk);
             let (stop, stopping) = sync_channel(1);
             let span = tracing::Span::current();
             let thread = std::thread::Builder::new()
-                .name(format!("pos {}", pos.source))
+                .name(format!("pos {}", config_of.source))
                 .spawn(move || span.in_scope(|| runner.run(&stopping)))
-                .with_context(|| format!("cannot start the reader of `{}`", pos.source))?;
+                .with_context(|| format!("cannot start the reader of `{}`", config_of.source))?;
             stops.push(stop);
-            threads.push((pos.source.to_string(), thread));
+            threads.push((config_of.source.to_string(), thread));
         }
         Ok(Readers { stops, threads })
     }

@@ -17,7 +17,7 @@ use crate::http::Clocks;
 use database::{Columns, Database, failed};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 use sync_protocol::{Quantity, Ticks, UnixMillis};
 
@@ -73,6 +73,7 @@ struct Import {
 #[derive(Debug)]
 pub struct SqliteSource {
     config: PosConfig,
+    path: PathBuf,
     clocks: Clocks,
     started: Instant,
     sidecar_path: PathBuf,
@@ -97,10 +98,11 @@ struct Seen {
 
 impl SqliteSource {
     #[must_use]
-    pub fn new(config: PosConfig, sidecar_path: PathBuf, clocks: Clocks) -> SqliteSource {
+    pub fn new(config: PosConfig, path: PathBuf, sidecar_path: PathBuf, clocks: Clocks) -> SqliteSource {
         let clockwork = Clockwork::new(config.mapping.times, config.mapping.time_zone.clone());
         SqliteSource {
             config,
+            path,
             clocks,
             started: (clocks.instant)(),
             sidecar_path,
@@ -114,14 +116,6 @@ impl SqliteSource {
             looked_at: Ticks(0),
             clockwork,
         }
-    }
-
-    /// Takes the tables as they are now for the ones the mapping was made for. Gives their names.
-    pub fn accept(&mut self) -> Result<Vec<String>, SourceError> {
-        let tables = Database::open(&self.config.path)?.tables(&self.selects())?;
-        let path = self.sidecar_path.clone();
-        self.sidecar()?.accept(&tables).map_err(|source| SourceError::Sidecar { path, source })?;
-        Ok(tables.into_keys().collect())
     }
 
     fn now(&self) -> Ticks {
@@ -161,7 +155,7 @@ impl SqliteSource {
         }
         let db = match self.db.take() {
             Some(db) => db,
-            None => Database::open(&self.config.path)?,
+            None => Database::open(&self.path)?,
         };
         let schema = db.schema_version()?;
         if self.schema_seen != Some(schema) {
@@ -356,7 +350,7 @@ impl SqliteSource {
 
 impl PosSource for SqliteSource {
     fn check(&mut self) -> Result<Checkup, SourceError> {
-        let db = Database::open(&self.config.path)?;
+        let db = Database::open(&self.path)?;
         let mut found = Checkup::default();
         let tables = db.tables(&self.selects())?;
         let accepted =
@@ -384,6 +378,13 @@ impl PosSource for SqliteSource {
             found.problems.extend(asides.into_iter().take(SHOWN_MAX).map(|aside| aside.reason));
         }
         Ok(found)
+    }
+
+    fn accept(&mut self) -> Result<Vec<String>, SourceError> {
+        let tables = Database::open(&self.path)?.tables(&self.selects())?;
+        let path = self.sidecar_path.clone();
+        self.sidecar()?.accept(&tables).map_err(|source| SourceError::Sidecar { path, source })?;
+        Ok(tables.into_keys().collect())
     }
 
     fn read(&mut self, from: Option<&[u8]>) -> Result<Reading, SourceError> {
@@ -631,10 +632,4 @@ fn odd_keys(db: &Connection, sql: &str) -> Result<i64, SourceError> {
         "SELECT count(*) FROM (SELECT pos.\"key\" FROM ({sql}) AS pos WHERE NOT ({WHOLE_KEYS}) LIMIT {CHECK_ROWS})"
     );
     db.query_row(&text, [], |row| row.get(0)).map_err(failed("`changes`"))
-}
-
-/// The file beside the agent's database.
-#[must_use]
-pub fn sidecar_path(data_dir: &Path, source: &str) -> PathBuf {
-    data_dir.join(format!("pos-{source}.db"))
 }
