@@ -3,8 +3,10 @@
 //! A mistake is answered with the file, the line, the key and, for an unknown key, the nearest known one. Relative
 //! paths come out resolved against the folder of the file. `hub.example.toml` documents every key with its default.
 
+mod enrolment;
 mod outgoing;
 
+pub use enrolment::Enrolment;
 pub use outgoing::{HttpUrl, Participant, Webhook};
 
 use serde::de::Error as _;
@@ -25,6 +27,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// None: the hub is reached directly, which needs nothing else to run.
     pub broker: Option<Broker>,
+    /// None: no store can enrol or renew its certificate over the network.
+    pub enrolment: Option<Enrolment>,
     pub storefront: Storefront,
     pub orders: Orders,
     pub freshness: Freshness,
@@ -212,6 +216,11 @@ impl Config {
     }
 
     #[must_use]
+    pub fn enrolment_file(&self) -> PathBuf {
+        self.data_dir.join("enrolment.db")
+    }
+
+    #[must_use]
     pub fn pki_folder(&self) -> PathBuf {
         self.data_dir.join("pki")
     }
@@ -292,6 +301,7 @@ struct File {
     #[serde(default)]
     mqtt: Mqtt,
     broker: Option<Broker>,
+    enrolment: Option<Enrolment>,
     #[serde(default)]
     storefront: Storefront,
     #[serde(default)]
@@ -308,7 +318,7 @@ struct File {
 
 impl File {
     fn resolved(self, folder: &Path) -> Config {
-        let File { data_dir, quic, mqtt, mut broker, mut storefront, orders, freshness, log, .. } = self;
+        let File { data_dir, quic, mqtt, mut broker, enrolment, mut storefront, orders, freshness, log, .. } = self;
         let (mut webhooks, mut payment, mut notification) = (self.webhook, self.payment, self.notification);
         webhooks.iter_mut().for_each(|webhook| webhook.secrets_file = folder.join(&webhook.secrets_file));
         let tokens = [&mut payment, &mut notification].into_iter().flatten();
@@ -324,6 +334,7 @@ impl File {
             quic,
             mqtt,
             broker,
+            enrolment,
             storefront,
             orders,
             freshness,
@@ -587,6 +598,19 @@ mod tests {
         assert_eq!(broker.ca_file.unwrap(), Path::new("/etc/shopsmart/ca.pem"));
         assert_eq!(broker.key_file, None);
         assert_eq!(broker.share, "hub");
+    }
+
+    #[test]
+    fn enrolment_has_a_door_only_where_it_is_named() {
+        assert_eq!(parse("data_dir = 'hub'").unwrap().enrolment, None);
+        let text = "data_dir = 'hub'\n[enrolment]\naddresses = ['hub.example:7445']";
+        let enrolment = parse(text).unwrap().enrolment.unwrap();
+        assert_eq!(enrolment.addresses[0].to_string(), "hub.example:7445");
+        assert_eq!((enrolment.certificate_days, enrolment.recoveries_max), (60, 3));
+        let said = complaint("data_dir = 'x'\n[enrolment]\naddresses = ['https://hub']");
+        assert!(said.contains("line 3: `enrolment.addresses`") && said.contains("host:port"), "{said}");
+        let said = complaint("data_dir = 'x'\n[enrolment]\ncertificate_days = 1");
+        assert!(said.contains("`1` is not between 7 and 366"), "{said}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A store's certificate carries `shopsmart:store:S0001`, the hub's own `shopsmart:hub`. Whoever writes certificates
 //! and whoever reads them meet here, so that a certificate speaks for exactly one store or for none.
 
-use sync_protocol::StoreId;
+use crate::standing::Serial;
+use sync_protocol::{StoreId, UnixMillis};
 use sync_protocol::ids::InvalidId;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -45,6 +46,24 @@ pub fn store_of(certificate: &[u8]) -> Result<StoreId, IdentityError> {
         return Err(IdentityError::SeveralStores);
     }
     Ok(store.parse()?)
+}
+
+/// The serial number of a certificate (DER).
+///
+/// # Errors
+/// When it is none.
+pub fn serial_of(certificate: &[u8]) -> Result<Serial, IdentityError> {
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| IdentityError::Unreadable)?;
+    Ok(Serial::from_bytes(certificate.raw_serial()))
+}
+
+/// When a certificate (DER) ends.
+///
+/// # Errors
+/// When it is none.
+pub fn end_of(certificate: &[u8]) -> Result<UnixMillis, IdentityError> {
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| IdentityError::Unreadable)?;
+    Ok(UnixMillis(certificate.validity().not_after.timestamp().saturating_mul(1000)))
 }
 
 fn store_in<'a>(name: &GeneralName<'a>) -> Option<&'a str> {

@@ -1,16 +1,17 @@
-//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store add`, `store issue`, `store settings import`), or
+//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store …`), lets their servers in (`token …`, `registration …`), tells it
 //! about a broker between them and it (`broker issue`), and runs it (`run`).
 //!
 //! What a command found out goes to standard output, everything else to standard error. The exit code is 0 when the
 //! command did what it was asked, 1 when it could not (with the chain of causes), 2 when it was not understood.
 
+mod commands;
+
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use cloud_hub::availability::StoreInfo;
 use cloud_hub::config::Config;
-use cloud_hub::enrol::ca::{BROKER_DAYS, PAGE_DAYS, Pki, STORE_DAYS, ServerName};
+use cloud_hub::enrol::ca::{BROKER_DAYS, PAGE_DAYS, Pki, ServerName};
 use cloud_hub::enrol::key;
-use cloud_hub::orders::codes::PickupKey;
 use cloud_hub::orders::pickup_settings::Revised;
 use cloud_hub::orders::settings_file::{BadLine, Change, SettingsFile};
 use cloud_hub::runtime::clock::Clock;
@@ -37,6 +38,12 @@ enum Command {
     /// Stores the hub knows
     #[command(subcommand)]
     Store(Store),
+    /// Enrolment tokens: who has one becomes a store
+    #[command(subcommand)]
+    Token(commands::token::Token),
+    /// Machines that wait for head office to let them in
+    #[command(subcommand)]
+    Registration(commands::registration::Registration),
     /// An MQTT broker between stores and hub; none is needed
     #[command(subcommand)]
     Broker(Broker),
@@ -66,8 +73,16 @@ struct Run {
 enum Store {
     /// Add a store, or change what is known of it; a running hub takes notice within seconds
     Add(Add),
-    /// Issue a store's certificate: writes ca.pem, store.pem and store.key
-    Issue(Issue),
+    /// List the stores, and since when each has been heard
+    List(commands::identity::Listing),
+    /// Show who holds a store's identity
+    Show(commands::identity::Show),
+    /// Shut a store out: its links end at once, and its certificates and tokens are good for nothing
+    Revoke(commands::identity::Revoke),
+    /// Say which of two machines with one identity is the store
+    Choose(commands::identity::Choose),
+    /// Issue a store's certificate by hand: writes ca.pem, store.pem, store.key and pickup.pub. Stores with a line enrol instead
+    Certificate(commands::identity::Certificate),
     /// Issue the certificate of a store's page, for tablets: writes ca.pem, page.pem and page.key
     PageCertificate(PageCertificate),
     /// How stores take part in pickup
@@ -112,18 +127,6 @@ struct Add {
     /// IANA name: America/New_York
     #[arg(long, value_parser = timezone)]
     timezone: String,
-}
-
-#[derive(Args)]
-struct Issue {
-    #[command(flatten)]
-    configured: Configured,
-    /// A store the hub knows
-    #[arg(long)]
-    id: StoreId,
-    /// The folder to write to; it is made when missing, and nothing in it is overwritten
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
 }
 
 #[derive(Args)]
@@ -183,7 +186,13 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Init(init) => init.run(),
         Command::Run(run) => run.run(),
         Command::Store(Store::Add(add)) => add.run(),
-        Command::Store(Store::Issue(issue)) => issue.run(),
+        Command::Store(Store::List(listing)) => listing.run(),
+        Command::Store(Store::Show(show)) => show.run(),
+        Command::Store(Store::Revoke(revoke)) => revoke.run(),
+        Command::Store(Store::Choose(choose)) => choose.run(),
+        Command::Store(Store::Certificate(certificate)) => certificate.run(),
+        Command::Token(token) => token.run(),
+        Command::Registration(registration) => registration.run(),
         Command::Store(Store::PageCertificate(page)) => page.run(),
         Command::Store(Store::Settings(StoreSettings::Import(import))) => import.run(),
         Command::Broker(Broker::Issue(issue)) => issue.run(),
@@ -242,25 +251,6 @@ impl Add {
         let said = format!("store {id} is known to the hub");
         open_storage(&config)?.put_store(&StoreInfo { id, name, lat, lon, timezone })?;
         say(&said)
-    }
-}
-
-impl Issue {
-    fn run(self) -> anyhow::Result<()> {
-        let config = self.configured.load()?;
-        let pki = Pki::open(&config.pki_folder())?;
-        expect_known(&config, &self.id)?;
-        pki.issue(&self.id, STORE_DAYS, Clock::start().wall())?.write_to(&self.out)?;
-        let key = PickupKey::open_or_create(&config.pki_folder())?.public();
-        let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let file = self.out.join("pickup.pub");
-        std::fs::write(&file, format!("{key}\n"))
-            .with_context(|| format!("can't write {}", file.display()))?;
-        say(&format!(
-            "ca.pem, store.pem, store.key and pickup.pub for store {} written to {}",
-            self.id,
-            self.out.display()
-        ))
     }
 }
 

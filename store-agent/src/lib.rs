@@ -7,10 +7,11 @@
 //! together.
 //!
 //! Floors, each importing only what stands before it:
-//! `config health` │ `telemetry` │ `store` │ `agent` │ `inbox` │ `counter explain` │ `http` │ `pos api transport ui` │ `runtime`.
+//! `certificate config health` │ `telemetry` │ `store` │ `agent` │ `inbox` │ `counter explain` │ `http` │ `pos api transport ui` │ `runtime`.
 
 pub mod agent;
 pub mod api;
+pub mod certificate;
 pub mod config;
 pub mod counter;
 pub mod explain;

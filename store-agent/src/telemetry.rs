@@ -55,6 +55,7 @@ pub struct Metrics {
     pub state_pending_records: Gauge,
     pub history_pending_movements: Gauge,
     pub hub_contact_age_seconds: Seconds,
+    pub certificate_expires_timestamp_seconds: Gauge,
     pub epoch: Gauge,
     pub quarantined_records: Gauge,
     pub digest_mismatches: Gauge,
@@ -126,6 +127,7 @@ impl Metrics {
             state_pending_records: Gauge::default(),
             history_pending_movements: Gauge::default(),
             hub_contact_age_seconds: Seconds::default(),
+            certificate_expires_timestamp_seconds: Gauge::default(),
             epoch: Gauge::default(),
             quarantined_records: Gauge::default(),
             digest_mismatches: Gauge::default(),
@@ -190,6 +192,11 @@ impl Metrics {
     }
 
     fn register_link(&self, agent: &mut Registry) {
+        agent.register(
+            "certificate_expires_timestamp_seconds",
+            "When the certificate for the hub expires, in seconds since 1970; 0 where there is none",
+            self.certificate_expires_timestamp_seconds.clone(),
+        );
         agent.register("link_up", "1 while the hub answers on the link", self.link_up.clone());
         agent.register("link_dials", "Attempts to reach the hub", self.link_dials.clone());
         agent.register("link_ends", "Links that were open and ended", self.link_ends.clone());

@@ -4,12 +4,15 @@
 //! authority is never left behind, because the folder gets its name only when everything in it is on disk. All keys
 //! are ECDSA P-256. Every certificate starts a day early, for stores whose clocks are behind.
 
+use super::books::Signed;
+use super::csr::{Csr, sha256};
 use super::secret::{FileError, PUBLIC, SECRET, create_private_folder, sync_folder, write_new};
 use crate::identity::{HUB_URI, store_of, store_uri};
+use crate::standing::Serial;
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,6 +20,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
+use sync_protocol::enrolment::Pin;
 use sync_protocol::{StoreId, UnixMillis};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -28,8 +32,11 @@ const CA_DAYS: u32 = 3653;
 const SERVER_DAYS: u32 = 366;
 /// Milliseconds before its end at which the hub's certificate is signed anew: a third of its life.
 const RENEW_BEFORE_END: i64 = 1000 * 60 * 60 * 24 * (SERVER_DAYS as i64) / 3;
-/// A store's certificate.
+/// A store's certificate that was issued by hand, for a place that no network reaches.
 pub const STORE_DAYS: u32 = 366;
+const DAY_MS: i64 = 1000 * 60 * 60 * 24;
+/// Bytes of the serial number of a certificate that a store has asked for.
+const SERIAL_BYTES: usize = 16;
 /// The certificate of a broker between the stores and the hub.
 pub const BROKER_DAYS: u32 = 366;
 /// The certificate of a store's page. Browsers take none that lives longer than some thirteen months.
@@ -134,6 +141,49 @@ impl Pki {
         let (certificate, key) = ca.sign(store_params(store, days, now)?)?;
         debug_assert_eq!(store_of(certificate.der()).ok().as_ref(), Some(store));
         Ok(Issued::new("store", ca.certificate_pem, &certificate, &key))
+    }
+
+    /// A certificate for the key that a store has made itself, good for `days`. It is to be renewed when two thirds of them are
+    /// over, some days earlier or later by chance.
+    ///
+    /// # Errors
+    /// When the authority's files can't be read, or the system gives no random numbers.
+    pub fn certify(&self, store: &StoreId, csr: &Csr, days: u32, now: UnixMillis) -> Result<Signed, PkiError> {
+        let ca = self.authority()?;
+        let mut random = [0; SERIAL_BYTES + 2];
+        getrandom::fill(&mut random).map_err(PkiError::Random)?;
+        let (serial, chance) = random.split_at_mut(SERIAL_BYTES);
+        // Positive, and always of one length.
+        serial[0] = serial[0] & 0x7f | 0x40;
+        let mut params = store_params(store, days, now)?;
+        params.serial_number = Some(SerialNumber::from_slice(serial));
+        let certificate = params.signed_by(&csr.key, &ca.issuer)?;
+        let life = i64::from(days) * DAY_MS;
+        let chance = i64::from(u16::from_be_bytes([chance[0], chance[1]]));
+        // Two days in sixty, to either side.
+        let early_or_late = life / 15 * chance / i64::from(u16::MAX) - life / 30;
+        Ok(Signed {
+            serial: Serial::from_bytes(serial),
+            pem: certificate.pem(),
+            not_after: end_of(certificate.der()).unwrap_or_default(),
+            renew_after: UnixMillis(now.0 + life * 2 / 3 + early_or_late),
+        })
+    }
+
+    /// By what a store knows the hub before it is enrolled.
+    ///
+    /// # Errors
+    /// When the authority's certificate can't be read.
+    pub fn pin(&self) -> Result<Pin, PkiError> {
+        Ok(Pin(sha256(&self.ca()?)))
+    }
+
+    /// The authority's certificate as it is handed out (PEM).
+    ///
+    /// # Errors
+    /// When its file can't be read.
+    pub fn ca_pem(&self) -> Result<String, PkiError> {
+        self.read(CA_CERTIFICATE)
     }
 
     /// A new certificate for a broker that stores and hub reach by `names`, good for `days`.
@@ -341,6 +391,8 @@ pub enum PkiError {
     HubsOwn { name: String },
     #[error("can't make a certificate")]
     Making(#[from] rcgen::Error),
+    #[error("the system gives no random numbers")]
+    Random(#[source] getrandom::Error),
 }
 
 /// The authority at work: its key, and its certificate as it is handed out.
@@ -470,7 +522,6 @@ mod tests {
     use tempfile::TempDir;
 
     const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
-    const DAY_MS: i64 = 86_400_000;
 
     fn pki() -> (TempDir, Pki) {
         let folder = TempDir::new().unwrap();
@@ -523,6 +574,26 @@ mod tests {
         assert!(error.to_string().contains("store.key` already exists"), "{error}");
         assert_eq!(std::fs::read(folder.path().join("store.key")).unwrap(), b"mine");
         assert!(!folder.path().join("ca.pem").exists());
+    }
+
+    #[test]
+    fn a_store_that_brings_its_key_gets_a_certificate_to_be_renewed_at_two_thirds() {
+        let (_folder, pki) = pki();
+        let request = CertificateParams::default().serialize_request(&new_key().unwrap()).unwrap();
+        let csr = Csr::read(&request.pem().unwrap()).unwrap();
+        let store = "S0001".parse().unwrap();
+        let mut times = std::collections::BTreeSet::new();
+        for _ in 0..20 {
+            let signed = pki.certify(&store, &csr, 60, NOW).unwrap();
+            let der = CertificateDer::from_pem_slice(signed.pem.as_bytes()).unwrap();
+            assert_eq!(store_of(&der).unwrap(), store);
+            assert_eq!(crate::identity::serial_of(&der).unwrap(), signed.serial);
+            assert_eq!((signed.not_after.0 - NOW.0) / DAY_MS, 60);
+            let days = (signed.renew_after.0 - NOW.0) / DAY_MS;
+            assert!((38..42).contains(&days), "{days}");
+            times.insert(signed.renew_after);
+        }
+        assert!(times.len() > 10, "stores don't ask all at once");
     }
 
     #[test]

@@ -1,7 +1,21 @@
-//! Who may speak to the hub: its own certificate authority, the certificates it gives out, the web shop's first key, the
-//! keys of pickup orders.
+//! Who may speak to the hub: its own certificate authority and the certificates it gives out, enrolment and the life of stores'
+//! certificates, the web shop's first key, the keys of pickup orders.
+//!
+//! `books` is what is written down, `clerk` answers a store's request from it, `listener` is the HTTPS door, and `keeper` tells the
+//! transports who stands how.
 
+pub mod books;
 pub mod ca;
+pub mod csr;
+pub mod clerk;
+pub mod keeper;
 pub mod key;
+pub mod listener;
+mod metrics;
+mod nonce;
 pub mod order_keys;
+mod rate;
 mod secret;
+pub mod token;
+
+pub use metrics::Metrics;

@@ -111,6 +111,7 @@ impl Hub {
     }
 
     fn hello(&mut self, link: LinkId, store: &StoreId, epoch: Epoch, boot: Boot, hello: &Hello, now: Now) {
+        self.twins.hello(store, link, boot, now.ticks);
         let Some(ledger) = self.stores.get_mut(store) else { return };
         let verdict = judge(&ledger.memory(self.facts.life), epoch, boot, hello);
         tracing::info!(%store, %epoch, %boot, ?verdict, software = hello.software, "hello");

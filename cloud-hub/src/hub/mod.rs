@@ -19,6 +19,7 @@ pub mod pickups;
 pub mod rerouting;
 pub mod reservations;
 mod rights;
+mod twins;
 
 use crate::availability::{StoreInfo, Update};
 use crate::orders::pickup_settings::Revised;
@@ -40,6 +41,7 @@ use sync_protocol::record::ItemRecord;
 use sync_protocol::stock::{Cell, EscrowError};
 use sync_protocol::time::Now;
 use sync_protocol::{Boot, Epoch, ItemNo, Position, Quantity, Seq, StoreId, Ticks, TraceId, UnixMillis};
+use twins::Twins;
 
 /// Names one connection of one store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -215,6 +217,7 @@ pub struct Hub {
     traces_due: Vec<(StoreId, TraceId, Seq)>,
     facts_changed: bool,
     digest_checked_at: HashMap<StoreId, Ticks>,
+    twins: Twins,
 }
 
 impl Hub {
@@ -246,6 +249,7 @@ impl Hub {
             traces_due: Vec::new(),
             facts_changed: false,
             digest_checked_at: HashMap::new(),
+            twins: Twins::default(),
         };
         hub.read_stores()?;
         hub.read_settings()?;
@@ -309,6 +313,11 @@ impl Hub {
     /// The committed changes since the last call, for the availability index.
     pub fn take_updates(&mut self) -> Vec<Update> {
         std::mem::take(&mut self.updates)
+    }
+
+    /// Stores of which two agents have run since the last call, and what each drew at its start.
+    pub fn take_twins(&mut self) -> BTreeMap<StoreId, [Boot; 2]> {
+        self.twins.take()
     }
 
     #[must_use]

@@ -5,6 +5,7 @@
 
 use super::{Farewell, HangUp};
 use crate::hub::LinkId;
+use crate::standing::{Serial, Standings};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -23,6 +24,7 @@ use sync_protocol::StoreId;
 #[derive(Default)]
 pub struct Links {
     state: Mutex<State>,
+    standings: Arc<Standings>,
 }
 
 #[derive(Default)]
@@ -37,6 +39,8 @@ struct Live {
     store: StoreId,
     carrier: Carrier,
     hang_up: HangUp,
+    /// Of the certificate that was shown; `None` where a broker has looked at it.
+    serial: Option<Serial>,
 }
 
 /// What a link's bytes travel on, and who counts them.
@@ -67,14 +71,44 @@ pub struct Wire {
 }
 
 impl Links {
+    /// For stores that stand as `standings` says.
+    #[must_use]
+    pub fn of(standings: Arc<Standings>) -> Links {
+        Links { standings, ..Links::default() }
+    }
+
+    /// How stores stand.
+    pub(super) fn standings(&self) -> &Standings {
+        &self.standings
+    }
+
+    /// Tells the links of those to go who do not stand well any more.
+    pub fn sweep(&self) {
+        for live in self.state().live.values() {
+            if let Err(why) = self.standings.keeps(&live.store, live.serial.as_ref()) {
+                live.hang_up.because(Farewell::NotAdmitted(why));
+            }
+        }
+    }
+
     /// Lists a connection of `store`, and tells an older one of the same store to go. What comes by a broker may be late, so
     /// such a link neither makes another go nor has to: it stands beside a direct one until its store is known to be gone.
-    pub(super) fn add(&self, store: &StoreId, carrier: Carrier, hang_up: HangUp) -> LinkId {
+    pub(super) fn add(
+        &self,
+        store: &StoreId,
+        serial: Option<Serial>,
+        carrier: Carrier,
+        hang_up: HangUp,
+    ) -> LinkId {
         let mut state = self.state();
         state.last += 1;
         let link = LinkId(state.last);
         let by_broker = matches!(carrier, Carrier::Broker);
-        let live = Live { store: store.clone(), carrier, hang_up };
+        // Whoever was shut out since it was let in is listed too late for being swept: it goes by this.
+        if let Err(why) = self.standings.keeps(store, serial.as_ref()) {
+            hang_up.because(Farewell::NotAdmitted(why));
+        }
+        let live = Live { store: store.clone(), carrier, hang_up, serial };
         state.live.insert(link, live);
         if by_broker {
             return link;

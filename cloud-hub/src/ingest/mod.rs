@@ -19,6 +19,7 @@ pub use metrics::Metrics;
 pub use tls::{Certificates, ClientCertificates, TlsError};
 
 use crate::hub::LinkId;
+use crate::standing::NotAdmitted;
 use std::sync::Arc;
 use sync_protocol::StoreId;
 use sync_protocol::frame::Stream;
@@ -251,6 +252,8 @@ pub enum Farewell {
     Gone,
     /// Nothing came from the peer for too long.
     Silent,
+    /// Head office has shut the store out, or this certificate of it.
+    NotAdmitted(NotAdmitted),
 }
 
 impl Farewell {
@@ -267,6 +270,7 @@ impl Farewell {
             Self::Misused(_) => 6,
             Self::Refused(_) => 7,
             Self::Silent => 8,
+            Self::NotAdmitted(_) => 9,
         }
     }
 
@@ -283,6 +287,7 @@ impl Farewell {
             Self::Misused(_) => "misused",
             Self::Refused(_) => "refused",
             Self::Silent => "silent",
+            Self::NotAdmitted(why) => why.name(),
         }
     }
 
@@ -290,6 +295,7 @@ impl Farewell {
     #[must_use]
     pub fn reason(&self) -> &str {
         match self {
+            Self::NotAdmitted(why) => why.words(),
             Self::Gone => "",
             Self::Silent => "nothing came for too long",
             Self::Stopping => "the hub is stopping",
@@ -391,6 +397,7 @@ mod tests {
             Farewell::Misused(""),
             Farewell::Refused(String::new()),
             Farewell::Silent,
+            Farewell::NotAdmitted(NotAdmitted::Revoked),
         ];
         let codes: std::collections::BTreeSet<u32> = all.iter().map(Farewell::code).collect();
         assert_eq!(codes.len(), all.len());

@@ -10,6 +10,7 @@ use super::splitter::{BadLength, Splitter};
 use super::tls::{self, Certificates, TlsError, store_shown};
 use super::{Answers, Farewell, Inbox, Links, Metrics, Stopped, asked_to_go, log_panic, outlet};
 use crate::hub::LinkId;
+use crate::standing::Serial;
 use quinn::crypto::rustls::{HandshakeData, NoInitialCipherSuite, QuicServerConfig};
 use quinn::{
     AckFrequencyConfig, Connection, ConnectionError, ConnectionId, ConnectionIdGenerator, Endpoint,
@@ -188,15 +189,16 @@ impl Shared {
             return;
         };
         drop(caller.place);
-        match speaks_for(&connection) {
-            Ok(store) if is_probe(&connection) => {
+        match speaks_for(&connection).and_then(|shown| self.admitted(shown, &connection)) {
+            Ok((store, _)) if is_probe(&connection) => {
                 let why = self.probes.hold(&store, &connection, stop).await;
                 close(&connection, &why);
                 self.links.count(&Carrier::Quic(connection));
             }
-            Ok(store) => {
+            Ok((store, serial)) => {
                 let (outlet, answers) = outlet();
-                let link = self.links.add(&store, Carrier::Quic(connection.clone()), outlet.hang_up.clone());
+                let carrier = Carrier::Quic(connection.clone());
+                let link = self.links.add(&store, Some(serial), carrier, outlet.hang_up.clone());
                 let span = info_span!("link", link = link.0, %store, %peer);
                 let up = self.inbox.up(link, store, outlet);
                 self.link(link, &connection, up, answers).instrument(span).await;
@@ -209,6 +211,20 @@ impl Shared {
                 self.links.count(&Carrier::Quic(connection));
             }
         }
+    }
+
+    /// Whether whoever has shown a certificate may stay. A probe is no link, and says nothing about who holds the identity.
+    fn admitted(
+        &self,
+        (store, serial): (StoreId, Serial),
+        connection: &Connection,
+    ) -> Result<(StoreId, Serial), Farewell> {
+        let standings = self.links.standings();
+        let admitted = match is_probe(connection) {
+            true => standings.admits(&store, Some(&serial)),
+            false => standings.greet(&store, Some(&serial)),
+        };
+        admitted.map(|()| (store, serial)).map_err(Farewell::NotAdmitted)
     }
 
     async fn shake_hands(&self, incoming: Incoming) -> Option<Connection> {
@@ -461,7 +477,7 @@ impl Pipe {
 }
 
 /// Whose certificate the peer has shown.
-fn speaks_for(connection: &Connection) -> Result<StoreId, Farewell> {
+fn speaks_for(connection: &Connection) -> Result<(StoreId, Serial), Farewell> {
     let shown =
         connection.peer_identity().and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok());
     store_shown(shown.as_deref().map(Vec::as_slice))

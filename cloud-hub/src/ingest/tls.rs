@@ -2,7 +2,8 @@
 //! the hub's authority, always.
 
 use super::Farewell;
-use crate::identity::store_of;
+use crate::identity::{IdentityError, serial_of, store_of};
+use crate::standing::Serial;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
@@ -84,9 +85,10 @@ pub(super) fn client_config(
 }
 
 /// Whose certificate a peer has shown. That it is of our authority, and still good, TLS has checked.
-pub(super) fn store_shown(chain: Option<&[CertificateDer<'_>]>) -> Result<StoreId, Farewell> {
+pub(super) fn store_shown(chain: Option<&[CertificateDer<'_>]>) -> Result<(StoreId, Serial), Farewell> {
     let certificate = chain.and_then(|chain| chain.first());
     let certificate =
         certificate.ok_or_else(|| Farewell::NoIdentity("no certificate was shown".to_owned()))?;
-    store_of(certificate).map_err(|error| Farewell::NoIdentity(error.to_string()))
+    let nobody = |error: IdentityError| Farewell::NoIdentity(error.to_string());
+    Ok((store_of(certificate).map_err(nobody)?, serial_of(certificate).map_err(nobody)?))
 }

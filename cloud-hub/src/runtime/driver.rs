@@ -13,6 +13,7 @@ use crate::ingest::{Answer, Arrival, Farewell, Outlet, Room};
 use crate::orders::board::Board;
 use crate::runtime::clock::Clock;
 use crate::runtime::tally::Tally;
+use crate::standing::{Sighting, Standings};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
@@ -47,6 +48,7 @@ pub struct Driver {
     pub requests: mpsc::Receiver<Request>,
     pub clock: Clock,
     pub health: Arc<Health>,
+    pub standings: Arc<Standings>,
     pub metrics: Metrics,
 }
 
@@ -165,6 +167,10 @@ impl Rounds {
         }
         if links_change {
             self.driver.metrics.tally.stores(self.driver.hub.store_counts());
+        }
+        for (store, boots) in self.driver.hub.take_twins() {
+            let boots = boots.map(|boot| boot.0);
+            self.driver.standings.sighted(Sighting::Twins { store, boots });
         }
         let updates = self.driver.hub.take_updates();
         if !updates.is_empty() {

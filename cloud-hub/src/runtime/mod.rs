@@ -3,6 +3,7 @@
 mod broker;
 pub mod clock;
 pub mod driver;
+mod enrolment;
 pub mod metered;
 pub mod supervisor;
 mod tally;

@@ -13,12 +13,14 @@ use crate::enrol::order_keys::OrderKeyError;
 use crate::health::Health;
 use crate::hub::{Hub, Settings};
 use crate::ingest::{self, Arrival, Certificates, Inbox, Links, broker, mqtt, quic};
+use crate::standing::Standings;
 use crate::orders::board::Board;
 use crate::orders::codes::PickupKey;
 use crate::orders::vault::Vault;
 use crate::runtime::broker::credentials;
 use crate::runtime::clock::Clock;
 use crate::runtime::driver::{self, Driver, Panicked};
+use crate::runtime::enrolment::{self, Enrolling};
 use crate::runtime::metered::Metered;
 use crate::storage::sqlite::Sqlite;
 use crate::storage::sqlite::decisions::Decisions;
@@ -73,6 +75,9 @@ pub struct Addresses {
     /// Absent when switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<SocketAddr>,
+    /// Absent when switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enrolment: Option<SocketAddr>,
 }
 
 /// Why the hub did not start.
@@ -96,6 +101,8 @@ pub enum StartError {
     Quic(#[from] quic::ListenError),
     #[error(transparent)]
     Mqtt(#[from] mqtt::ListenError),
+    #[error("can't enrol stores")]
+    Enrolment(#[from] enrolment::EnrolmentError),
     #[error("can't be a client of the broker")]
     Broker(#[from] broker::NoCertificates),
     #[error("can't send out what happens to orders")]
@@ -143,8 +150,10 @@ impl Running {
         let quic = shared.listen_quic(config, certificates.clone(), inbox.clone(), metrics.clone())?;
         let mqtt = shared.listen_mqtt(config, certificates, inbox.clone(), metrics.clone())?;
         let broker = shared.join_broker(config, inbox, metrics)?;
+        let enrolling = shared.enrolling(config, &mut registry)?;
         let mqtt_address = mqtt.as_ref().map(mqtt::Ingest::address);
-        let addresses = Addresses { http, quic: quic.address(), mqtt: mqtt_address };
+        let enrolment = enrolling.address();
+        let addresses = Addresses { http, quic: quic.address(), mqtt: mqtt_address, enrolment };
         let lineage = core.life;
         let driver = shared.driver(core, (arrivals, requests), &mut registry);
         let courier = shared.courier(config, &mut registry)?;
@@ -162,6 +171,7 @@ impl Running {
         if let Some(broker) = broker {
             parts.spawn(serve_broker(broker, stopped.clone()));
         }
+        parts.spawn(keep_standings(enrolling, stopped.clone()));
         parts.spawn(reroute(state.clone()));
         parts.spawn(serve_http(listener, storefront::router(state), stopped.clone()));
         parts.spawn(run_courier(courier, stopped.clone()));
@@ -169,7 +179,7 @@ impl Running {
         let running =
             Running { addresses, addresses_file: config.addresses_file(), stop, parts, _lock: lock };
         running.publish_addresses().map_err(|source| data_folder(config, source))?;
-        info!(http = %addresses.http, quic = %addresses.quic, mqtt = ?addresses.mqtt, "the hub is listening");
+        info!(http = %addresses.http, quic = %addresses.quic, mqtt = ?addresses.mqtt, enrolment = ?addresses.enrolment, "the hub is listening");
         Ok(running)
     }
 
@@ -224,6 +234,7 @@ struct Shared {
     index: Arc<Index>,
     board: Arc<Board>,
     links: Arc<Links>,
+    standings: Arc<Standings>,
 }
 
 /// The core as it was loaded, and the name of this life of its database.
@@ -234,12 +245,14 @@ struct Core {
 
 impl Shared {
     fn new() -> Shared {
+        let standings = Arc::<Standings>::default();
         Shared {
             clock: Clock::start(),
             health: Arc::default(),
             index: Arc::default(),
             board: Arc::default(),
-            links: Arc::default(),
+            links: Arc::new(Links::of(Arc::clone(&standings))),
+            standings,
         }
     }
 
@@ -305,6 +318,15 @@ impl Shared {
         broker::Ingest::new(settings, credentials, inbox, Arc::clone(&self.links), metrics).map(Some)
     }
 
+    fn enrolling(
+        &self,
+        config: &Config,
+        registry: &mut Registry,
+    ) -> Result<Enrolling, enrolment::EnrolmentError> {
+        let links = Arc::clone(&self.links);
+        Enrolling::open(config, &self.standings, Box::new(move || links.sweep()), self.clock, registry)
+    }
+
     fn driver(
         &self,
         core: Core,
@@ -320,6 +342,7 @@ impl Shared {
             requests,
             clock: self.clock,
             health: Arc::clone(&self.health),
+            standings: Arc::clone(&self.standings),
             metrics: driver::Metrics::register(registry),
         }
     }
@@ -448,6 +471,11 @@ async fn serve_mqtt(ingest: mqtt::Ingest, stopped: watch::Receiver<bool>) -> End
 async fn serve_broker(ingest: broker::Ingest, stopped: watch::Receiver<bool>) -> Ended {
     ingest.serve(stopped).await;
     ("broker ingest", Ok(()))
+}
+
+async fn keep_standings(enrolling: Enrolling, stopped: watch::Receiver<bool>) -> Ended {
+    enrolling.run(stopped).await;
+    ("enrolment", Ok(()))
 }
 
 async fn run_courier(courier: Courier, stopped: watch::Receiver<bool>) -> Ended {

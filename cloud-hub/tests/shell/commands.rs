@@ -113,7 +113,7 @@ fn a_store_gets_its_certificate_once_it_is_known() {
     let site = Site::new();
     site.does(&["init"]);
     let out = site.path("S0001");
-    let issue = ["store", "issue", "--id", "S0001", "--out", out.to_str().unwrap()];
+    let issue = ["store", "certificate", "--offline", "--id", "S0001", "--out", out.to_str().unwrap()];
     let said = site.fails(1, &issue);
     assert!(said.contains("no store `S0001`") && said.contains("cloud-hub store add"), "{said}");
     assert!(!out.exists());
@@ -129,7 +129,7 @@ fn a_store_gets_its_certificate_once_it_is_known() {
 fn nothing_is_issued_without_an_authority() {
     let site = Site::new();
     site.add_store("S0001");
-    let said = site.fails(1, &["store", "issue", "--id", "S0001", "--out", site.path("x").to_str().unwrap()]);
+    let said = site.fails(1, &["store", "certificate", "--offline", "--id", "S0001", "--out", site.path("x").to_str().unwrap()]);
     assert!(said.contains("cloud-hub init"), "{said}");
 }
 

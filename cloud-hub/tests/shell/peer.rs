@@ -24,7 +24,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// Reads what `store issue` wrote.
+    /// Reads what `store certificate --offline` wrote.
     pub fn from_folder(folder: &Path) -> Shown {
         let chain = CertificateDer::pem_file_iter(folder.join("store.pem")).unwrap();
         Shown {

@@ -76,11 +76,11 @@ impl Running {
         answer
     }
 
-    /// A peer with a certificate that `store issue` wrote.
+    /// A peer with a certificate that `store certificate --offline` wrote.
     fn store(&self, id: &str) -> Peer {
         let out = self.site.path(id);
         if !out.exists() {
-            self.site.does(&["store", "issue", "--id", id, "--out", out.to_str().unwrap()]);
+            self.site.does(&["store", "certificate", "--offline", "--id", id, "--out", out.to_str().unwrap()]);
         }
         let ca = CertificateDer::from_pem_file(out.join("ca.pem")).unwrap();
         Peer::new(ca, Some(Shown::from_folder(&out)))

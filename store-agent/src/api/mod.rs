@@ -22,6 +22,7 @@ use crate::store::reader::Reader;
 use crate::telemetry::Metrics;
 use axum::Router;
 use axum::routing::{get, post, put};
+use std::path::PathBuf;
 use std::sync::Arc;
 use sync_protocol::StoreId;
 use sync_protocol::stock::ReservePolicy;
@@ -36,6 +37,8 @@ pub struct StoreDesk {
     pub limits: BodyLimits,
     pub reserve: ReservePolicy,
     pub has_hub: bool,
+    /// With what this store shows the hub who it is.
+    pub hub_certificate: Option<PathBuf>,
     pub bulletin: watch::Receiver<Bulletin>,
     pub crossing: watch::Receiver<Crossing>,
     pub metrics: Arc<Metrics>,

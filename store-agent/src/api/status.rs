@@ -3,6 +3,7 @@
 use super::movements::rfc3339;
 use super::{StoreDesk, sources};
 use crate::agent::SyncStatus;
+use crate::certificate::{self, Validity};
 use crate::health::{Health, Vitals};
 use crate::http::Problem;
 use crate::inbox::{Crossing, Transport};
@@ -34,6 +35,8 @@ struct SyncText {
     last_link_error: Option<Mishap>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_disk_error: Option<Mishap>,
+    /// What this store shows the hub; null where there is no hub, or its file can't be read.
+    certificate: Option<CertificateText>,
     backlog: Backlog,
     marks: Marks,
     counts: Counts,
@@ -53,6 +56,17 @@ struct Mishap {
     at: String,
     age_s: u64,
     reason: String,
+}
+
+/// Selling goes on without it; only the hub can't be reached once it has expired.
+#[derive(Serialize)]
+struct CertificateText {
+    issued_at: String,
+    age_s: u64,
+    expires_at: String,
+    /// 0 once it has expired.
+    expires_in_s: u64,
+    expired: bool,
 }
 
 /// What the hub has not confirmed yet.
@@ -89,10 +103,33 @@ pub async fn sync(State(desk): State<StoreDesk>) -> Response {
     let now = (desk.clocks.wall)();
     let status = desk.bulletin.borrow().sync.clone();
     let crossing = desk.crossing.borrow().clone();
-    Json(sync_text(status, crossing, desk.has_hub, now)).into_response()
+    let validity = shown_to_the_hub(&desk).await;
+    Json(sync_text(status, crossing, desk.has_hub, validity, now)).into_response()
 }
 
-fn sync_text(status: SyncStatus, crossing: Crossing, has_hub: bool, now: UnixMillis) -> SyncText {
+/// Read from its file each time: it is renewed while the agent runs.
+async fn shown_to_the_hub(desk: &StoreDesk) -> Option<Validity> {
+    let file = desk.hub_certificate.clone()?;
+    tokio::task::spawn_blocking(move || certificate::validity(&file)).await.ok()?
+}
+
+fn certificate_text(Validity { from, until }: Validity, now: UnixMillis) -> CertificateText {
+    CertificateText {
+        issued_at: rfc3339(from),
+        age_s: age_s(from, now),
+        expires_at: rfc3339(until),
+        expires_in_s: age_s(now, until),
+        expired: until <= now,
+    }
+}
+
+fn sync_text(
+    status: SyncStatus,
+    crossing: Crossing,
+    has_hub: bool,
+    validity: Option<Validity>,
+    now: UnixMillis,
+) -> SyncText {
     let mishap =
         |(at, reason): (UnixMillis, String)| Mishap { at: rfc3339(at), age_s: age_s(at, now), reason };
     let moment = |at: UnixMillis| Moment { at: rfc3339(at), age_s: age_s(at, now) };
@@ -131,6 +168,7 @@ fn sync_text(status: SyncStatus, crossing: Crossing, has_hub: bool, now: UnixMil
         hub_clock_ahead_ms: status.hub_clock_ahead_ms,
         last_link_error: status.last_link_error.map(mishap),
         last_disk_error: status.last_disk_error.map(mishap),
+        certificate: validity.map(|validity| certificate_text(validity, now)),
         store: status.store,
     }
 }
@@ -161,6 +199,9 @@ pub async fn health(State(desk): State<StoreDesk>) -> Response {
 
 pub async fn metrics(State(desk): State<StoreDesk>) -> Result<Response, Problem> {
     observe(&desk);
+    if let Some(Validity { until, .. }) = shown_to_the_hub(&desk).await {
+        desk.metrics.certificate_expires_timestamp_seconds.set(until.0 / 1000);
+    }
     sources::observe(&desk);
     let text = desk.metrics.exposition().map_err(|error| Problem::internal(error.to_string()))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -225,6 +225,7 @@ fn desk(
         limits: BodyLimits::new(config.http.body_bytes_max, patience.body_pause),
         reserve: config.reserve,
         has_hub: config.hub.is_some(),
+        hub_certificate: config.hub.as_ref().map(|hub| hub.certificate_file.clone()),
         bulletin: bulletin.clone(),
         crossing,
         metrics: Arc::clone(metrics),

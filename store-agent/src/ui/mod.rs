@@ -8,7 +8,6 @@
 
 mod act;
 mod assets;
-mod certificate;
 mod chart;
 mod count;
 mod csv;

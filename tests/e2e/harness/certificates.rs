@@ -15,7 +15,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// As `cloud-hub store issue` writes it.
+    /// As `cloud-hub store certificate --offline` writes it.
     pub fn read(folder: &Path) -> Identity {
         let chain = CertificateDer::pem_file_iter(folder.join("store.pem")).expect("store.pem can be read");
         Identity {

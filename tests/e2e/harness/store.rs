@@ -45,7 +45,7 @@ impl Store {
         let folder = scene.join(id);
         fs::create_dir_all(&folder).expect("a folder can be made");
         let out = folder.to_str().expect("a folder's name is text");
-        hub.run(&["store", "issue"], &["--id", id, "--out", out]);
+        hub.run(&["store", "certificate"], &["--offline", "--id", id, "--out", out]);
         Store::in_folder(id, folder, ground, hub.addresses(), scene.transport())
     }
 

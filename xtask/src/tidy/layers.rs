@@ -26,7 +26,7 @@ const BUILDINGS: [Building; 4] = [
     Building {
         package: "store-agent",
         floors: &[
-            &["config", "health"],
+            &["certificate", "config", "health"],
             &["telemetry"],
             &["store"],
             &["agent"],
@@ -41,8 +41,8 @@ const BUILDINGS: [Building; 4] = [
     Building {
         package: "cloud-hub",
         floors: &[
-            &["config", "health", "identity"],
-            &["telemetry"],
+            &["config", "door", "health", "standing"],
+            &["identity", "telemetry"],
             &["availability"],
             &["orders"],
             &["storage"],
@@ -51,6 +51,7 @@ const BUILDINGS: [Building; 4] = [
             &["courier"],
             &["enrol", "ingest", "storefront"],
             &["runtime"],
+            &["commands"],
             &["main"],
         ],
     },

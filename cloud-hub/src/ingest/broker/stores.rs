@@ -14,7 +14,7 @@ use sync_protocol::StoreId;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 /// A store says something every 20 seconds; one that misses so many of them has gone without its will.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
@@ -78,9 +78,14 @@ impl<'a> Stores<'a> {
             self.shared.metrics.broker_ignored("too_many");
             return Ok(None);
         }
+        if let Err(why) = self.shared.links.standings().admits(&store, None) {
+            debug!(%store, %why, "a store is not heard");
+            self.shared.metrics.broker_ignored(why.name());
+            return Ok(None);
+        }
         let (outlet, answers) = outlet();
         let hang_up = outlet.hang_up.clone();
-        let link = self.shared.links.add(&store, Carrier::Broker, hang_up.clone());
+        let link = self.shared.links.add(&store, None, Carrier::Broker, hang_up.clone());
         self.carrying.spawn(carry(store.clone(), link, answers, self.client.clone()));
         self.present.insert(store.clone(), Present { link, hang_up, heard_at: Instant::now() });
         self.shared.metrics.link_up();

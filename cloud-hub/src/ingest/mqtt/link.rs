@@ -1,10 +1,11 @@
 //! One connection, from its first byte to its last: TLS, CONNECT, then frames both ways until either side has enough.
 
-use super::door::Stranger;
+use crate::door::Stranger;
 use super::line::{Counted, Line};
 use super::owed::Owed;
 use super::session::{Ending, Heard, Session};
 use crate::hub::LinkId;
+use crate::standing::Serial;
 use crate::ingest::links::{Carrier, TcpBytes};
 use crate::ingest::tls::store_shown;
 use crate::ingest::{Answers, Farewell, Inbox, Links, Metrics, Outlet, Stopped, asked_to_go, outlet};
@@ -45,6 +46,7 @@ pub(super) struct Shared {
 /// A peer that has shown a certificate and said CONNECT.
 struct Introduced {
     store: StoreId,
+    serial: Serial,
     line: Line,
     session: Session,
     silence_max: Duration,
@@ -86,11 +88,21 @@ impl Shared {
             Ok(Err(error)) => return Err(not_introduced("tls", &error.to_string())),
             Err(_) => return Err(not_introduced("timeout", "it did not finish the TLS handshake")),
         };
-        let store = store_shown(tls.get_ref().1.peer_certificates()).map_err(NotIntroduced::from)?;
+        let shown = store_shown(tls.get_ref().1.peer_certificates());
+        let (store, serial) = shown.map_err(NotIntroduced::from)?;
         let mut line = Line::new(tls);
         let mut session = Session::new(store.clone());
         match timeout(CONNECT_MAX, connected(&mut line, &mut session)).await {
-            Ok(Ok(silence_max)) => Ok(Introduced { store, line, session, silence_max }),
+            Ok(Ok(silence_max)) => {
+                // Only now MQTT has words for it. Whoever is not admitted makes no other link go.
+                if let Err(why) = self.links.standings().greet(&store, Some(&serial)) {
+                    let why = Farewell::NotAdmitted(why);
+                    session.part(&why.clone().into());
+                    drop(timeout(PARTING_MAX, line.close(&mut session)).await);
+                    return Err(why.into());
+                }
+                Ok(Introduced { store, serial, line, session, silence_max })
+            }
             Ok(Err(why)) => {
                 drop(timeout(PARTING_MAX, line.close(&mut session)).await);
                 Err(why.into())
@@ -101,10 +113,10 @@ impl Shared {
 
     /// A link, from its listing to its report as down.
     async fn link(self, introduced: Introduced, peer: SocketAddr, moved: Arc<TcpBytes>) {
-        let Introduced { store, line, session, silence_max } = introduced;
+        let Introduced { store, serial, line, session, silence_max } = introduced;
         let (outlet, answers) = outlet();
         let hang_up = outlet.hang_up.clone();
-        let link = self.links.add(&store, Carrier::Mqtt(moved), hang_up.clone());
+        let link = self.links.add(&store, Some(serial), Carrier::Mqtt(moved), hang_up.clone());
         // Whoever is listed too late for being told with the others sees here that the hub stops.
         if *self.stop.borrow() {
             hang_up.because(Farewell::Stopping);

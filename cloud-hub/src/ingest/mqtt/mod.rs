@@ -6,7 +6,6 @@
 //! peer can make the hub keep is bounded: strangers at the door, packets, frames in flight, answers. Peers that connect
 //! and say nothing make way for those who knock after them.
 
-mod door;
 mod line;
 mod link;
 mod owed;
@@ -14,7 +13,7 @@ mod session;
 
 use super::tls::{self, Certificates, TlsError};
 use super::{Farewell, Inbox, Links, Metrics, log_panic};
-use door::Door;
+use crate::door::Door;
 use link::Shared;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;

@@ -76,7 +76,7 @@ impl From<Farewell> for Ending {
             Farewell::Gone => DisconnectReasonCode::NormalDisconnection,
             Farewell::Stopping => DisconnectReasonCode::ServerShuttingDown,
             Farewell::Replaced => DisconnectReasonCode::SessionTakenOver,
-            Farewell::NoIdentity(_) => DisconnectReasonCode::NotAuthorized,
+            Farewell::NoIdentity(_) | Farewell::NotAdmitted(_) => DisconnectReasonCode::NotAuthorized,
             Farewell::Oversized(_) => DisconnectReasonCode::PacketTooLarge,
             Farewell::Silent => DisconnectReasonCode::KeepAliveTimeout,
             Farewell::Misused(_) | Farewell::Refused(_) => DisconnectReasonCode::ImplementationSpecificError,

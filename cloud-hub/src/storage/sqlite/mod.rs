@@ -2,6 +2,7 @@
 
 pub mod decisions;
 pub mod events;
+pub mod expected;
 mod notes;
 mod orders;
 mod pickup_settings;

@@ -1,9 +1,9 @@
 //! What the doctor looks at: the line, what waits, certificates, the clock, the disk.
 
+use crate::certificate::{self, Validity};
 use crate::health::Storage;
 use crate::inbox::{Crossing, Transport};
 use crate::ui::PageDesk;
-use crate::ui::certificate;
 use crate::ui::layout::HeadOffice;
 use crate::ui::texts::help as texts;
 use crate::ui::texts::{Text, shared};
@@ -12,8 +12,10 @@ use std::path::Path;
 use std::time::Duration;
 use sync_protocol::UnixMillis;
 
-/// Renewing takes somebody a visit or a mail: a month is time enough.
+/// Renewing by hand takes somebody a visit or a mail: a month is time enough. One that lives for two months only is renewed by itself
+/// at two thirds of its life, so that it has become late in its last sixth.
 const CERTIFICATE_SOON_DAYS: u64 = 30;
+const CERTIFICATE_LATE_SHARE: u64 = 6;
 /// Further apart, and promises on the screens are visibly wrong.
 const CLOCK_GOOD_MS: u64 = 60_000;
 const CLOCK_BAD_MS: u64 = 10 * 60_000;
@@ -51,8 +53,8 @@ pub async fn all(desk: &PageDesk, words: &Words<'_>) -> Vec<Finding> {
     let looked = tokio::task::spawn_blocking(move || {
         (
             free_gb(&data),
-            hub.map(|file| certificate::valid_until(&file)),
-            page.map(|file| certificate::valid_until(&file)),
+            hub.map(|file| certificate::validity(&file)),
+            page.map(|file| certificate::validity(&file)),
         )
     });
     let (free, hub, page) = looked.await.unwrap_or_default();
@@ -61,8 +63,8 @@ pub async fn all(desk: &PageDesk, words: &Words<'_>) -> Vec<Finding> {
         findings.push(backlog(desk, words));
         findings.push(clock(words, desk.bulletin.borrow().sync.hub_clock_ahead_ms));
     }
-    findings.extend(hub.map(|until| certificate_of(words, texts::CERTIFICATE, until)));
-    findings.extend(page.map(|until| certificate_of(words, texts::PAGE_CERTIFICATE, until)));
+    findings.extend(hub.map(|validity| certificate_of(words, texts::CERTIFICATE, validity)));
+    findings.extend(page.map(|validity| certificate_of(words, texts::PAGE_CERTIFICATE, validity)));
     findings.push(disk(desk, words, free));
     findings
 }
@@ -112,16 +114,17 @@ fn backlog(desk: &PageDesk, words: &Words<'_>) -> Finding {
     finding
 }
 
-fn certificate_of(words: &Words<'_>, name: Text, until: Option<UnixMillis>) -> Finding {
-    let Some(until) = until else {
+fn certificate_of(words: &Words<'_>, name: Text, validity: Option<Validity>) -> Finding {
+    let Some(Validity { from, until }) = validity else {
         return Finding::new(name, Health::Bad, words.say(texts::CERTIFICATE_UNREADABLE));
     };
     let days = until.since(words.now) / DAY_MS;
     let left = words.language.count(days, shared::DAYS_ONE, shared::DAYS_MORE);
     let values = [("days", left.as_str()), ("date", &words.moment(until))];
+    let soon = CERTIFICATE_SOON_DAYS.min(until.since(from) / DAY_MS / CERTIFICATE_LATE_SHARE);
     let (health, text) = match days {
         _ if until <= words.now => (Health::Bad, texts::CERTIFICATE_OVER),
-        0..CERTIFICATE_SOON_DAYS => (Health::Look, texts::CERTIFICATE_SOON),
+        _ if days < soon => (Health::Look, texts::CERTIFICATE_SOON),
         _ => (Health::Good, texts::CERTIFICATE_GOOD),
     };
     Finding::new(name, health, words.fill(text, &values))
@@ -175,14 +178,28 @@ mod tests {
     #[test]
     fn a_certificate_is_said_to_end_before_it_does() {
         let words = Words { language: Language::English, zone: &TimeZone::UTC, now: NOW };
+        let validity = |days: i64| Validity {
+            from: UnixMillis(NOW.0 - 300 * 86_400_000),
+            until: UnixMillis(NOW.0 + days * 86_400_000 + 1),
+        };
         let of = |days: i64| {
-            certificate_of(&words, texts::CERTIFICATE, Some(UnixMillis(NOW.0 + days * 86_400_000 + 1))).health
+            certificate_of(&words, texts::CERTIFICATE, Some(validity(days))).health
         };
         assert_eq!(
             (of(90), of(30), of(29), of(0), of(-1)),
             (Health::Good, Health::Good, Health::Look, Health::Look, Health::Bad)
         );
         assert_eq!(certificate_of(&words, texts::CERTIFICATE, None).health, Health::Bad);
+        let of_two_months = |left: i64| {
+            let until = NOW.0 + left * 86_400_000 + 1;
+            let validity = Validity { from: UnixMillis(until - 61 * 86_400_000), until: UnixMillis(until) };
+            certificate_of(&words, texts::CERTIFICATE, Some(validity)).health
+        };
+        assert_eq!(
+            (of_two_months(20), of_two_months(9)),
+            (Health::Good, Health::Look),
+            "it is renewed by itself at two thirds"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ const STRANGERS_MAX: usize = 512;
 const CHANCE: Duration = Duration::from_secs(1);
 
 /// The door.
-pub(super) struct Door {
+pub(crate) struct Door {
     places: Arc<Semaphore>,
     /// Oldest first; with some that have left or have become links.
     waiting: VecDeque<Waiting>,
@@ -29,7 +29,7 @@ struct Waiting {
 }
 
 /// A stranger's right to be at the door. Dropped when it comes in, or goes.
-pub(super) struct Stranger {
+pub(crate) struct Stranger {
     _place: OwnedSemaphorePermit,
     leave: oneshot::Receiver<()>,
 }

@@ -1,4 +1,5 @@
-//! Until when a certificate is valid: the one thing that people have to know of it. Nothing here decides whether it is trusted.
+//! From when until when a certificate is valid: the one thing that people have to know of it. Nothing here decides whether it is
+//! trusted.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -10,14 +11,21 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// The end of the first certificate in a PEM file. `None`: there is none that can be read.
+/// What a certificate says of its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    pub from: UnixMillis,
+    pub until: UnixMillis,
+}
+
+/// That of the first certificate in a PEM file. `None`: there is none that can be read.
 #[must_use]
-pub fn valid_until(file: &Path) -> Option<UnixMillis> {
-    not_after(CertificateDer::pem_file_iter(file).ok()?.next()?.ok()?.as_ref())
+pub fn validity(file: &Path) -> Option<Validity> {
+    validity_of(CertificateDer::pem_file_iter(file).ok()?.next()?.ok()?.as_ref())
 }
 
 /// Certificate, its body, and there behind version, number, algorithm and issuer: from when until when.
-fn not_after(der: &[u8]) -> Option<UnixMillis> {
+fn validity_of(der: &[u8]) -> Option<Validity> {
     let (certificate, _) = part(der, SEQUENCE)?;
     let (mut body, _) = part(certificate, SEQUENCE)?;
     if body.first() == Some(&VERSION) {
@@ -27,9 +35,10 @@ fn not_after(der: &[u8]) -> Option<UnixMillis> {
         body = any(body)?.2;
     }
     let (validity, _) = part(body, SEQUENCE)?;
-    let (_, _, rest) = any(validity)?;
+    let (tag, text, rest) = any(validity)?;
+    let from = moment(tag, str::from_utf8(text).ok()?)?;
     let (tag, text, _) = any(rest)?;
-    moment(tag, str::from_utf8(text).ok()?)
+    Some(Validity { from, until: moment(tag, str::from_utf8(text).ok()?)? })
 }
 
 fn part(der: &[u8], expected: u8) -> Option<(&[u8], &[u8])> {
@@ -72,15 +81,17 @@ mod tests {
     fn issued(year: i32) -> Vec<u8> {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut wish = rcgen::CertificateParams::new(vec!["store.example".to_owned()]).unwrap();
+        wish.not_before = rcgen::date_time_ymd(2026, 9, 1);
         wish.not_after = rcgen::date_time_ymd(year, 11, 23);
         wish.self_signed(&key).unwrap().der().to_vec()
     }
 
     #[test]
-    fn the_end_is_read_in_both_ways_of_writing_it() {
-        for (year, expected) in [(2031, "2031-11-23T00:00:00Z"), (2061, "2061-11-23T00:00:00Z")] {
-            let expected: jiff::Timestamp = expected.parse().unwrap();
-            assert_eq!(not_after(&issued(year)), Some(UnixMillis(expected.as_millisecond())), "{year}");
+    fn start_and_end_are_read_in_both_ways_of_writing_them() {
+        let at = |text: &str| UnixMillis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond());
+        for (year, until) in [(2031, "2031-11-23T00:00:00Z"), (2061, "2061-11-23T00:00:00Z")] {
+            let expected = Validity { from: at("2026-09-01T00:00:00Z"), until: at(until) };
+            assert_eq!(validity_of(&issued(year)), Some(expected), "{year}");
         }
     }
 
@@ -88,21 +99,21 @@ mod tests {
     fn damaged_bytes_are_no_certificate_and_never_a_panic() {
         let good = issued(2031);
         for cut in 0..good.len() {
-            let _ = not_after(&good[..cut]);
+            let _ = validity_of(&good[..cut]);
             let mut bad = good.clone();
             bad[cut] ^= 0xff;
-            let _ = not_after(&bad);
+            let _ = validity_of(&bad);
         }
-        assert_eq!(not_after(&good[..40]), None);
-        assert_eq!(not_after(b""), None);
+        assert_eq!(validity_of(&good[..40]), None);
+        assert_eq!(validity_of(b""), None);
     }
 
     #[test]
     fn a_file_that_holds_none_is_said_to_hold_none() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store.pem");
-        assert_eq!(valid_until(&path), None);
+        assert_eq!(validity(&path), None);
         std::fs::write(&path, "not a certificate").unwrap();
-        assert_eq!(valid_until(&path), None);
+        assert_eq!(validity(&path), None);
     }
 }
