@@ -6,10 +6,10 @@
 use crate::console;
 use crate::fault::{Code, Fault};
 use crate::files;
-use crate::settings::{Settings, proxy_address, with_port};
+use crate::settings::Settings;
+use crate::wanted::{Wanted, WantedPage, proxy_address, with_port};
 use clap::Args;
 use serde::Deserialize;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use sync_protocol::StoreId;
 use sync_protocol::enrolment::{Address, Token};
@@ -78,57 +78,6 @@ pub struct Answers {
     #[arg(long)]
     #[serde(rename = "without_hub")]
     without_hub: bool,
-}
-
-/// All that is wanted of this store, checked.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    pub store: StoreId,
-    pub with_hub: bool,
-    /// `None`: as it is.
-    pub hub: Option<Address>,
-    pub mqtt: Option<Address>,
-    pub server_name: Option<String>,
-    pub transport: Option<String>,
-    pub proxy: Option<Address>,
-    pub token: Option<Token>,
-    pub listen: Option<SocketAddr>,
-    pub page: WantedPage,
-    /// `[[pos]]` tables, as text.
-    pub pos: Option<String>,
-    pub agent: Option<PathBuf>,
-}
-
-/// What is wanted of the store's page.
-#[derive(Debug, Clone, Default)]
-pub struct WantedPage {
-    pub listen: Option<SocketAddr>,
-    pub hosts: Vec<String>,
-    pub certificate: Option<String>,
-    pub key: Option<String>,
-    pub language: Option<String>,
-    pub time_zone: Option<String>,
-}
-
-impl Wanted {
-    /// Everything else as it is.
-    #[must_use]
-    pub fn of(store: StoreId) -> Wanted {
-        Wanted {
-            store,
-            with_hub: false,
-            hub: None,
-            mqtt: None,
-            server_name: None,
-            transport: None,
-            proxy: None,
-            token: None,
-            listen: None,
-            page: WantedPage::default(),
-            pos: None,
-            agent: None,
-        }
-    }
 }
 
 impl Answers {

@@ -26,6 +26,12 @@ pub struct Owner {
     pub group: u32,
 }
 
+impl Owner {
+    fn has(self, found: &fs::Metadata) -> bool {
+        (found.uid(), found.gid()) == (self.user, self.group)
+    }
+}
+
 impl Access {
     /// For its owner alone.
     #[must_use]
@@ -55,7 +61,7 @@ impl Access {
         if mode != self.mode {
             differences.push(format!("mode of {}: {mode:o} → {:o}", path.display(), self.mode));
         }
-        if let Some(owner) = self.owner.filter(|owner| (found.uid(), found.gid()) != (owner.user, owner.group)) {
+        if let Some(owner) = self.owner.filter(|owner| !owner.has(&found)) {
             let (user, group) = (owner.user, owner.group);
             differences.push(format!(
                 "owner of {}: {}:{} → {user}:{group}",
@@ -69,7 +75,8 @@ impl Access {
 
     /// Makes owner and mode what they should be.
     pub fn mend(&self, path: &Path) -> Result<(), Fault> {
-        if let Some(owner) = self.owner {
+        let found = fs::symlink_metadata(path).map_err(|error| unreadable(path, error))?;
+        if let Some(owner) = self.owner.filter(|owner| !owner.has(&found)) {
             std::os::unix::fs::lchown(path, Some(owner.user), Some(owner.group))
                 .map_err(|error| unwritable(path, error))?;
         }
@@ -109,7 +116,9 @@ pub fn replace(path: &Path, bytes: &[u8], access: Access) -> Result<(), Fault> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(bytes)?;
         file.set_permissions(fs::Permissions::from_mode(access.mode))?;
-        if let Some(owner) = access.owner {
+        // Who is the owner already may have no right to say so.
+        let made = file.metadata()?;
+        if let Some(owner) = access.owner.filter(|owner| !owner.has(&made)) {
             std::os::unix::fs::fchown(&file, Some(owner.user), Some(owner.group))?;
         }
         file.sync_all()?;

@@ -19,6 +19,7 @@ mod program;
 mod service;
 mod settings;
 mod talk;
+mod wanted;
 
 use std::process::ExitCode;
 

@@ -146,6 +146,21 @@ mod tests {
     }
 
     #[test]
+    fn the_services_expose_little_of_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [(AGENT_UNIT, AGENT_TEXT), (RENEW_UNIT, RENEW_TEXT)] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            let mut command = Command::new("systemd-analyze");
+            let output = command.args(["security", "--no-pager", "--offline=true", "--threshold=100"]).arg(&file).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let level = said.split("exposure level for").nth(1).and_then(|rest| rest.split(": ").nth(1));
+            let level: f64 = level.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse().ok()).unwrap();
+            assert!(level <= 1.5, "{name}: {level}\n{said}");
+        }
+    }
+
+    #[test]
     fn without_a_manager_there_are_no_units() {
         assert!(Manager::None.units(&Layout::at(Path::new("/nowhere"))).is_empty());
     }

@@ -1,9 +1,9 @@
 //! The agent's configuration, changed key by key: what a person has written into it stays, comments and all.
 
-use crate::answers::Wanted;
 use crate::fault::{Code, Fault};
 use crate::files;
 use crate::layout::Layout;
+use crate::wanted::{Wanted, proxy_address, with_port};
 use std::net::SocketAddr;
 use sync_protocol::StoreId;
 use sync_protocol::enrolment::Address;
@@ -191,24 +191,6 @@ impl Settings {
             None => drop(place.insert(key, value(new))),
         }
     }
-}
-
-/// `http://host:port`, as the agent's configuration has it.
-#[must_use]
-pub fn proxy_address(text: &str) -> Option<Address> {
-    let rest = text.strip_prefix("http://")?;
-    rest.strip_suffix('/').unwrap_or(rest).parse().ok()
-}
-
-/// The same host at another port.
-#[must_use]
-pub fn with_port(at: &Address, port: u16) -> Option<Address> {
-    match at.host().contains(':') {
-        true => format!("[{}]:{port}", at.host()),
-        false => format!("{}:{port}", at.host()),
-    }
-    .parse()
-    .ok()
 }
 
 #[cfg(test)]

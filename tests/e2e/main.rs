@@ -12,6 +12,7 @@ mod brokers;
 mod harness;
 mod intruders;
 mod page;
+mod storectl;
 mod switching;
 
 #[path = "."]

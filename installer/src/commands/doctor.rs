@@ -14,7 +14,8 @@ use crate::checks::{Finding, Verdict};
 use crate::clock;
 use crate::fault::{Exit, Fault};
 use crate::files;
-use crate::settings::{Settings, with_port};
+use crate::settings::Settings;
+use crate::wanted::with_port;
 use serde_json::json;
 use std::path::Path;
 

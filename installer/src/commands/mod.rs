@@ -19,6 +19,7 @@ use crate::program::Program;
 use crate::service::{Manager, USER};
 use serde_json::{Value, json};
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// The place that a command works on, and how.
@@ -73,7 +74,7 @@ impl Site {
     pub fn alone(&self) -> Result<File, Fault> {
         let (folder, path) = (self.layout.installer_folder(), self.layout.lock());
         files::make_folder(&folder, Access::folder(self.owner()?))?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).open(&path);
         let file = file.map_err(|error| files::unwritable(&path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(file),

@@ -1,7 +1,6 @@
 //! The steps of an installation, in the order in which they depend on each other.
 
 use super::Site;
-use crate::answers::Wanted;
 use crate::console;
 use crate::enrolling::{self, fingerprint};
 use crate::fault::{Code, Fault};
@@ -10,6 +9,7 @@ use crate::plan::{Plan, Points, Step, Undo};
 use crate::program::{Program, words};
 use crate::service::{AGENT_UNIT, Manager, RENEW_TIMER, USER};
 use crate::settings::Settings;
+use crate::wanted::Wanted;
 use std::cell::Cell;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,8 @@ impl Folders {
         let shared = if readable.is_some() { 0o640 } else { 0o600 };
         wanted.extend([layout.tokens(), layout.config()].map(|path| (path, Access { mode: shared, owner: readable })));
         wanted.extend([layout.database(), layout.people_database()].map(|path| (path, Access::secret(owner))));
+        // The renewals of the agent's user lock it too.
+        wanted.push((layout.lock(), Access { mode: 0o640, owner }));
         wanted.retain(|(path, _)| path.exists());
         Ok(wanted)
     }
@@ -444,9 +446,12 @@ impl Step for Service {
         }
         differences.extend(manager.not_enabled(layout)?.iter().map(|unit| format!("{unit}: starts with the machine")));
         let due = layout.restart_due().exists();
-        if manager.is_live(layout) && !manager.is_active(layout, AGENT_UNIT)? {
-            differences.push(format!("{AGENT_UNIT}: is started"));
-        } else if due {
+        for unit in [AGENT_UNIT, RENEW_TIMER] {
+            if manager.is_live(layout) && !manager.is_active(layout, unit)? {
+                differences.push(format!("{unit}: is started"));
+            }
+        }
+        if due {
             differences.push("the agent takes the changes over with its next start".to_owned());
         }
         Ok(differences)

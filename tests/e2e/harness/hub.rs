@@ -197,6 +197,19 @@ impl Hub {
         command
     }
 
+    /// Where stores are enrolled; only of a hub that is configured for it.
+    pub fn enrolment_address(&self) -> SocketAddr {
+        let text = fs::read_to_string(self.ground.seen(&self.data().join("addresses.json")));
+        let addresses: Value =
+            serde_json::from_str(&text.expect("a running hub has said where it listens")).expect("addresses are JSON");
+        addresses["enrolment"].as_str().and_then(|text| text.parse().ok()).expect("this hub enrols stores")
+    }
+
+    /// Where the hub takes MQTT itself, for callers without a line of their own.
+    pub fn mqtt_address(&self) -> SocketAddr {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).mqtt
+    }
+
     /// Where the hub itself listens, for callers without a line of their own.
     pub fn quic_address(&self) -> SocketAddr {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner).quic
