@@ -19,3 +19,6 @@ mod secret;
 pub mod token;
 
 pub use metrics::Metrics;
+
+#[cfg(test)]
+mod tests;

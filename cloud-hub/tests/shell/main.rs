@@ -7,6 +7,7 @@
 mod broker;
 mod broker_acl;
 mod commands;
+mod enrolment;
 mod ingest;
 mod mosquitto;
 mod mqtt;

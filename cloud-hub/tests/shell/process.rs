@@ -36,6 +36,14 @@ impl Running {
         running
     }
 
+    /// The same hub, started again after it has ended.
+    pub fn again(mut self) -> Running {
+        drop(std::fs::remove_file(self.site.path("hub/addresses.json")));
+        self.process = self.site.command(&["run"]).stderr(Stdio::piped()).spawn().unwrap();
+        self.wait(|running| running.site.path("hub/addresses.json").exists());
+        self
+    }
+
     /// Until `reached`, for at most as long as a test is patient.
     pub fn wait(&mut self, reached: impl Fn(&Running) -> bool) {
         let mut patience = PATIENCE.as_millis() / 10;
@@ -61,13 +69,13 @@ impl Running {
         self.process.wait().unwrap()
     }
 
-    fn said(&mut self) -> String {
+    pub fn said(&mut self) -> String {
         let mut text = String::new();
         self.process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
-    fn get(&self, path: &str) -> String {
+    pub fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address("http")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").unwrap();
