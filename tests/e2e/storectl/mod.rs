@@ -130,8 +130,14 @@ impl Server {
 
     /// Runs the agent as storectl says.
     fn start(&mut self) -> SocketAddr {
+        let config = self.path("etc/shopsmart/agent.toml");
+        let text = self.text("etc/shopsmart/agent.toml");
+        if !text.contains("[reserve]") {
+            // All of the stock is the web's, so that the hub shows what the ledger says.
+            fs::write(&config, format!("{text}\n[reserve]\nexposure_s = 0\nz = 0.0\n")).expect("a file can be written");
+        }
         let mut command = Command::new(self.path("opt/shopsmart/bin/store-agent"));
-        command.arg("run").arg("--config").arg(self.path("etc/shopsmart/agent.toml"));
+        command.arg("run").arg("--config").arg(config);
         let addresses = self.path("var/lib/shopsmart/agent/addresses.json");
         let _ = fs::remove_file(&addresses);
         let mut daemon = Daemon::start("the agent", command, &self.path("agent.log"));
