@@ -177,7 +177,8 @@ impl Answers {
         match known.filter(|known| *known != store) {
             None => Ok(store),
             Some(known) => {
-                let says = format!("this machine is store {known}, and was asked to be {store}; uninstall it first");
+                let says =
+                    format!("this machine is store {known}, and was asked to be {store}; uninstall it first");
                 Err(Fault::new(Code::E102, says))
             }
         }
@@ -239,7 +240,8 @@ mod tests {
     fn token(store: Option<&str>) -> String {
         let store = store.map(|store| store.parse().unwrap());
         let addresses = vec!["hub.example:7445".parse().unwrap()];
-        Token { addresses, pin: Pin([7; 32]), store, secret: Secret([5; 32]), expires: UnixMillis(0) }.reveal()
+        Token { addresses, pin: Pin([7; 32]), store, secret: Secret([5; 32]), expires: UnixMillis(0) }
+            .reveal()
     }
 
     fn given(folder: &Path, text: &str) -> Answers {
@@ -277,7 +279,10 @@ mod tests {
         assert_eq!(code(of("store = \"S0042\"\ntoken_file = \"broken\"")), Code::E105);
         assert_eq!(code(of("store = \"S0042\"\ntoken_file = \"other\"")), Code::E106);
         assert_eq!(code(of("store = \"S0042\"\ntoken_file = \"good\"\nca_pin = \"00\"")), Code::E107);
-        assert_eq!(code(of("store = \"S0042\"\ntoken_file = \"good\"\nproxy = \"http://me:pw@x:1\"")), Code::E102);
+        assert_eq!(
+            code(of("store = \"S0042\"\ntoken_file = \"good\"\nproxy = \"http://me:pw@x:1\"")),
+            Code::E102
+        );
         let pin = format!("store = \"S0042\"\ntoken_file = \"good\"\nca_pin = \"{}\"", "07".repeat(32));
         assert!(of(&pin).wanted(None, false, false).is_ok());
     }

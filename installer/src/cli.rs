@@ -170,7 +170,11 @@ pub fn main() -> ExitCode {
     };
     let exit = match run(&site, command) {
         Ok(Report { exit, text, json }) => {
-            if as_json { console::show(&json.to_string()) } else { console::show(&text) }
+            if as_json {
+                console::show(&json.to_string())
+            } else {
+                console::show(&text)
+            }
             exit
         }
         Err(fault) => told(&fault, as_json),
@@ -202,7 +206,7 @@ fn told(fault: &Fault, as_json: bool) -> Exit {
     console::say(&format!("storectl: {fault}"));
     if as_json {
         let (code, todo) = (fault.code.name(), fault.code.todo());
-        let error = json!({ "code": code, "says": fault.story(), "todo": todo });
+        let error = json!({ "code": code, "means": fault.code.title(), "says": fault.story(), "todo": todo });
         console::show(&json!({ "error": error }).to_string());
     }
     fault.code.exit()

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use std::fmt::Write;
 use std::path::Path;
 use sync_protocol::enrolment::{
-    self as words, Address, Bound, ENROLMENTS, Enrolled, EnrolmentRequest, Fact, Machine, NONCES, NonceAnswer, Pending,
-    Pin, RENEWALS, Recovery, Refusal, RenewalRequest, Token, VERSION,
+    self as words, Address, Bound, ENROLMENTS, Enrolled, EnrolmentRequest, Fact, Machine, NONCES,
+    NonceAnswer, Pending, Pin, RENEWALS, Recovery, Refusal, RenewalRequest, Token, VERSION,
 };
 use sync_protocol::{StoreId, UnixMillis};
 
@@ -176,7 +176,6 @@ pub fn fingerprint(layout: &Layout) -> Option<String> {
     Some(hex)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +183,10 @@ mod tests {
     #[test]
     fn a_certificate_is_renewed_when_it_is_time_and_recovered_when_it_is_too_late() {
         let due = |now| Due::at(UnixMillis(now), UnixMillis(40), UnixMillis(60));
-        assert_eq!([due(39), due(40), due(59), due(60)], [Due::Not, Due::Renewal, Due::Renewal, Due::Recovery]);
+        assert_eq!(
+            [due(39), due(40), due(59), due(60)],
+            [Due::Not, Due::Renewal, Due::Renewal, Due::Recovery]
+        );
     }
 
     #[test]

@@ -35,6 +35,7 @@ macro_rules! catalogue {
         pub enum Code { $($code),* }
 
         impl Code {
+            #[cfg(test)]
             pub const ALL: &'static [Code] = &[$(Code::$code),*];
 
             #[must_use]
@@ -173,7 +174,9 @@ mod tests {
         let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| E")).collect();
         let wanted: Vec<String> = Code::ALL
             .iter()
-            .map(|code| format!("| {} | {} | {} | {} |", code.name(), code.exit().code(), code.title(), code.todo()))
+            .map(|code| {
+                format!("| {} | {} | {} | {} |", code.name(), code.exit().code(), code.title(), code.todo())
+            })
             .collect();
         assert_eq!(rows, wanted);
     }

@@ -80,7 +80,8 @@ impl Access {
             std::os::unix::fs::lchown(path, Some(owner.user), Some(owner.group))
                 .map_err(|error| unwritable(path, error))?;
         }
-        fs::set_permissions(path, fs::Permissions::from_mode(self.mode)).map_err(|error| unwritable(path, error))
+        fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
+            .map_err(|error| unwritable(path, error))
     }
 }
 

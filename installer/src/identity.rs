@@ -61,7 +61,8 @@ impl Identity<'_> {
         let path = self.layout.enrolment();
         let Some(text) = files::read(&path)? else { return Ok(None) };
         let read = serde_json::from_str(&text);
-        read.map(Some).map_err(|error| Fault::caused(Code::E202, format!("cannot read `{}`", path.display()), error))
+        read.map(Some)
+            .map_err(|error| Fault::caused(Code::E202, format!("cannot read `{}`", path.display()), error))
     }
 
     /// What this store shows the hub.
@@ -109,7 +110,8 @@ impl Identity<'_> {
         if !held.fits {
             return Err(odd("the certificate is for another key"));
         }
-        let authority = CertificateDer::from_pem_slice(answer.ca.as_bytes()).map_err(|_| odd("no authority"))?;
+        let authority =
+            CertificateDer::from_pem_slice(answer.ca.as_bytes()).map_err(|_| odd("no authority"))?;
         if pin_of(&authority) != pin {
             return Err(odd("the authority is not the one of the token"));
         }
@@ -275,12 +277,8 @@ mod tests {
 
     #[test]
     fn without_the_hubs_wish_two_thirds_of_the_life_count() {
-        let held = Held {
-            store: "S1".parse().unwrap(),
-            since: UnixMillis(0),
-            until: UnixMillis(90),
-            fits: true,
-        };
+        let held =
+            Held { store: "S1".parse().unwrap(), since: UnixMillis(0), until: UnixMillis(90), fits: true };
         assert_eq!(held.renew_after(None), UnixMillis(60));
     }
 }

@@ -182,7 +182,9 @@ mod tests {
         let world = World::default();
         assert!(plan(&world).preview().unwrap().iter().all(|step| step.changes.len() == 1));
         plan(&world).run(&Points::default(), |_| {}).unwrap();
-        assert!(plan(&world).run(&Points::default(), |_| {}).unwrap().iter().all(|step| step.changes.is_empty()));
+        assert!(
+            plan(&world).run(&Points::default(), |_| {}).unwrap().iter().all(|step| step.changes.is_empty())
+        );
         assert_eq!(*world.borrow(), ["one", "two", "three"]);
     }
 

@@ -140,7 +140,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let units = Manager::Systemd.units(&Layout::at(folder.path()));
         assert_eq!(units.len(), 3);
-        assert!(units[0].text.contains("ExecStart=/opt/shopsmart/bin/store-agent run --config /etc/shopsmart/agent.toml"));
+        assert!(
+            units[0]
+                .text
+                .contains("ExecStart=/opt/shopsmart/bin/store-agent run --config /etc/shopsmart/agent.toml")
+        );
         assert!(units[1].text.contains("ExecStart=/opt/shopsmart/bin/storectl renew"));
         assert!(units.iter().all(|unit| !unit.text.contains(&*folder.path().to_string_lossy())));
     }
@@ -152,10 +156,15 @@ mod tests {
             let file = folder.path().join(name);
             std::fs::write(&file, text).unwrap();
             let mut command = Command::new("systemd-analyze");
-            let output = command.args(["security", "--no-pager", "--offline=true", "--threshold=100"]).arg(&file).output().unwrap();
+            let output = command
+                .args(["security", "--no-pager", "--offline=true", "--threshold=100"])
+                .arg(&file)
+                .output()
+                .unwrap();
             let said = String::from_utf8_lossy(&output.stdout).into_owned();
             let level = said.split("exposure level for").nth(1).and_then(|rest| rest.split(": ").nth(1));
-            let level: f64 = level.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse().ok()).unwrap();
+            let level: f64 =
+                level.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse().ok()).unwrap();
             assert!(level <= 1.5, "{name}: {level}\n{said}");
         }
     }

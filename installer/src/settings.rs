@@ -142,12 +142,17 @@ impl Settings {
 
     /// Puts the `[[pos]]` tables of a file in the place of those that are there.
     fn pos(&mut self, text: &str) -> Result<(), Fault> {
-        let given: DocumentMut = text
-            .parse()
-            .map_err(|error: toml_edit::TomlError| Fault::caused(Code::E102, "the POS file is no TOML", error))?;
+        let given: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+            Fault::caused(Code::E102, "the POS file is no TOML", error)
+        })?;
         let tables: ArrayOfTables = match given.get("pos").and_then(Item::as_array_of_tables) {
             Some(tables) if given.len() == 1 => tables.clone(),
-            _ => return Err(Fault::new(Code::E102, "the POS file has to hold [[pos]] tables, and nothing else")),
+            _ => {
+                return Err(Fault::new(
+                    Code::E102,
+                    "the POS file has to hold [[pos]] tables, and nothing else",
+                ));
+            }
         };
         let is = self.document.get("pos").map(ToString::to_string);
         if is.as_deref().map(str::trim) != Some(Item::ArrayOfTables(tables.clone()).to_string().trim()) {
@@ -214,7 +219,10 @@ mod tests {
     #[test]
     fn the_first_text_has_all_that_the_agent_needs_and_the_second_is_the_same() {
         let first = Settings::with(None, &wanted(), &layout()).unwrap();
-        assert!(first.contains("store = \"S0042\"") && first.contains("[hub]\naddress = \"hub.example:7443\""), "{first}");
+        assert!(
+            first.contains("store = \"S0042\"") && first.contains("[hub]\naddress = \"hub.example:7443\""),
+            "{first}"
+        );
         let again = Settings::with(read(&first), &wanted(), &layout()).unwrap();
         assert_eq!(again, first);
         let settings = read(&first).unwrap();
@@ -227,7 +235,9 @@ mod tests {
         let by_hand = "# ours\nstore = \"S0042\" # the small one\ndata_dir = \"/var/lib/../lib/shopsmart/agent\"\n\
                        [reserve]\nz = 2.0\n[hub]\naddress = \"old:1\" # moved in May\n";
         let text = Settings::with(read(by_hand), &wanted(), &layout()).unwrap();
-        for kept in ["# ours", "# the small one", "/var/lib/../lib", "z = 2.0", "\"hub.example:7443\" # moved in May"] {
+        for kept in
+            ["# ours", "# the small one", "/var/lib/../lib", "z = 2.0", "\"hub.example:7443\" # moved in May"]
+        {
             assert!(text.contains(kept), "{kept} in {text}");
         }
     }

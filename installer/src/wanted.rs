@@ -35,6 +35,7 @@ pub struct WantedPage {
     pub time_zone: Option<String>,
 }
 
+#[cfg(test)]
 impl Wanted {
     /// Everything else as it is.
     #[must_use]

@@ -20,7 +20,8 @@ pub fn judge_version(installed: Result<&str, &Fault>, health: Option<&Value>) ->
     match (installed, running) {
         (Err(fault), _) => Finding::bad("program", fault.code, fault.story()),
         (Ok(installed), Some(running)) if installed != running => {
-            let says = format!("{installed} is installed and {running} runs; the agent was not started again");
+            let says =
+                format!("{installed} is installed and {running} runs; the agent was not started again");
             Finding::note("program", Code::E504, says)
         }
         (Ok(installed), _) => Finding::good("program", format!("store-agent {installed}")),
@@ -33,9 +34,11 @@ pub fn judge_health(health: Result<&Value, &Fault>) -> Finding {
     match health {
         Err(fault) => Finding::bad("agent", fault.code, fault.story()),
         Ok(health) if health["status"] == "ok" => Finding::good("agent", "takes what the tills report"),
-        Ok(health) => {
-            Finding::bad("agent", Code::E504, health["reason"].as_str().unwrap_or("it does not say why").to_owned())
-        }
+        Ok(health) => Finding::bad(
+            "agent",
+            Code::E504,
+            health["reason"].as_str().unwrap_or("it does not say why").to_owned(),
+        ),
     }
 }
 
@@ -45,7 +48,10 @@ pub fn judge_backlog(sync: &Value) -> Finding {
     let count = |of: &str| sync["backlog"][of].as_u64().unwrap_or(0);
     let (records, movements) = (count("records"), count("movements"));
     let link = sync["link"].as_str().unwrap_or("unknown");
-    let why = sync["last_link_error"]["reason"].as_str().map(|why| format!("; last error: {why}")).unwrap_or_default();
+    let why = sync["last_link_error"]["reason"]
+        .as_str()
+        .map(|why| format!("; last error: {why}"))
+        .unwrap_or_default();
     let says = format!("the link is {link}; {records} records and {movements} movements wait{why}");
     match link {
         "streaming" if movements < MOVEMENTS_MANY => Finding::good("link", says),
@@ -111,15 +117,23 @@ mod tests {
         assert_eq!(judge_health(Err(&Fault::new(Code::E504, "nobody there"))).code, Some("E504"));
         let down = json!({"link": "down", "backlog": {"records": 2, "movements": 9}, "last_link_error": {"reason": "no route"}});
         let found = judge_backlog(&down);
-        assert!(found.verdict == Verdict::Note && found.says.contains("9 movements") && found.says.contains("no route"));
+        assert!(
+            found.verdict == Verdict::Note
+                && found.says.contains("9 movements")
+                && found.says.contains("no route")
+        );
         assert_eq!(judge_backlog(&json!({"link": "streaming"})).verdict, Verdict::Good);
     }
 
     #[test]
     fn a_certificate_is_judged_by_its_age() {
         let day = 86_400_000;
-        let held =
-            Held { store: "S1".parse().unwrap(), since: UnixMillis(0), until: UnixMillis(60 * day), fits: true };
+        let held = Held {
+            store: "S1".parse().unwrap(),
+            since: UnixMillis(0),
+            until: UnixMillis(60 * day),
+            fits: true,
+        };
         let at = |days: i64| judge_certificate(Some(&held), UnixMillis(40 * day), UnixMillis(days * day));
         let verdicts = [at(39).verdict, at(42).verdict, at(44).verdict, at(60).verdict];
         assert_eq!(verdicts, [Verdict::Good, Verdict::Good, Verdict::Note, Verdict::Bad]);

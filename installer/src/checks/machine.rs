@@ -74,7 +74,11 @@ pub fn time_writes(folder: &Path) -> Result<Duration, Fault> {
 #[must_use]
 pub fn judge_writes(taken: Duration) -> Finding {
     let says = format!("a durable write takes {:.1} ms", taken.as_secs_f64() * 1000.0);
-    if taken > WRITE_SLOW { Finding::note("disk speed", Code::E207, says) } else { Finding::good("disk speed", says) }
+    if taken > WRITE_SLOW {
+        Finding::note("disk speed", Code::E207, says)
+    } else {
+        Finding::good("disk speed", says)
+    }
 }
 
 /// What Linux calls available.
@@ -115,7 +119,9 @@ impl Port {
     #[must_use]
     pub fn judge(&self) -> Finding {
         match &self.refused {
-            Some(why) => Finding::bad(self.what, Code::E204, format!("{} can't be used: {why}", self.address)),
+            Some(why) => {
+                Finding::bad(self.what, Code::E204, format!("{} can't be used: {why}", self.address))
+            }
             None if self.agent_runs => Finding::good(self.what, format!("{} is the agent's", self.address)),
             None => Finding::good(self.what, format!("{} is free", self.address)),
         }
@@ -151,9 +157,11 @@ impl Origin {
     #[must_use]
     pub fn judge(&self) -> Finding {
         match (&self.installed_on, &self.now) {
-            (Some(then), Some(now)) if then != now => {
-                Finding::bad("machine", Code::E210, "its machine-id is not the one the store was installed on")
-            }
+            (Some(then), Some(now)) if then != now => Finding::bad(
+                "machine",
+                Code::E210,
+                "its machine-id is not the one the store was installed on",
+            ),
             (Some(_), Some(_)) => Finding::good("machine", "it is the one the store was installed on"),
             (None, _) => Finding::unknown("machine", "no store is installed on it yet"),
             (_, None) => Finding::unknown("machine", "it has no machine-id"),
@@ -169,7 +177,10 @@ mod tests {
     #[test]
     fn a_disk_is_judged_by_the_room_that_is_left() {
         let room = |free_bytes| Room { folder: "/var".into(), free_bytes }.judge().verdict;
-        assert_eq!([room(1 << 20), room(1 << 30), room(9 << 30)], [Verdict::Bad, Verdict::Note, Verdict::Good]);
+        assert_eq!(
+            [room(1 << 20), room(1 << 30), room(9 << 30)],
+            [Verdict::Bad, Verdict::Note, Verdict::Good]
+        );
         assert_eq!(judge_writes(Duration::from_millis(80)).verdict, Verdict::Note);
         assert_eq!(judge_writes(Duration::from_millis(3)).verdict, Verdict::Good);
     }

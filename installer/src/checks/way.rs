@@ -134,7 +134,11 @@ mod tests {
         let blocked = || Err(Fault::new(Code::E303, "no answer"));
         assert_eq!(judge_udp(&blocked(), true).verdict, Verdict::Note);
         assert_eq!(judge_udp(&blocked(), false).verdict, Verdict::Bad);
-        let other = Shown { issuer: "CN=Filter".to_owned(), subject: "CN=x".to_owned(), wrong: Some("no".to_owned()) };
+        let other = Shown {
+            issuer: "CN=Filter".to_owned(),
+            subject: "CN=x".to_owned(),
+            wrong: Some("no".to_owned()),
+        };
         let found = judge_udp(&Ok(Some(other)), true);
         assert!(found.code == Some("E305") && found.says.contains("CN=Filter"), "{found:?}");
     }

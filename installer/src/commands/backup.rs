@@ -55,11 +55,15 @@ pub fn run(site: &Site, to: &Path) -> Result<Report, Fault> {
         return Err(Fault::new(Code::E509, format!("there is no `{}`", site.layout.config().display())));
     };
     if site.dry_run {
-        let change = crate::plan::Outcome { step: "backup", changes: vec![format!("{} is written", to.display())] };
+        let change =
+            crate::plan::Outcome { step: "backup", changes: vec![format!("{} is written", to.display())] };
         return Ok(Report::preview(&[change]));
     }
-    let label =
-        Label { store: store.to_string(), made_at: rfc3339(clock::now()), by: env!("CARGO_PKG_VERSION").to_owned() };
+    let label = Label {
+        store: store.to_string(),
+        made_at: rfc3339(clock::now()),
+        by: env!("CARGO_PKG_VERSION").to_owned(),
+    };
     let unnamed = to.with_extension("part");
     files::remove(&unnamed)?;
     let written = write(site, &label, &unnamed);
@@ -79,7 +83,8 @@ fn write(site: &Site, label: &Label, to: &Path) -> Result<(), Fault> {
     let failed = |error: std::io::Error| files::unwritable(to, error);
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
     let mut archive = tar::Builder::new(GzEncoder::new(file, Compression::fast()));
-    let text = serde_json::to_vec(label).map_err(|error| Fault::caused(Code::E901, "a label can't be written", error))?;
+    let text = serde_json::to_vec(label)
+        .map_err(|error| Fault::caused(Code::E901, "a label can't be written", error))?;
     append(&mut archive, LABEL, &text).map_err(failed)?;
     for (name, path) in places(site) {
         if let Some(bytes) = files::bytes(&path)? {

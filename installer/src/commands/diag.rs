@@ -22,7 +22,8 @@ const HIDDEN: &str = "[hidden]";
 
 pub fn run(site: &Site, to: &Path) -> Result<Report, Fault> {
     if site.dry_run {
-        let change = crate::plan::Outcome { step: "diag", changes: vec![format!("{} is written", to.display())] };
+        let change =
+            crate::plan::Outcome { step: "diag", changes: vec![format!("{} is written", to.display())] };
         return Ok(Report::preview(&[change]));
     }
     let secrets = Secrets::of(site)?;

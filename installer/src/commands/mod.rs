@@ -78,7 +78,9 @@ impl Site {
         let file = file.map_err(|error| files::unwritable(&path, error))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(Fault::new(Code::E209, format!("`{}` is locked", path.display()))),
+            Err(TryLockError::WouldBlock) => {
+                Err(Fault::new(Code::E209, format!("`{}` is locked", path.display())))
+            }
             Err(TryLockError::Error(error)) => Err(files::unwritable(&path, error)),
         }
     }
@@ -113,7 +115,9 @@ impl Report {
         let changes: Vec<&Outcome> = outcomes.iter().filter(|outcome| !outcome.changes.is_empty()).collect();
         let text = match changes.as_slice() {
             [] => "nothing would change".to_owned(),
-            changes => changes.iter().map(|outcome| in_lines("would change", outcome)).collect::<Vec<_>>().join("\n"),
+            changes => {
+                changes.iter().map(|outcome| in_lines("would change", outcome)).collect::<Vec<_>>().join("\n")
+            }
         };
         let exit = if changes.is_empty() { Exit::Done } else { Exit::WouldChange };
         Report { exit, text, json: json!({ "would_change": changes }) }

@@ -23,7 +23,10 @@ pub fn run(site: &Site, now: bool) -> Result<Report, Fault> {
         return Ok(Report::done(text, json!({ "renewed": false, "until": until, "renew_after": from })));
     }
     if site.dry_run {
-        let change = crate::plan::Outcome { step: "certificate", changes: vec!["the next certificate is got".to_owned()] };
+        let change = crate::plan::Outcome {
+            step: "certificate",
+            changes: vec!["the next certificate is got".to_owned()],
+        };
         return Ok(Report::preview(&[change]));
     }
     let _alone = site.alone()?;
@@ -31,5 +34,8 @@ pub fn run(site: &Site, now: bool) -> Result<Report, Fault> {
     enrolling::renew(&identity, &known, due, proxy.as_ref(), &site.points)?;
     let until = identity.held()?.map(|held| rfc3339(held.until)).unwrap_or_default();
     let how = if due == Due::Recovery { "recovered" } else { "renewed" };
-    Ok(Report::done(format!("the certificate is {how}, and good until {until}"), json!({ "renewed": true, "how": how, "until": until })))
+    Ok(Report::done(
+        format!("the certificate is {how}, and good until {until}"),
+        json!({ "renewed": true, "how": how, "until": until }),
+    ))
 }

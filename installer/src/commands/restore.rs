@@ -101,7 +101,8 @@ fn unpack(site: &Site, from: &Path, folder: &Path) -> Result<BTreeMap<PathBuf, V
         if large.iter().any(|(known, _)| *known == name) {
             let path = folder.join(&name);
             files::replace(&path, b"", Access::secret(site.owner()?))?;
-            let mut file = File::options().write(true).open(&path).map_err(|error| files::unwritable(&path, error))?;
+            let mut file =
+                File::options().write(true).open(&path).map_err(|error| files::unwritable(&path, error))?;
             std::io::copy(&mut entry, &mut file).map_err(&bad)?;
             file.sync_all().map_err(|error| files::unwritable(&path, error))?;
         } else if let Some((_, place)) = small_places.iter().find(|(known, _)| *known == name) {

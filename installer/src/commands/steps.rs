@@ -52,7 +52,14 @@ impl Step for User {
     fn apply(&self, _: &Points) -> Result<Undo, Fault> {
         let home = self.0.layout.state_folder();
         let output = Command::new("useradd")
-            .args(["--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", "--home-dir"])
+            .args([
+                "--system",
+                "--user-group",
+                "--no-create-home",
+                "--shell",
+                "/usr/sbin/nologin",
+                "--home-dir",
+            ])
             .arg(home)
             .arg(USER)
             .output()
@@ -87,10 +94,15 @@ impl Folders {
         let (layout, owner) = (&self.0.layout, self.0.owner()?);
         let readable = owner.map(|owner| files::Owner { user: 0, ..owner });
         let mut wanted: Vec<(PathBuf, Access)> =
-            [layout.certificate(), layout.bound_key(), layout.next_key()].map(|path| (path, Access::secret(owner))).into();
+            [layout.certificate(), layout.bound_key(), layout.next_key()]
+                .map(|path| (path, Access::secret(owner)))
+                .into();
         let shared = if readable.is_some() { 0o640 } else { 0o600 };
-        wanted.extend([layout.tokens(), layout.config()].map(|path| (path, Access { mode: shared, owner: readable })));
-        wanted.extend([layout.database(), layout.people_database()].map(|path| (path, Access::secret(owner))));
+        wanted.extend(
+            [layout.tokens(), layout.config()].map(|path| (path, Access { mode: shared, owner: readable })),
+        );
+        wanted
+            .extend([layout.database(), layout.people_database()].map(|path| (path, Access::secret(owner))));
         // The renewals of the agent's user lock it too.
         wanted.push((layout.lock(), Access { mode: 0o640, owner }));
         wanted.retain(|(path, _)| path.exists());
@@ -225,13 +237,18 @@ impl Step for Tokens {
 
     fn differences(&self) -> Result<Vec<String>, Fault> {
         let path = self.0.layout.tokens();
-        Ok(if path.exists() { Vec::new() } else { vec![format!("{}: a first token for the tills", path.display())] })
+        Ok(if path.exists() {
+            Vec::new()
+        } else {
+            vec![format!("{}: a first token for the tills", path.display())]
+        })
     }
 
     fn apply(&self, _: &Points) -> Result<Undo, Fault> {
         let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| Fault::caused(Code::E901, "no random numbers can be had", std::io::Error::from(error)))?;
+        getrandom::fill(&mut random).map_err(|error| {
+            Fault::caused(Code::E901, "no random numbers can be had", std::io::Error::from(error))
+        })?;
         let token = random.iter().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
             text
@@ -444,7 +461,9 @@ impl Step for Service {
         if *manager == Manager::Systemd && !written {
             return Ok(vec!["the agent starts, now and with the machine".to_owned()]);
         }
-        differences.extend(manager.not_enabled(layout)?.iter().map(|unit| format!("{unit}: starts with the machine")));
+        differences.extend(
+            manager.not_enabled(layout)?.iter().map(|unit| format!("{unit}: starts with the machine")),
+        );
         let due = layout.restart_due().exists();
         for unit in [AGENT_UNIT, RENEW_TIMER] {
             if manager.is_live(layout) && !manager.is_active(layout, unit)? {

@@ -38,7 +38,8 @@ pub fn run(site: &Site, asked: Asked) -> Result<Report, Fault> {
         files::remove_folder(&site.layout.state_folder())?;
         text.push_str(", and everything of the store is gone");
     } else {
-        let kept = [site.layout.config_folder(), site.layout.state_folder()].map(|path| path.display().to_string());
+        let kept =
+            [site.layout.config_folder(), site.layout.state_folder()].map(|path| path.display().to_string());
         text.push_str(&format!("; kept: {}", kept.join(" and ")));
     }
     Ok(Report { exit: Exit::Done, text, json: json!({ "uninstalled": true, "purged": asked.purge }) })
@@ -53,7 +54,8 @@ fn removal(site: &Site, asked: Asked) -> Plan {
         plan.add(NothingUnsent(Rc::clone(&site)));
     }
     plan.add(Gone { name: "units", paths: units(&site), site: Rc::clone(&site) });
-    let programs = vec![layout.own_program(), layout.own_storectl(), layout.own_program().with_extension("before")];
+    let programs =
+        vec![layout.own_program(), layout.own_storectl(), layout.own_program().with_extension("before")];
     plan.add(Gone { name: "program", paths: programs, site: Rc::clone(&site) });
     if asked.purge {
         let paths = vec![layout.config_folder(), layout.data(), layout.identity()];
@@ -162,7 +164,12 @@ impl Step for Gone {
     }
 
     fn differences(&self) -> Result<Vec<String>, Fault> {
-        Ok(self.paths.iter().filter(|path| path.exists()).map(|path| format!("{}: is removed", path.display())).collect())
+        Ok(self
+            .paths
+            .iter()
+            .filter(|path| path.exists())
+            .map(|path| format!("{}: is removed", path.display()))
+            .collect())
     }
 
     fn apply(&self, _: &Points) -> Result<Undo, Fault> {

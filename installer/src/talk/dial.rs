@@ -19,8 +19,10 @@ pub async fn look_up(at: &Address) -> Result<Vec<SocketAddr>, Fault> {
     let host = at.host();
     let found = timeout(LOOK_UP_WITHIN, lookup_host((host, at.port()))).await;
     let failed = |why: String| Fault::new(Code::E301, format!("`{host}` can't be looked up: {why}"));
-    let found: Vec<SocketAddr> =
-        found.map_err(|_| failed("no answer".to_owned()))?.map_err(|error| failed(error.to_string()))?.collect();
+    let found: Vec<SocketAddr> = found
+        .map_err(|_| failed("no answer".to_owned()))?
+        .map_err(|error| failed(error.to_string()))?
+        .collect();
     if found.is_empty() { Err(failed("it has no address".to_owned())) } else { Ok(found) }
 }
 
@@ -31,9 +33,9 @@ pub async fn dial(to: &Address, proxy: Option<&Address>) -> Result<TcpStream, Fa
         Fault::caused(Code::E304, format!("the proxy {proxy} can't be reached"), fault.story())
     })?;
     let asked = timeout(PROXY_ANSWERS_WITHIN, ask_through(stream, to)).await;
-    asked
-        .unwrap_or_else(|_| Err("it does not answer".to_owned()))
-        .map_err(|why| Fault::new(Code::E304, format!("the proxy {proxy} does not connect us to {to}: {why}")))
+    asked.unwrap_or_else(|_| Err("it does not answer".to_owned())).map_err(|why| {
+        Fault::new(Code::E304, format!("the proxy {proxy} does not connect us to {to}: {why}"))
+    })
 }
 
 async fn straight(to: &Address) -> Result<TcpStream, Fault> {
@@ -99,7 +101,12 @@ mod tests {
             let mut stream = dial(&"hub.example:7445".parse().unwrap(), Some(&proxy)).await?;
             let mut said = String::new();
             stream.read_to_string(&mut said).await.unwrap();
-            assert!(served.await.unwrap().starts_with("CONNECT hub.example:7445 HTTP/1.1\r\nHost: hub.example:7445"));
+            assert!(
+                served
+                    .await
+                    .unwrap()
+                    .starts_with("CONNECT hub.example:7445 HTTP/1.1\r\nHost: hub.example:7445")
+            );
             Ok(said)
         });
         assert_eq!(said.unwrap(), "hello");

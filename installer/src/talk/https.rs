@@ -46,15 +46,14 @@ impl Hub<'_> {
     async fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, Fault> {
         let pinned = Pinned::on(self.pin);
         let config = pinned.client(self.credentials)?;
-        let name = ServerName::try_from(self.address.host().to_owned())
-            .map_err(|error| Fault::caused(Code::E102, format!("`{}` is no host", self.address.host()), error))?;
+        let name = ServerName::try_from(self.address.host().to_owned()).map_err(|error| {
+            Fault::caused(Code::E102, format!("`{}` is no host", self.address.host()), error)
+        })?;
         let stream = dial(self.address, self.proxy).await?;
         let talk = async {
             let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-            let stream = connector
-                .connect(name, stream)
-                .await
-                .map_err(|error| pinned.fault(self.address, &error))?;
+            let stream =
+                connector.connect(name, stream).await.map_err(|error| pinned.fault(self.address, &error))?;
             exchange(stream, self.request(method, path, body)?)
                 .await
                 .map_err(|why| Fault::new(Code::E306, format!("{} gave no answer: {why}", self.address)))
@@ -80,8 +79,9 @@ impl Hub<'_> {
 type Secured = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
 
 async fn exchange(stream: Secured, request: Request<Full<Bytes>>) -> Result<Answer, String> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
     // Ends with this request's answer; the runtime is ours alone.
     let driver = tokio::spawn(connection);
     let response = sender.send_request(request).await.map_err(|error| error.to_string())?;

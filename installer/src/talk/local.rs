@@ -46,8 +46,9 @@ pub async fn ask(agent: SocketAddr, token: Option<&str>, path: &str) -> Result<(
 
 async fn exchange(agent: SocketAddr, token: Option<&str>, path: &str) -> Result<(StatusCode, Value), String> {
     let stream = TcpStream::connect(agent).await.map_err(|error| error.to_string())?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
     let driver = tokio::spawn(connection);
     let mut request = Request::get(path).header(header::HOST, agent.to_string());
     if let Some(token) = token {

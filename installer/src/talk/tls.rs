@@ -102,9 +102,10 @@ impl Pinned {
         };
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone().into_owned())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?;
         verifier.verify_server_cert(first, others, name, &[], now).map(drop)
     }
 }
@@ -162,7 +163,9 @@ fn in_words(error: &rustls::Error) -> String {
 
 fn names(certificate: &CertificateDer<'_>) -> (String, String) {
     match X509Certificate::from_der(certificate) {
-        Ok((_, certificate)) => (plain(&certificate.subject().to_string()), plain(&certificate.issuer().to_string())),
+        Ok((_, certificate)) => {
+            (plain(&certificate.subject().to_string()), plain(&certificate.issuer().to_string()))
+        }
         Err(_) => ("something unreadable".to_owned(), "nobody knows whom".to_owned()),
     }
 }

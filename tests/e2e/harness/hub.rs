@@ -200,8 +200,8 @@ impl Hub {
     /// Where stores are enrolled; only of a hub that is configured for it.
     pub fn enrolment_address(&self) -> SocketAddr {
         let text = fs::read_to_string(self.ground.seen(&self.data().join("addresses.json")));
-        let addresses: Value =
-            serde_json::from_str(&text.expect("a running hub has said where it listens")).expect("addresses are JSON");
+        let addresses: Value = serde_json::from_str(&text.expect("a running hub has said where it listens"))
+            .expect("addresses are JSON");
         addresses["enrolment"].as_str().and_then(|text| text.parse().ok()).expect("this hub enrols stores")
     }
 

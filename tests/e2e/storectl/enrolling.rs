@@ -100,7 +100,12 @@ fn a_store_behind_a_proxy_is_enrolled_and_sells_through_it() {
     let (mut server, token) = office.bare("S0001");
     let proxy = Proxy::open();
     let mut install = office.install("S0001", &token);
-    install.extend(["--proxy".to_owned(), format!("http://{}", proxy.address), "--transport".to_owned(), "mqtt".to_owned()]);
+    install.extend([
+        "--proxy".to_owned(),
+        format!("http://{}", proxy.address),
+        "--transport".to_owned(),
+        "mqtt".to_owned(),
+    ]);
     server.ends(0, &install);
     let asked = proxy.asked();
     assert_eq!(asked, [format!("CONNECT {} HTTP/1.1", office.hub.enrolment_address())]);
@@ -108,7 +113,10 @@ fn a_store_behind_a_proxy_is_enrolled_and_sells_through_it() {
     server.report("receipt", "4011", 4);
     office.hub.shows("S0001", "4011", "4");
     let said = server.ends(0, &["doctor"]);
-    assert!(said.contains("TCP to the hub: gets through through the proxy") || said.contains("through the proxy"), "{said}");
+    assert!(
+        said.contains("TCP to the hub: gets through through the proxy") || said.contains("through the proxy"),
+        "{said}"
+    );
     server.stop();
 }
 
@@ -145,7 +153,9 @@ fn no_secret_is_in_arguments_logs_or_what_is_given_to_support() {
     let key = server.text(IDENTITY);
     let key = key.lines().rev().nth(1).unwrap();
     let logs = fs::read_to_string(&log).unwrap() + &server.text("agent.log");
-    for (what, text) in [("arguments", String::from_utf8_lossy(&arguments).into_owned()), ("logs", logs), ("bundle", given)] {
+    for (what, text) in
+        [("arguments", String::from_utf8_lossy(&arguments).into_owned()), ("logs", logs), ("bundle", given)]
+    {
         for hidden in [&secret[..], till, key, "PRIVATE KEY-----"] {
             assert!(!text.contains(hidden), "{what} hold a secret");
         }
@@ -167,7 +177,8 @@ impl Interceptor {
         params.distinguished_name.push(DnType::CommonName, name);
         let issuer = Issuer::new(params, KeyPair::generate().unwrap());
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let certificate =
+            CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)

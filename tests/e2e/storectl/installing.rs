@@ -45,18 +45,25 @@ fn a_second_run_changes_nothing_and_what_a_person_changed_stays() {
     let install = office.install("S0001", &token);
     server.ends(0, &install);
     let config = server.path("etc/shopsmart/agent.toml");
-    let by_hand = format!("# the shop by the river\n{}\n[reserve]\nz = 2.0\n", fs::read_to_string(&config).unwrap());
+    let by_hand =
+        format!("# the shop by the river\n{}\n[reserve]\nz = 2.0\n", fs::read_to_string(&config).unwrap());
     fs::write(&config, &by_hand).unwrap();
 
     let before = server.tree();
     fs::remove_file(&token).unwrap();
     assert!(server.ends(0, &install).contains("nothing was changed"));
-    assert!(server.ends(0, &["install"]).contains("nothing was changed"), "what is installed is answer enough");
+    assert!(
+        server.ends(0, &["install"]).contains("nothing was changed"),
+        "what is installed is answer enough"
+    );
     server.ends(0, &["install", "--dry-run"]);
     assert_eq!((server.tree(), fs::read_to_string(&config).unwrap()), (before, by_hand));
 
     let other = server.ends(3, &["install", "--dry-run", "--listen", "127.0.0.1:7171"]);
-    assert!(other.contains("- listen = \"127.0.0.1:0\"") && other.contains("+ listen = \"127.0.0.1:7171\""), "{other}");
+    assert!(
+        other.contains("- listen = \"127.0.0.1:0\"") && other.contains("+ listen = \"127.0.0.1:7171\""),
+        "{other}"
+    );
     let other_store = server.ends(2, &["install", "--store", "S0002"]);
     assert!(other_store.contains("E102") && other_store.contains("uninstall it first"), "{other_store}");
 }
@@ -125,15 +132,24 @@ fn an_image_is_made_ready_for_systemd_without_a_hub_and_without_starting_anythin
     let server = office.server("image");
     let run = |args: &[&str]| {
         let mut command = Command::new(binary("storectl"));
-        command.arg("--root").arg(&server.root).args(["--non-interactive", "install", "--without-hub"]).args(args);
+        command
+            .arg("--root")
+            .arg(&server.root)
+            .args(["--non-interactive", "install", "--without-hub"])
+            .args(args);
         let output = command.arg("--agent").arg(&office.agent).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     run(&["--store", "S0009"]);
     let unit = server.text("etc/systemd/system/store-agent.service");
-    assert!(unit.contains("ExecStart=/opt/shopsmart/bin/store-agent run --config /etc/shopsmart/agent.toml"), "{unit}");
-    for enabled in ["multi-user.target.wants/store-agent.service", "timers.target.wants/shopsmart-renew.timer"] {
+    assert!(
+        unit.contains("ExecStart=/opt/shopsmart/bin/store-agent run --config /etc/shopsmart/agent.toml"),
+        "{unit}"
+    );
+    for enabled in
+        ["multi-user.target.wants/store-agent.service", "timers.target.wants/shopsmart-renew.timer"]
+    {
         assert!(server.path("etc/systemd/system").join(enabled).symlink_metadata().is_ok(), "{enabled}");
     }
     let config = server.text("etc/shopsmart/agent.toml");

@@ -49,7 +49,8 @@ fn failed_at_any_point_it_takes_back_what_it_can_and_comes_to_the_same_end_later
         let store = format!("S{:04}", number + 1);
         let (server, token) = office.bare(&store);
         let install = office.install(&store, &token);
-        let failing: Vec<String> = install.iter().cloned().chain(["--fail-at".to_owned(), (*point).to_owned()]).collect();
+        let failing: Vec<String> =
+            install.iter().cloned().chain(["--fail-at".to_owned(), (*point).to_owned()]).collect();
         let said = server.ends(1, &failing);
         assert!(said.contains("E901") && said.contains(&format!("told to fail at {point}")), "{said}");
         assert!(!server.path("etc/shopsmart/agent.toml").exists(), "taken back after {point}");

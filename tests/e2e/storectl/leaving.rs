@@ -48,7 +48,12 @@ fn purging_is_refused_while_the_hub_lacks_something() {
     server.is_synced();
     server.stop();
     server.ends(0, &["uninstall", "--purge", "--yes"]);
-    assert_eq!(server.tree().iter().filter(|line| line.contains("shopsmart/")).count(), 0, "{:?}", server.tree());
+    assert_eq!(
+        server.tree().iter().filter(|line| line.contains("shopsmart/")).count(),
+        0,
+        "{:?}",
+        server.tree()
+    );
 }
 
 #[test]
@@ -56,7 +61,21 @@ fn what_has_not_reached_the_hub_goes_only_when_that_is_said() {
     let office = Office::open("storectl-even-unsent");
     let server = office.server("S0042");
     let agent = office.agent.to_str().unwrap();
-    server.ends(0, &["install", "--store", "S0042", "--without-hub", "--listen", "127.0.0.1:0", "--page-listen", "127.0.0.1:0", "--agent", agent]);
+    server.ends(
+        0,
+        &[
+            "install",
+            "--store",
+            "S0042",
+            "--without-hub",
+            "--listen",
+            "127.0.0.1:0",
+            "--page-listen",
+            "127.0.0.1:0",
+            "--agent",
+            agent,
+        ],
+    );
     let mut server = server;
     server.start();
     server.report("receipt", "4011", 10);

@@ -31,8 +31,18 @@ impl Office {
 
     /// The hub expects this store from now on.
     fn expect(&self, store: &str) {
-        let place =
-            ["--id", store, "--name", store, "--lat", "40.7", "--lon", "-74.0", "--timezone", "America/New_York"];
+        let place = [
+            "--id",
+            store,
+            "--name",
+            store,
+            "--lat",
+            "40.7",
+            "--lon",
+            "-74.0",
+            "--timezone",
+            "America/New_York",
+        ];
         self.hub.run(&["store", "add"], &place);
     }
 
@@ -55,7 +65,8 @@ impl Office {
     fn server(&self, name: &str) -> Server {
         let root = self.scene.join(&format!("root-{name}"));
         fs::create_dir_all(root.join("etc")).expect("a folder can be made");
-        fs::write(root.join("etc/machine-id"), format!("{:032x}\n", name.len())).expect("a file can be written");
+        fs::write(root.join("etc/machine-id"), format!("{:032x}\n", name.len()))
+            .expect("a file can be written");
         Server { root, agent: None, references: 0 }
     }
 
@@ -134,7 +145,8 @@ impl Server {
         let text = self.text("etc/shopsmart/agent.toml");
         if !text.contains("[reserve]") {
             // All of the stock is the web's, so that the hub shows what the ledger says.
-            fs::write(&config, format!("{text}\n[reserve]\nexposure_s = 0\nz = 0.0\n")).expect("a file can be written");
+            fs::write(&config, format!("{text}\n[reserve]\nexposure_s = 0\nz = 0.0\n"))
+                .expect("a file can be written");
         }
         let mut command = Command::new(self.path("opt/shopsmart/bin/store-agent"));
         command.arg("run").arg("--config").arg(config);
@@ -152,7 +164,8 @@ impl Server {
     }
 
     fn client(&self) -> Client {
-        let addresses: Value = serde_json::from_str(&self.text("var/lib/shopsmart/agent/addresses.json")).unwrap();
+        let addresses: Value =
+            serde_json::from_str(&self.text("var/lib/shopsmart/agent/addresses.json")).unwrap();
         let tokens = self.text("etc/shopsmart/tokens");
         let token = tokens.lines().last().and_then(|line| line.split_whitespace().nth(1)).unwrap();
         Client::new(addresses["http"].as_str().unwrap().parse().unwrap(), token)
@@ -198,4 +211,3 @@ impl Server {
         lines
     }
 }
-
