@@ -165,6 +165,12 @@ impl Layout {
         self.root.join("opt/shopsmart/bin/store-agent")
     }
 
+    /// Nothing but storectl's programs.
+    #[must_use]
+    pub fn own_programs(&self) -> PathBuf {
+        self.root.join("opt/shopsmart")
+    }
+
     #[must_use]
     pub fn program(&self) -> PathBuf {
         let packaged = self.packaged_program();
@@ -199,6 +205,9 @@ impl Layout {
     #[must_use]
     pub fn written(&self, path: &Path) -> String {
         let text = |path: &Path| path.display().to_string();
+        if let Ok(beside) = path.strip_prefix(self.config_folder()) {
+            return text(beside);
+        }
         if self.is_real() {
             return text(path);
         }
@@ -231,7 +240,8 @@ mod tests {
     fn what_is_written_means_the_same_file_again() {
         for root in ["/", "/srv/image"] {
             let layout = Layout::at(Path::new(root));
-            for path in [layout.data(), layout.certificate(), PathBuf::from("/elsewhere/x")] {
+            for path in [layout.data(), layout.tokens(), layout.certificate(), PathBuf::from("/elsewhere/x")]
+            {
                 assert_eq!(layout.meant(&layout.written(&path)), path, "{root}");
             }
         }

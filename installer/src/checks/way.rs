@@ -66,7 +66,8 @@ impl Way {
         }));
         let by = if self.through_proxy { " through the proxy" } else { "" };
         findings.extend(self.tcp.as_ref().map(|tcp| match tcp {
-            Ok(()) => Finding::good("TCP to the hub", format!("gets through{by}")),
+            Ok(()) if self.through_proxy => Finding::good("TCP to the hub", "gets through the proxy"),
+            Ok(()) => Finding::good("TCP to the hub", "gets through"),
             Err(fault) => Finding::bad("TCP to the hub", fault.code, fault.story()),
         }));
         let tcp_works = matches!(self.tcp, Some(Ok(())));
