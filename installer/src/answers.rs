@@ -78,6 +78,10 @@ pub struct Answers {
     #[arg(long)]
     #[serde(rename = "without_hub")]
     without_hub: bool,
+    /// Whoever works without a hub does not stay so.
+    #[arg(skip)]
+    #[serde(skip)]
+    must_enrol: bool,
 }
 
 impl Answers {
@@ -116,15 +120,22 @@ impl Answers {
             pos_file: self.pos_file.or(other.pos_file),
             agent: self.agent.or(other.agent),
             without_hub: self.without_hub || other.without_hub,
+            must_enrol: self.must_enrol || other.must_enrol,
         }
+    }
+
+    /// These answers for a store that is to be enrolled now, whatever it was before.
+    #[must_use]
+    pub fn enrolling(self) -> Answers {
+        Answers { must_enrol: true, ..self }
     }
 
     /// What these answers want of a store where `there` is configured and, if `enrolled`, a certificate is in force. Asks for what is
     /// missing, if somebody sits there.
     pub fn wanted(self, there: Option<&Settings>, enrolled: bool, ask: bool) -> Result<Wanted, Fault> {
         let store = self.store(there, ask)?;
-        let token = if self.without_hub { None } else { self.token(&store, enrolled, ask)? };
-        let with_hub = !self.without_hub;
+        let with_hub = self.with_hub(there);
+        let token = if with_hub { self.token(&store, enrolled, ask)? } else { None };
         let hub = match (parsed::<Address>("--hub", self.hub)?, &token, there.and_then(Settings::hub)) {
             (Some(hub), ..) => Some(hub),
             (None, _, Some(_)) => None,
@@ -162,6 +173,13 @@ impl Answers {
             agent: self.agent,
             store,
         })
+    }
+
+    /// A store that works without a hub goes on so until it is given a token.
+    fn with_hub(&self, there: Option<&Settings>) -> bool {
+        let alone = there.is_some_and(|there| there.hub().is_none());
+        let offered = self.token_file.is_some() || console::token_in_environment().is_some();
+        !self.without_hub && (!alone || offered || self.must_enrol)
     }
 
     fn store(&self, there: Option<&Settings>, ask: bool) -> Result<StoreId, Fault> {

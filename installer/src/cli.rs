@@ -187,7 +187,7 @@ fn run(site: &Site, command: Command) -> Result<Report, Fault> {
         Command::Doctor { pre_install, given } => doctor::run(site, given.answers()?, pre_install),
         Command::Install(given) => install::run(site, given.answers()?, install::Asked::default()),
         Command::Enroll { anew, given } => {
-            install::run(site, given.answers()?, install::Asked { anew, installed_only: true })
+            install::run(site, given.answers()?.enrolling(), install::Asked { anew, installed_only: true })
         }
         Command::Renew { now } => renew::run(site, now),
         Command::Status { wait_healthy } => {

@@ -133,7 +133,7 @@ impl Secrets {
                 }
             })
             .collect();
-        lines.join("\n")
+        lines.join("\n") + "\n"
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
         let given = secrets.hidden(text);
         assert_eq!(
             given,
-            "token [hidden] [hidden] Authorization: Bearer [hidden] def\n[hidden]\nstore = \"S0042\""
+            "token [hidden] [hidden] Authorization: Bearer [hidden] def\n[hidden]\nstore = \"S0042\"\n"
         );
     }
 }

@@ -57,10 +57,10 @@ pub fn look(site: &Site) -> Result<Report, Fault> {
         word(&health["version"]),
         if well { "healthy".to_owned() } else { format!("not healthy: {}", word(&health["reason"])) }
     )];
+    let by = sync["transport"].as_str().map(|transport| format!(" by {transport}")).unwrap_or_default();
     lines.push(format!(
-        "link {} by {}; {} records and {} movements wait to be confirmed",
+        "link {}{by}; {} records and {} movements wait to be confirmed",
         word(&sync["link"]),
-        word(&sync["transport"]),
         sync["backlog"]["records"],
         sync["backlog"]["movements"]
     ));
@@ -86,5 +86,5 @@ pub fn agent(site: &Site) -> Result<(Value, Value), Fault> {
 }
 
 fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or("nothing yet")
+    value.as_str().unwrap_or("unknown")
 }

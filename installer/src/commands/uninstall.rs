@@ -54,8 +54,7 @@ fn removal(site: &Site, asked: Asked) -> Plan {
         plan.add(NothingUnsent(Rc::clone(&site)));
     }
     plan.add(Gone { name: "units", paths: units(&site), site: Rc::clone(&site) });
-    let programs =
-        vec![layout.own_program(), layout.own_storectl(), layout.own_program().with_extension("before")];
+    let programs = vec![layout.own_programs()];
     plan.add(Gone { name: "program", paths: programs, site: Rc::clone(&site) });
     if asked.purge {
         let paths = vec![layout.config_folder(), layout.data(), layout.identity()];

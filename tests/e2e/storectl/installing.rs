@@ -132,16 +132,12 @@ fn an_image_is_made_ready_for_systemd_without_a_hub_and_without_starting_anythin
     let server = office.server("image");
     let run = |args: &[&str]| {
         let mut command = Command::new(binary("storectl"));
-        command
-            .arg("--root")
-            .arg(&server.root)
-            .args(["--non-interactive", "install", "--without-hub"])
-            .args(args);
+        command.arg("--root").arg(&server.root).args(["--non-interactive", "install"]).args(args);
         let output = command.arg("--agent").arg(&office.agent).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
-    run(&["--store", "S0009"]);
+    run(&["--without-hub", "--store", "S0009"]);
     let unit = server.text("etc/systemd/system/store-agent.service");
     assert!(
         unit.contains("ExecStart=/opt/shopsmart/bin/store-agent run --config /etc/shopsmart/agent.toml"),
