@@ -10,12 +10,16 @@ use std::time::Duration;
 use sync_protocol::enrolment::{Address, Pin};
 use tokio::time::timeout;
 
+/// The hub's protocol for those who only want to know whether it can be reached.
+const ALPN: &[u8] = b"shopsmart-probe/1";
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// Says who answered over UDP. Somebody who answers wrongly has answered all the same.
 pub async fn probe(to: &Address, server_name: &str, pin: Pin) -> Result<Option<Shown>, Fault> {
     let pinned = Pinned::on(pin);
-    let crypto = QuicClientConfig::try_from(pinned.client(None)?)
+    let mut tls = pinned.client(None)?;
+    tls.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = QuicClientConfig::try_from(tls)
         .map_err(|error| Fault::caused(Code::E901, "QUIC can't be spoken", error))?;
     let config = quinn::ClientConfig::new(Arc::new(crypto));
     let mut last = String::new();
@@ -37,7 +41,15 @@ async fn handshake(config: quinn::ClientConfig, to: SocketAddr, name: &str) -> R
     };
     let endpoint = quinn::Endpoint::client(from).map_err(|error| error.to_string())?;
     let connecting = endpoint.connect_with(config, to, name).map_err(|error| error.to_string())?;
-    let connection = connecting.await.map_err(|error| error.to_string())?;
-    connection.close(0u32.into(), b"probe");
-    Ok(())
+    match connecting.await {
+        Ok(connection) => {
+            connection.close(0u32.into(), b"probe");
+            Ok(())
+        }
+        // Whoever hangs up has been reached.
+        Err(quinn::ConnectionError::ConnectionClosed(_) | quinn::ConnectionError::ApplicationClosed(_)) => {
+            Ok(())
+        }
+        Err(error) => Err(error.to_string()),
+    }
 }
