@@ -6,6 +6,7 @@ use super::{Report, Site, told};
 use crate::answers::Answers;
 use crate::console;
 use crate::fault::{Code, Exit, Fault};
+use crate::service::Manager;
 use crate::settings::Settings;
 use serde_json::json;
 
@@ -43,8 +44,10 @@ pub fn run(site: &Site, answers: Answers, asked: Asked) -> Result<Report, Fault>
         let well = wait_healthy(site, Patience::FOR_A_START)?;
         text.push_str(&format!("\n{}", well.text));
         exit = well.exit;
-    } else {
+    } else if site.manager == Manager::None {
         text.push_str(&format!("\nrun the agent with: {}", site.how_to_run()));
+    } else {
+        text.push_str("\nthe agent starts when this image does");
     }
     let json = json!({ "store": store, "changed": changed, "run": site.how_to_run() });
     Ok(Report { exit, text, json })

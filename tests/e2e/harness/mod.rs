@@ -23,7 +23,7 @@ mod wait;
 
 pub use browser::Browser;
 pub use certificates::{Identity, expired, of_another_authority};
-pub use daemon::{Daemon, binary, write};
+pub use daemon::{Daemon, binary};
 pub use day::{opened, opened_store, settle, under_load, under_long_load};
 pub use disk::{Ground, SmallDisk};
 pub use http::{Client, Reply};

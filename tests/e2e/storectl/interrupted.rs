@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::process::Stdio;
 
 /// Every place at which an installation can be stopped, in its order.
-const POINTS: [&str; 13] = [
+const POINTS: [&str; 14] = [
     "user",
     "folders",
     "program-copied",
@@ -19,6 +19,7 @@ const POINTS: [&str; 13] = [
     "config",
     "machine",
     "units",
+    "enabled",
     "service",
 ];
 
