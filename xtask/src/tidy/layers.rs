@@ -58,8 +58,8 @@ const BUILDINGS: [Building; 5] = [
     Building {
         package: "installer",
         floors: &[
-            &["clock", "console", "fault", "layout"],
-            &["files"],
+            &["clock", "fault", "layout"],
+            &["console", "files"],
             &["plan", "program", "talk"],
             &["identity", "service", "wanted"],
             &["enrolling", "settings"],
