@@ -5,6 +5,7 @@ pub mod chain;
 pub mod counter;
 pub mod endpoint;
 pub mod figure;
+pub mod files;
 pub mod http_load;
 pub mod merge;
 pub mod meter;

@@ -1,7 +1,7 @@
 //! Runs the measurements that are asked for, one after the other, each in a folder of its own.
 
 use super::figure::{Figure, Target, table};
-use super::{chain, endpoint, merge, meter, mosquitto, orders, page, query, tills, transports, wire};
+use super::{chain, endpoint, files, merge, meter, mosquitto, orders, page, query, tills, transports, wire};
 use crate::plain::run::{Load, PlainFigures, measure as measure_plain};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -59,10 +59,12 @@ pub enum Item {
     Orders,
     /// The store's page: its first screen, search, live orders and memory
     Page,
+    /// A POS's files: CSV and POSLog, read and recorded
+    Files,
 }
 
 impl Item {
-    pub const ALL: [Item; 18] = [
+    pub const ALL: [Item; 19] = [
         Item::Wire,
         Item::Merge,
         Item::Footprint,
@@ -81,6 +83,7 @@ impl Item {
         Item::Broker,
         Item::Orders,
         Item::Page,
+        Item::Files,
     ];
 
     /// Why it can't be measured on this machine.
@@ -186,6 +189,7 @@ impl Bench {
             Item::Broker => self.measure_broker(path).await?,
             Item::Orders => orders::measure(path).await?,
             Item::Page => page::measure(path).await?,
+            Item::Files => files::measure(path).await?,
             Item::Lossy => transports::lossy(path).await?,
             Item::Lag => self.measure_lag(path).await?,
             Item::Burst => self.measure_burst(path).await?,

@@ -2,9 +2,16 @@
 //!
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
+mod files;
 mod sqlite;
 
+pub use files::{
+    After, Column, Columns, CsvConfig, Encoding, FileFormat, FilesConfig, Holds, ItemFrom, PoslogConfig,
+    VoidLines, WeighedBy,
+};
+
 use super::{Amount, Checker, ConfigError};
+use files::FilesTable;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -40,6 +47,8 @@ pub struct PosConfig {
 pub enum PosKind {
     /// An SQLite database on this machine.
     Sqlite { path: PathBuf },
+    /// A folder that it puts files into.
+    Files(FilesConfig),
 }
 
 impl PosKind {
@@ -48,6 +57,7 @@ impl PosKind {
     pub fn name(&self) -> &'static str {
         match self {
             PosKind::Sqlite { .. } => "sqlite",
+            PosKind::Files(files) => files.format.name(),
         }
     }
 }
@@ -149,6 +159,7 @@ pub(super) struct PosTable {
     item_is: Option<ItemIs>,
     location: Option<Spanned<String>>,
     kinds: Option<Vec<Spanned<RuleTable>>>,
+    files: Option<Spanned<FilesTable>>,
 }
 
 #[derive(Deserialize)]
@@ -202,7 +213,12 @@ impl Checker<'_> {
     fn pos_kind(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
-            _ => Err(self.wrong(&table.kind, "must be `sqlite`; other databases can't be read yet")),
+            "csv" => self.csv_pos(table),
+            "poslog" => self.poslog_pos(table),
+            _ => {
+                Err(self
+                    .wrong(&table.kind, "must be `sqlite`, `csv` or `poslog`; nothing else can be read yet"))
+            }
         }
     }
 
@@ -219,7 +235,11 @@ impl Checker<'_> {
     }
 
     fn mapping(&self, table: PosTable) -> Result<Mapping, ConfigError> {
-        if table.changes.is_none() && table.on_hand.is_none() {
+        let is_files = matches!(table.kind.get_ref().as_str(), "csv" | "poslog");
+        if let Some(files) = table.files.as_ref().filter(|_| !is_files) {
+            return Err(self.wrong(files, "is for the kinds `csv` and `poslog`"));
+        }
+        if !is_files && table.changes.is_none() && table.on_hand.is_none() {
             let message = "has neither `changes` nor `on_hand`; one SELECT at least says what to read";
             return Err(self.wrong(&table.source, message));
         }
@@ -340,14 +360,19 @@ mod tests {
         // Prose has no `=` of its own and does not begin like a table, a rule or a list.
         let is_toml = |line: &&str| {
             let first = line.split_whitespace().next().unwrap_or_default();
-            line.starts_with("[[") || line.starts_with("  {") || line.starts_with(']') || {
-                line.split_whitespace().nth(1) == Some("=")
-                    && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
-            }
+            line.starts_with("[[")
+                || line.starts_with("[pos.")
+                || line.starts_with("  {")
+                || line.starts_with(']')
+                || {
+                    line.split_whitespace().nth(1) == Some("=")
+                        && first.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+                }
         };
         let shown: Vec<&str> = lines.filter(is_toml).collect();
         let text = format!("store = \"S0001\"\ndata_dir = \"data\"\n{}\n", shown.join("\n"));
         let (shown, bare) = (parse(&text).unwrap(), parse(&format!("{POS}{CHANGES}{KINDS}")).unwrap());
+        let shown_files = shown.pos[1..].to_vec();
         let (shown, bare) = (&shown.pos[0], &bare.pos[0]);
         assert_eq!((shown.poll_every, shown.gap_patience), (bare.poll_every, bare.gap_patience));
         assert_eq!((shown.reconcile_every, shown.pos_is_truth), (bare.reconcile_every, bare.pos_is_truth));
@@ -355,6 +380,7 @@ mod tests {
         assert_eq!((shown.item_is, shown.times), (bare.item_is, bare.times));
         assert_eq!(shown.time_zone, bare.time_zone);
         assert_eq!(shown.kinds.len(), 3);
+        files::tests::the_example_is_the_default(&shown_files);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What `store-agent pos check` prints: a look at a source for the person who maps it.
 
 use super::source::{Checkup, MovementShown};
+use crate::agent::{ItemKey, SourceDocument};
 use std::fmt::Write;
 
 /// The look as text; nothing in it but what the mapping makes of the rows.
@@ -45,5 +46,29 @@ fn table(movements: &[MovementShown], text: &mut String) {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         let _ = writeln!(text, "    {}", cells.join("  ").trim_end());
+    }
+}
+
+/// A document as a person reads it: its first line, and how many more there are.
+#[must_use]
+pub fn movement_shown(of: &SourceDocument) -> MovementShown {
+    let document = &of.document;
+    let line = document.lines.first();
+    let more = match document.lines.len() {
+        0 | 1 => String::new(),
+        lines => format!(" and {} more lines", lines - 1),
+    };
+    let item = line.map(|line| match &line.item {
+        ItemKey::Sku(sku) => sku.to_string(),
+        ItemKey::Gtin(gtin) => gtin.to_string(),
+    });
+    let at = jiff::Timestamp::from_millisecond(document.occurred_at.0);
+    MovementShown {
+        reference: document.reference.to_string(),
+        kind: document.kind.name(),
+        item: item.unwrap_or_default() + &more,
+        quantity: line.map(|line| line.quantity.to_string()).unwrap_or_default(),
+        at: at.map_or_else(|_| document.occurred_at.to_string(), |at| at.to_string()),
+        reason: document.reason.clone().unwrap_or_default(),
     }
 }

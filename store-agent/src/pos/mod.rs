@@ -6,6 +6,7 @@
 mod card;
 pub mod checkup;
 mod decimal;
+mod files;
 pub mod http;
 mod json;
 mod key_cursor;
@@ -26,6 +27,7 @@ pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn sourc
     let sidecar = sidecar_path(data_dir, config.source.as_str());
     match config.kind.clone() {
         PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
+        PosKind::Files(files) => Box::new(files::FileSource::new(config, files, sidecar, clocks)),
     }
 }
 

@@ -84,6 +84,11 @@ pub struct MovementShown {
 pub enum SourceError {
     #[error("cannot open the POS database {path}; is the path right, and may the agent's user read it?", path = path.display())]
     Open { path: PathBuf, source: std::io::Error },
+    #[error(
+        "the folder {path} could not be {doing}; is the path right, and may the agent's user read and write there?",
+        path = path.display()
+    )]
+    Folder { path: PathBuf, doing: &'static str, source: std::io::Error },
     #[error("the POS database could not be read ({what})")]
     Sqlite { what: &'static str, source: rusqlite::Error },
     #[error("`{select}` gives no column `{column}`; name it with `AS {column}`")]

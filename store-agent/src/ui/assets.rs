@@ -35,11 +35,12 @@ macro_rules! asset {
 
 pub static STYLE: Asset = asset!("page", "css", "text/css; charset=utf-8", "page.css");
 pub static GOODS: Asset = asset!("goods", "css", "text/css; charset=utf-8", "goods.css");
+pub static SCANNER: Asset = asset!("scanner", "js", "text/javascript; charset=utf-8", "scanner.js");
 pub static SCRIPT: Asset = asset!("page", "js", "text/javascript; charset=utf-8", "page.js");
 pub static HTMX: Asset = asset!("htmx", "js", "text/javascript; charset=utf-8", "htmx.min.js");
 pub static ICON: Asset = asset!("icon", "svg", "image/svg+xml", "icon.svg");
 
-static ALL: [&Asset; 5] = [&STYLE, &GOODS, &SCRIPT, &HTMX, &ICON];
+static ALL: [&Asset; 6] = [&STYLE, &GOODS, &SCANNER, &SCRIPT, &HTMX, &ICON];
 
 fn address(stem: &str, ending: &str, bytes: &[u8]) -> String {
     format!("{stem}-{:016x}.{ending}", XxHash3_64::oneshot(bytes))
@@ -101,7 +102,7 @@ mod tests {
 
     #[test]
     fn nothing_is_fetched_from_elsewhere() {
-        for asset in [&STYLE, &GOODS, &SCRIPT, &ICON] {
+        for asset in [&STYLE, &GOODS, &SCANNER, &SCRIPT, &ICON] {
             let text = std::str::from_utf8(asset.bytes).unwrap();
             let foreign: Vec<_> = text
                 .match_indices("//")

@@ -12,6 +12,7 @@ use super::people::staff::is_name;
 use super::step_up::{Answer, permitted};
 use super::texts::{hand_over as texts, order as order_texts};
 use super::today::item_name;
+use super::told;
 use super::visitor::Visitor;
 use super::words::Words;
 use super::{Desk, PageDesk};
@@ -58,7 +59,7 @@ async fn at_the_counter(
     let main = html! {
         h1 { (words.say(texts::TITLE)) }
         div #counter {
-            @if let Some(trouble) = &trouble { (refused(trouble)) }
+            @if let Some(trouble) = &trouble { (told::refusal(visitor, trouble)) }
             form.scan method="post" action="/hand-over" data-scan="#counter" data-smooth="#counter" {
                 (token(visitor))
                 label for="code" { (words.say(texts::SCAN)) }
@@ -93,10 +94,6 @@ fn at_hand(view: &OrderView) -> Markup {
     }
 }
 
-fn refused(trouble: &str) -> Markup {
-    html! { p.outcome data-outcome="refused" data-reference=(trouble) { strong { (trouble) } } }
-}
-
 /// One order at the counter. `code`: the signed one that was shown for it.
 async fn one(
     desk: &PageDesk,
@@ -122,7 +119,7 @@ async fn one(
                 span.number.big { (order) }
                 @if !phone.is_empty() { span.soft { (words.fill(order_texts::PHONE, &[("phone", phone)])) } }
             }
-            @if let Some(trouble) = &trouble { (refused(trouble)) }
+            @if let Some(trouble) = &trouble { (told::refusal(visitor, trouble)) }
             (bag(&words, view))
             @if visitor.may(Deed::HandOverOnCode) == May::Yes { (ways(&words, visitor, order, code)) }
         }

@@ -17,10 +17,14 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::time::Duration;
 use sync_protocol::link::store::LinkState;
 
 /// htmx without what the policy forbids anyway, and without copies of pages in the browser.
 const HTMX_SETTINGS: &str = r#"{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"selfRequestsOnly":true,"historyEnabled":false,"historyCacheSize":0,"scrollBehavior":"instant","timeout":15000}"#;
+
+/// Less is no trouble to anybody who reads a countdown.
+const CLOCK_OFF: Duration = Duration::from_secs(2 * 60);
 
 /// A screen of the menu.
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +153,8 @@ fn document(
                 link rel="icon" href=(assets::ICON.path()) type="image/svg+xml";
                 link rel="stylesheet" href=(assets::STYLE.path());
                 link rel="stylesheet" href=(assets::GOODS.path());
+                // Not later: whatever is typed into the page has to be heard from the first key on.
+                script src=(assets::SCANNER.path()) {}
                 script src=(assets::HTMX.path()) defer {}
                 script src=(assets::SCRIPT.path()) defer {}
             }
@@ -157,6 +163,8 @@ fn document(
                 a.skip href="#main" { (words.say(shared::SKIP)) }
                 (top)
                 p #lost .lost role="alert" {}
+                p #missed .lost role="alert" {}
+                p #sending .sending role="status" {}
                 main #main tabindex="-1" { (main) }
                 p #said .unseen role="status" {}
                 (languages(&words, visitor))
@@ -176,7 +184,10 @@ fn spoken(words: &Words<'_>) -> Markup {
             data-late=(words.say(shared::LATE)) data-now=(words.say(shared::NOW))
             data-connected=(words.say(shared::CONNECTED)) data-lost-for=(words.say(shared::LOST_FOR))
             data-lost=(words.say(shared::LOST_NOW)) data-back=(words.say(shared::COMING_BACK))
-            data-new-order=(words.say(shared::SOUND_NEW_ORDER)) {}
+            data-new-order=(words.say(shared::SOUND_NEW_ORDER)) data-torn=(words.say(shared::SCAN_TORN))
+            data-not-taken=(words.say(shared::SCAN_NOT_TAKEN)) data-unsent=(words.say(shared::UNSENT))
+            data-changed=(words.say(shared::CHANGED_MEANWHILE)) data-sending=(words.say(shared::SENDING))
+            data-clock-ahead=(words.say(shared::CLOCK_AHEAD)) data-clock-behind=(words.say(shared::CLOCK_BEHIND)) {}
     }
 }
 
@@ -292,11 +303,20 @@ async fn status(desk: &PageDesk, visitor: &Visitor) -> Status {
                 span { (line.words(&words)) }
                 @if desk.has_hub {
                     span.waiting { " · " (waiting(&words, &sync)) }
+                    @if let Some(off) = clock_off(&words, &sync) { span.waiting { " · " (off) } }
                 }
             }
         }
     };
     Status { markup, fresh }
+}
+
+/// That the store server's clock is visibly wrong, as far as head office's tells.
+fn clock_off(words: &Words<'_>, sync: &SyncStatus) -> Option<String> {
+    let ahead = sync.hub_clock_ahead_ms.map(i64::saturating_neg)?;
+    let off = Duration::from_millis(ahead.unsigned_abs());
+    let text = if ahead > 0 { shared::SERVER_CLOCK_AHEAD } else { shared::SERVER_CLOCK_BEHIND };
+    (off >= CLOCK_OFF).then(|| words.fill(text, &[("age", &words.age(off))]))
 }
 
 /// How many changes wait for head office.

@@ -204,7 +204,7 @@ pub fn address(path: &str, form: &Form, before: u64) -> String {
 /// The button that gives the same choice as a file.
 pub fn export_form(words: &Words<'_>, visitor: &Visitor, form: &Form, action: &str) -> Markup {
     html! {
-        form.panel method="post" action=(action) {
+        form.panel method="post" action=(action) data-download {
             (layout::token(visitor))
             @for (name, value) in form.carried().filter(|(name, _)| *name != "before") {
                 input type="hidden" name=(name) value=(value);

@@ -29,7 +29,7 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
         div #today hx-get="/" hx-trigger="orders from:body, sync from:body" hx-select="#today" hx-swap="outerHTML"
             hx-headers=r#"{"X-Live":"1"}"# {
             section.panel.orders-today aria-labelledby="needs-somebody" {
-                h2 #needs-somebody { (words.say(texts::NEEDS_SOMEBODY)) " " span.count { (waiting) } }
+                h2 #needs-somebody { (words.say(texts::NEEDS_SOMEBODY)) @if waiting > 0 { " " span.count { (waiting) } } }
                 (layout::staleness(&desk, &words))
                 @if waiting == 0 { p.empty { (words.say(texts::NONE_WAIT)) } } @else { (orders) }
                 @if waiting > ORDERS_SHOWN { p { a.button href="/orders" { (words.say(texts::ALL_ORDERS)) } } }

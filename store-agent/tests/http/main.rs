@@ -6,6 +6,7 @@ mod batches;
 mod bounds;
 mod client;
 mod doors;
+mod files;
 mod movements;
 mod orders;
 mod process;

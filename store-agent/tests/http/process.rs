@@ -1,6 +1,7 @@
 //! The program itself: its commands, its signals, its files.
 
 use crate::client::Request;
+use crate::files;
 use crate::reading;
 use crate::shop::{ANY, SALE, TILL_3, furnish, until};
 use std::net::SocketAddr;
@@ -134,6 +135,45 @@ fn an_agent_killed_while_the_pos_writes_misses_and_doubles_nothing() {
         (&0.into(), &0.into()),
         "{source}"
     );
+}
+
+#[test]
+fn an_agent_killed_while_files_arrive_misses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    furnish(folder.path(), &files::config());
+    files::prepared(folder.path());
+    let stop = AtomicBool::new(false);
+    let mut daemon = Daemon::start(folder.path());
+    let sold = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| files::arriving(folder.path(), &stop, 20));
+        for round in 0..15u64 {
+            std::thread::sleep(Duration::from_millis(30 + round * 67 % 400));
+            daemon.signal("-KILL");
+            daemon.0.wait().unwrap();
+            let _ = std::fs::remove_file(folder.path().join("data/addresses.json"));
+            daemon = Daemon::start(folder.path());
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap()
+    });
+    let to = listening(folder.path());
+    let get = |path: &str| {
+        Request { method: "GET", path, token: Some(ANY), headers: Vec::new(), body: Vec::new() }
+            .send(to)
+            .json()
+    };
+    files::agree(&sold, |item| get(&format!("/v1/items/{item}"))["on_hand"].to_string());
+    for source in get("/v1/sources")["sources"].as_array().unwrap() {
+        let counts = (&source["counts"]["set_aside"], &source["counts"]["conflicts"]);
+        assert_eq!(counts, (&0.into(), &0.into()), "{source}");
+    }
+    let left = |name: &str| {
+        let entries = std::fs::read_dir(folder.path().join(name)).unwrap();
+        entries
+            .filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'))
+            .count()
+    };
+    until("every file has been taken", || left("csv") + left("poslog") == 0);
 }
 
 #[test]

@@ -6,10 +6,11 @@
 use super::daemon::Daemon;
 use super::http::Client;
 use super::scene::Scene;
-use super::wait::eventually;
+use super::wait::{eventually, pause};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const DRIVER: &str = "/usr/bin/chromedriver";
@@ -23,18 +24,32 @@ const SCANNER: f64 = 0.005;
 pub struct Browser {
     driver: Client,
     session: String,
-    at: SocketAddr,
+    /// As in `http://localhost:4711`.
+    origin: String,
     /// Parts of console lines that are fine here, because the test has broken something.
     pub forgiven: Vec<&'static str>,
+    /// Somebody has just typed.
+    typed: Cell<bool>,
     _process: Daemon,
 }
 
 impl Browser {
     /// A fresh browser that will look at the page of a store.
     pub fn open(scene: &Scene, name: &str, at: SocketAddr) -> Browser {
+        Browser::open_with(scene, name, &format!("http://localhost:{}", at.port()), &[], &[])
+    }
+
+    /// The same, with more arguments, and variables of its environment.
+    pub fn open_with(
+        scene: &Scene,
+        name: &str,
+        origin: &str,
+        more: &[String],
+        environment: &[(&str, &Path)],
+    ) -> Browser {
         let log = scene.join(&format!("{name}.log"));
         let mut command = Command::new(DRIVER);
-        command.arg("--port=0");
+        command.arg("--port=0").envs(environment.iter().copied());
         let process = Daemon::start(name, command, &log);
         let port: u16 = eventually("the driver to say where it listens", || {
             let text = std::fs::read_to_string(&log).unwrap_or_default();
@@ -63,6 +78,7 @@ impl Browser {
         ];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
         arguments.push(format!("--user-data-dir={}", profile.display()));
+        arguments.extend_from_slice(more);
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": { "binary": CHROMIUM, "args": arguments, "perfLoggingPrefs": { "enableNetwork": true } },
@@ -70,16 +86,40 @@ impl Browser {
         } } });
         let session = driver.post("/session", &wanted).expect("the driver answers").expect(200).json();
         let session = session["value"]["sessionId"].as_str().expect("a session").to_owned();
-        Browser { driver, session, at, forgiven: Vec::new(), _process: process }
+        Browser {
+            driver,
+            session,
+            origin: origin.to_owned(),
+            forgiven: Vec::new(),
+            typed: Cell::new(false),
+            _process: process,
+        }
     }
 
     pub fn goto(&self, path: &str) {
-        let url = format!("http://localhost:{}{path}", self.at.port());
+        let url = format!("{}{path}", self.origin);
         self.command("url", &json!({ "url": url }));
+    }
+
+    /// Goes where the browser itself must refuse to go, for this reason.
+    #[track_caller]
+    pub fn refuses(&self, path: &str, reason: &str) {
+        self.goto(path);
+        eventually(&format!("the browser to refuse with {reason}"), || {
+            let shown = self.run("return document.title + document.documentElement.textContent");
+            let shown = shown.as_str().unwrap_or_default();
+            let is_refused = shown.starts_with("Privacy error") && shown.contains(reason);
+            if is_refused { Ok(()) } else { Err(shown.to_owned()) }
+        });
     }
 
     pub fn path(&self) -> String {
         self.run("return location.pathname").as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The path and what stands after it.
+    pub fn address(&self) -> String {
+        self.run("return location.pathname + location.search").as_str().unwrap_or_default().to_owned()
     }
 
     /// Runs a script in the page and gives what it returns.
@@ -122,6 +162,7 @@ impl Browser {
     pub fn types(&self, selector: &str, text: &str) {
         self.on_element(selector, "clear", &json!({}));
         self.on_element(selector, "value", &json!({ "text": text }));
+        self.typed.set(true);
     }
 
     #[track_caller]
@@ -137,8 +178,11 @@ impl Browser {
         });
     }
 
-    /// Strikes keys one after the other, as a person does: names as in `Tab`, `Enter`, or the letters of a text.
+    /// Strikes keys one after the other, as a person does who sees the page: names as in `Tab`, `Enter`, or the letters of a text.
+    #[track_caller]
     pub fn strikes(&self, keys: &[&str]) {
+        self.is_seen();
+        self.typed.set(true);
         let mut actions = Vec::new();
         for key in keys {
             let value = match *key {
@@ -173,18 +217,45 @@ impl Browser {
         panic!("`{selector}` can't be reached with the Tab key on {}", self.path());
     }
 
-    /// A wedge scanner: the keys of a code, five milliseconds apart by the clock of the keyboard itself, and Enter.
+    /// Runs a script in each page that comes, before anything of the page itself.
+    pub fn meets_with(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
+    }
+
+    /// Nobody scans before they see the page: waits until it has been painted and takes keys.
+    #[track_caller]
+    fn is_seen(&self) {
+        eventually("the page to take keys", || {
+            let ready =
+                json!({ "script": "return document.documentElement.dataset.scanner ?? null", "args": [] });
+            let ready = self.tried("execute/sync", &ready)?;
+            if ready == json!("ready") { Ok(()) } else { Err(ready.to_string()) }
+        });
+    }
+
+    /// A wedge scanner: the keys of a code, five milliseconds apart by the clock of the keyboard itself, and Enter. Each call comes
+    /// back when the page has had its key, so none is lost on the way.
+    #[track_caller]
     pub fn scans(&self, code: &str) {
-        let start = self
-            .run("return (performance.timeOrigin + performance.now()) / 1000 + 0.2")
-            .as_f64()
-            .expect("a time");
+        self.stumbles(code, u32::MAX, 0.0);
+    }
+
+    /// A scanner that pauses for so many seconds before one of its keys.
+    #[track_caller]
+    pub fn stumbles(&self, code: &str, stumble: u32, halt: f64) {
+        self.is_seen();
+        // Nobody pulls the trigger in the quarter of a second after a key.
+        if self.typed.replace(false) {
+            pause(250);
+        }
+        let start =
+            self.run("return (performance.timeOrigin + performance.now()) / 1000").as_f64().expect("a time");
         let strokes = code
             .chars()
             .map(|c| (c.to_string(), c.to_string()))
             .chain([("Enter".to_owned(), "\r".to_owned())]);
         for ((key, text), at) in strokes.zip(0_u32..) {
-            let time = start + f64::from(at) * SCANNER;
+            let time = start + f64::from(at) * SCANNER + if at >= stumble { halt } else { 0.0 };
             let code = if key == "Enter" {
                 13
             } else {
@@ -243,7 +314,7 @@ impl Browser {
                 continue;
             }
             let url = message["params"]["request"]["url"].as_str().unwrap_or_default();
-            let is_own = url.starts_with(&format!("http://localhost:{}/", self.at.port()));
+            let is_own = url.starts_with(&format!("{}/", self.origin));
             assert!(
                 is_own || url.starts_with("data:") || url.starts_with("chrome"),
                 "a request went to {url}"

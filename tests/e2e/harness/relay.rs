@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -44,6 +44,8 @@ struct Line {
     rebinds: AtomicUsize,
     /// How many ports datagrams have left by.
     ports: AtomicUsize,
+    /// How long each packet takes, one after the other.
+    slow_ms: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -88,6 +90,11 @@ impl Relay {
         self.line.udp_up.store(true, Ordering::Relaxed);
     }
 
+    /// Each packet takes so long from now on, and the next one waits for it.
+    pub fn is_slow(&self, millis: u64) {
+        self.line.slow_ms.store(millis, Ordering::Relaxed);
+    }
+
     /// The hub sees what the agent sends next come from another port, as when a router on the way forgets. What goes to the
     /// old port is lost.
     pub fn rebind(&self) {
@@ -110,7 +117,16 @@ impl Line {
     fn mended(front: UdpSocket, hub: HubAddress) -> Line {
         let [udp_up, tcp_up] = [true; 2].map(AtomicBool::new);
         let [rebinds, ports] = [0; 2].map(AtomicUsize::new);
-        Line { front, hub, udp_up, tcp_up, rebinds, ports, closed: AtomicBool::new(false) }
+        let slow_ms = AtomicU64::new(0);
+        Line { front, hub, udp_up, tcp_up, rebinds, ports, slow_ms, closed: AtomicBool::new(false) }
+    }
+
+    /// Holds a packet back for as long as this line takes.
+    fn carries(&self) {
+        match self.slow_ms.load(Ordering::Relaxed) {
+            0 => {}
+            slow => thread::sleep(Duration::from_millis(slow)),
+        }
     }
 
     fn rebinds(&self) -> usize {
@@ -152,6 +168,7 @@ fn carry_up(line: &Arc<Line>) {
         }
         let back =
             backs.entry(agent).or_insert_with(|| open_back(line, agent, rebinds).expect("a free port"));
+        line.carries();
         // A hub that is down answers with an ICMP error on the next call; to the agent that is silence.
         let _ = back.send_to(&packet[..bytes], line.hub().quic);
     }
@@ -173,6 +190,7 @@ fn carry_down(line: &Line, back: &UdpSocket, agent: SocketAddr, rebinds: usize) 
             && line.carries_udp()
             && line.rebinds() == rebinds
         {
+            line.carries();
             let _ = line.front.send_to(&packet[..bytes], agent);
         }
     }
@@ -221,6 +239,7 @@ fn pump(line: &Line, mut from: TcpStream, mut to: TcpStream) {
             }
             Err(_) => break,
         };
+        line.carries();
         // What is said into a dead line is lost, and the connection with it.
         if !line.carries_tcp() || to.write_all(&bytes[..read]).is_err() {
             break;

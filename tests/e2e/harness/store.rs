@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sync_protocol::Quantity;
 
 pub const TOKEN: &str = "till-token-of-the-tests";
+/// Sets the clock of one process. The dynamic linker finds it for the machine's own architecture.
+const FAKE_TIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
 
 /// One store's agent.
 pub struct Store {
@@ -30,6 +32,8 @@ pub struct Store {
     daemon: Option<Daemon>,
     http: Arc<Mutex<SocketAddr>>,
     references: AtomicU32,
+    /// How far its clock is ahead, in seconds.
+    clock_ahead: i64,
 }
 
 impl Store {
@@ -55,7 +59,8 @@ impl Store {
         write(&folder.join("tokens"), &format!("# every till of the tests\n* {TOKEN}\n"));
         let nowhere = Arc::new(Mutex::new(([127, 0, 0, 1], 9).into()));
         let (id, references) = (id.to_owned(), AtomicU32::new(0));
-        let mut store = Store { line, id, folder, ground, hub, daemon: None, http: nowhere, references };
+        let mut store =
+            Store { line, id, folder, ground, hub, daemon: None, http: nowhere, references, clock_ahead: 0 };
         store.start();
         store
     }
@@ -212,11 +217,22 @@ impl Store {
 
     /// Starts the agent anew with its page on this port, where it will be after each further start.
     pub fn page_stays_on(&mut self, port: u16) {
+        self.page_is(&format!("listen = \"127.0.0.1:{port}\""));
+    }
+
+    /// Starts the agent anew with these lines about its page.
+    pub fn page_is(&mut self, lines: &str) {
         self.stop();
         let file = self.folder.join("agent.toml");
         let text = fs::read_to_string(&file).expect("the configuration can be read");
-        let page = format!("[page]\nlisten = \"127.0.0.1:{port}\"");
-        write(&file, &text.replace("[page]\nlisten = \"127.0.0.1:0\"", &page));
+        write(&file, &text.replace("[page]\nlisten = \"127.0.0.1:0\"", &format!("[page]\n{lines}")));
+        self.start();
+    }
+
+    /// Starts the agent anew with a clock that is off by so many seconds. What measures spans of time goes right.
+    pub fn clock_is_off(&mut self, seconds: i64) {
+        self.stop();
+        self.clock_ahead = seconds;
         self.start();
     }
 
@@ -256,6 +272,12 @@ impl Store {
             .arg("--config")
             .arg(self.folder.join("agent.toml"))
             .env_remove("RUST_BACKTRACE");
+        if self.clock_ahead != 0 {
+            command
+                .env("LD_PRELOAD", FAKE_TIME)
+                .env("FAKETIME", format!("{:+}s", self.clock_ahead))
+                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         command
     }
 }

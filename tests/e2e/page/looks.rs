@@ -9,15 +9,15 @@ use serde_json::{Value, json};
 /// The test-only checker of accessibility, with its licence beside it.
 const AXE: &str = include_str!("axe/axe.min.js");
 const WIDTHS: [u32; 3] = [360, 768, 1280];
+/// The widest screen that is looked at, without a picture.
+const WIDEST: u32 = 1600;
 
 /// Looks at the page as it stands.
 pub(super) fn look(browser: &Browser, name: &str) {
+    fits(browser, name, WIDEST);
     for width in WIDTHS {
-        browser.is_wide(width);
-        let sideways =
-            browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+        fits(browser, name, width);
         browser.pictured(&format!("{name}-{width}"));
-        assert_eq!(sideways, json!(0), "{name} at {width}: wider than the screen");
         let small = browser.run(
             "return [...document.querySelectorAll('button, a, select, summary, input:not([type=hidden]):not([type=radio]):not([type=checkbox])')] \
              .filter(e => e.checkVisibility() && !e.matches('.skip')).map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()]) \
@@ -33,6 +33,13 @@ pub(super) fn look(browser: &Browser, name: &str) {
         }
     }
     browser.is_clean();
+}
+
+fn fits(browser: &Browser, name: &str, width: u32) {
+    browser.is_wide(width);
+    let sideways =
+        browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth");
+    assert_eq!(sideways, json!(0), "{name} at {width}: wider than the screen");
 }
 
 fn accessible(browser: &Browser, name: &str) {

@@ -1,13 +1,15 @@
 //! The store's page in a real browser: from an empty store server to a customer with a bag, by scanner, by fingers and by keyboard alone.
 
+mod faults;
 mod looks;
+mod scanner;
 mod shop;
 mod stock;
+mod tls;
 
 use self::shop::{ANA, ANA_PIN, BOSS, BOSS_PIN, Counter, MILK, OATS, TEA};
 use crate::harness::{Scene, Transport, eventually};
 use serde_json::json;
-use std::net::TcpListener;
 
 fn scene(name: &str) -> Scene {
     Scene::over(Transport::Quic, name)
@@ -111,37 +113,6 @@ fn of_two_browsers_on_one_order_the_second_sees_the_first_and_is_refused_politel
     for browser in [&office, &tablet] {
         browser.is_clean();
     }
-}
-
-#[test]
-fn a_page_whose_agent_was_killed_says_so_and_comes_back_by_itself() {
-    let scene = scene("page-killed");
-    let mut counter = Counter::open(&scene);
-    let free =
-        TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("its number").port();
-    counter.store.page_stays_on(free);
-    let mut office = counter.set_up(&scene);
-    office.forgiven = vec![
-        "ERR_CONNECTION_REFUSED",
-        "ERR_INCOMPLETE_CHUNKED_ENCODING",
-        "ERR_CONNECTION_RESET",
-        "ERR_EMPTY_RESPONSE",
-    ];
-    office.shows("#screen-says", "connected");
-    counter.store.kill();
-    office.shows("#screen-says", "lost for");
-    office.shows("#lost", "has lost the store server");
-    counter.store.start();
-    office.shows("#screen-says", "connected");
-    office.shows("#said", "has restarted");
-    counter.hub.kill();
-    office.shows("#status", "away since");
-    let found = eventually("the page to count on", || {
-        let text = office.text("#lost");
-        if text.is_empty() { Ok(text) } else { Err(text) }
-    });
-    assert_eq!(found, "");
-    office.is_clean();
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::harness::{Browser, Hub, Scene, Store, eventually};
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub const BOSS: &str = "Meera";
@@ -41,7 +42,15 @@ impl Counter {
 
     /// The manager's own screen, set up as on the first day.
     pub fn set_up(&self, scene: &Scene) -> Browser {
-        let office = Browser::open(scene, "office", self.store.page());
+        self.set_up_at(scene, self.store.page())
+    }
+
+    /// The same, by way of whatever stands before the page there.
+    pub fn set_up_at(&self, scene: &Scene, at: SocketAddr) -> Browser {
+        self.set_up_in(Browser::open(scene, "office", at))
+    }
+
+    pub fn set_up_in(&self, office: Browser) -> Browser {
         office.goto("/");
         office.shows("h1", "Set up");
         let code = std::fs::read_to_string(self.store.data().join("setup-code")).expect("the set-up code");

@@ -64,6 +64,9 @@ fn answer_is_good(
     for (no, answer) in documents.clone().into_iter().zip(answers) {
         match answer {
             Ok(Recorded::New { positions }) => {
+                if let Some(first) = positions.first() {
+                    super::repeated::before_sale(world, at, no, *first, took_over)?;
+                }
                 let moved = truth::moved_at(world.machines[at].database(), positions, &mut world.truth);
                 recorded_new(world, at, no, moved, took_over)?;
             }

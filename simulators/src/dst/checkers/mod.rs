@@ -5,6 +5,7 @@ pub mod ends;
 pub mod escrow;
 pub mod ledger;
 pub mod orders;
+pub mod repeated;
 pub mod spin;
 
 use std::fmt;

@@ -24,7 +24,7 @@ use sync_protocol::stock::Cell;
 use sync_protocol::{ItemNo, Quantity, Reference, Sku, SourceId};
 
 /// What agents write documents of acts under.
-const SOURCE: &str = "pickup";
+pub const SOURCE: &str = "pickup";
 
 /// How far an order has come: the more it has handed over in all, then the later.
 #[must_use]

@@ -1,5 +1,5 @@
-// Keeps a page of the store fresh and reads scanners. Everything works without it, with a reload here and there; nothing is kept
-// in the browser. What is said aloud or shown comes from the page itself, in its language.
+// Keeps a page of the store fresh, and sends what is scanned or pressed without leaving it. Everything works without it, with a reload
+// here and there; nothing is kept in the browser. What is said aloud or shown comes from the page itself, in its language.
 (() => {
   'use strict';
   const $ = (id) => document.getElementById(id);
@@ -48,9 +48,15 @@
   };
   document.addEventListener('pointerdown', () => { try { audio ??= new AudioContext(); audio.resume(); } catch { /* as above */ } }, { once: true });
 
-  // ---- The store server's clock: countdowns go by it, not by the tablet's.
-  let clockAhead = Number(document.body.dataset.now) - Date.now();
-  const serverNow = () => Date.now() + clockAhead;
+  // ---- The store server's clock: countdowns go by it, not by the tablet's, which may be wrong or be set meanwhile.
+  let serverAt = Number(document.body.dataset.now) - performance.now();
+  const serverNow = () => serverAt + performance.now();
+  const CLOCK_OFF = 2 * 60000;
+  const clockSays = () => {
+    const ahead = Date.now() - serverNow();
+    if (Math.abs(ahead) < CLOCK_OFF) return '';
+    return ' · ' + fill(ahead > 0 ? words().clockAhead : words().clockBehind, { age: age(Math.abs(ahead)) });
+  };
   const countDown = () => {
     for (const place of document.querySelectorAll('[data-until]')) {
       const left = Number(place.dataset.until) - serverNow();
@@ -71,7 +77,7 @@
     const [lamp, says] = [$('screen-light'), $('screen-says')];
     if (lamp) {
       lamp.dataset.light = lost ? 'down' : 'up';
-      const text = lost ? fill(words().lostFor, { age: age(silent) }) : words().connected;
+      const text = lost ? fill(words().lostFor, { age: age(silent) }) : words().connected + clockSays();
       if (says.textContent !== text) says.textContent = text;
     }
     if (lost && !isLost) $('lost').textContent = words().lost;
@@ -93,11 +99,12 @@
       heard();
       // Whatever happened while nobody listened is fetched now.
       if (startedAt !== undefined) ['orders', 'sync'].forEach(tell);
+      if (isDoubtful) lookAgain();
       if (startedAt !== undefined && startedAt !== event.data) say(words().back);
       startedAt = event.data;
       document.body.dataset.stream = 'open';
     });
-    source.addEventListener('ping', (event) => { heard(); clockAhead = Number(event.data) - Date.now(); });
+    source.addEventListener('ping', (event) => { heard(); serverAt = Number(event.data) - performance.now(); });
     source.addEventListener('orders', () => { heard(); tell('orders'); });
     source.addEventListener('sync', () => { heard(); tell('sync'); });
     source.addEventListener('locked', () => { close(); if (!isDoor()) door('/locked'); });
@@ -146,113 +153,145 @@
     say(outcome.textContent);
   };
 
-  // ---- Scanners type like very fast people and end with Enter. Where the keys land does not matter: what leaked into a field is
-  // taken out again, and the code goes to the form of this page that takes scans.
-  const FAST = 40, SHORTEST = 4;
-  let burst = '', lastKey = 0, leaked;
-  const scans = [];
-  let busy = false;
-  const keep = (field) => ({ field, value: field.value, start: field.selectionStart, end: field.selectionEnd });
-  const takesText = (field) => field && (field.tagName === 'TEXTAREA'
-    || (field.tagName === 'INPUT' && !['checkbox', 'radio', 'submit', 'button', 'hidden'].includes(field.type)));
-  const putBack = () => {
-    if (!leaked) return;
-    leaked.field.value = leaked.value;
-    try { leaked.field.setSelectionRange(leaked.start, leaked.end); } catch { /* not every field has a cursor */ }
-    leaked = undefined;
-  };
-  document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
-    // When the key was struck, not when this page found the time to look.
-    const now = event.timeStamp;
-    const isFast = now >= lastKey && now - lastKey < FAST;
-    lastKey = now;
-    if (event.key === 'Enter' || event.key === 'Tab') {
-      const code = burst;
-      burst = '';
-      if (isFast && code.length >= SHORTEST && scanned(code)) {
-        event.preventDefault();
-        event.stopPropagation();
-        putBack();
-      }
-      leaked = undefined;
-      return;
-    }
-    if (event.key.length !== 1) return;
-    if (!isFast) {
-      burst = '';
-      leaked = takesText(event.target) ? keep(event.target) : undefined;
-    }
-    burst += event.key;
-  }, true);
-
+  // ---- What is sent without leaving the page: scans, and forms that change only a part of it. One after the other, so that each is
+  // decided on the page that the one before has left. Whatever is not done is told loudly.
+  const jobs = [];
+  let working, isSlow = false, isDoubtful = false, sent = 0;
   const scanForm = () => document.querySelector('form[data-scan]');
-  const scanned = (code) => {
-    if (!scanForm()) return false;
-    scans.push(code);
-    next();
-    return true;
+  const missed = (text) => { sound('wrong'); $('missed').textContent = text; };
+  const waiting = (slow) => {
+    isSlow = slow;
+    const text = slow ? fill(words().sending, { count: jobs.length }) : '';
+    if ($('sending').textContent !== text) $('sending').textContent = text;
   };
-  // One after the other: each is decided on the page that the one before has left.
-  const next = async () => {
-    if (busy || scans.length === 0) return;
-    busy = true;
-    const form = scanForm();
-    const code = scans.shift();
-    if (form) {
-      form.elements[form.dataset.scanField ?? 'code'].value = code;
-      // A form that is more than a scan is sent as people send it.
-      if (form.dataset.smooth) await send(form); else form.requestSubmit();
+  const queue = (job) => {
+    if (job.form && [working, ...jobs].some((other) => other?.form === job.form)) return;
+    jobs.push(job);
+    waiting(isSlow);
+    work();
+  };
+  const work = async () => {
+    if (working) return;
+    while ((working = jobs.shift())) {
+      $('missed').textContent = '';
+      const slow = setTimeout(waiting, 1000, true);
+      try { await done(working); } catch (error) { console.error(error); unsure(); }
+      clearTimeout(slow);
+      waiting(false);
     }
-    busy = false;
-    next();
+  };
+  const done = async ({ code, form, button }) => {
+    if (form) {
+      if (!form.isConnected) return missed(words().changed);
+      return send(form, form.dataset.smooth, new FormData(form, button), form);
+    }
+    const place = scanForm();
+    if (!place) return missed(fill(words().notTaken, { code }));
+    const fields = new FormData(place);
+    fields.set(place.dataset.scanField ?? 'code', code);
+    // Each scan is one of its own, however often it has to be sent.
+    if (fields.has('once')) fields.set('once', `${fields.get('once')}.${++sent}`);
+    return send(place, place.dataset.scan, fields);
+  };
+  document.addEventListener('submit', (event) => {
+    if (!event.target.dataset.smooth || event.defaultPrevented) return;
+    event.preventDefault();
+    queue({ form: event.target, button: event.submitter });
+  });
+
+  const ANSWERS_WITHIN = 20000;
+  const answered = async (url, fields) => {
+    // What carries a reference of its own is done once, however often it is sent.
+    for (let pause = fields.has('once') ? 500 : 8000; ; pause *= 3) {
+      try {
+        const answer = await fetch(url, {
+          method: 'POST', body: new URLSearchParams(fields), credentials: 'same-origin', headers: { 'HX-Request': 'true' },
+          keepalive: true, signal: AbortSignal.timeout(ANSWERS_WITHIN),
+        });
+        return { answer, text: await answer.text() };
+      } catch {
+        if (pause > 5000) return undefined;
+        await new Promise((resolve) => setTimeout(resolve, pause));
+      }
+    }
+  };
+  const send = async (form, part, fields, typedIn) => {
+    const got = await answered(form.action, fields);
+    if (!got) { unsure(); return lookAgain(); }
+    const goTo = got.answer.headers.get('HX-Redirect');
+    if (!goTo) return show(got.text, got.answer, part, typedIn);
+    working = undefined;
+    location.assign(goTo);
+  };
+  // Nobody knows what became of the last one; what waited behind it is not sent.
+  const unsure = () => {
+    missed(fill(words().unsent, { count: jobs.length }));
+    jobs.length = 0;
+    isDoubtful = true;
+  };
+  addEventListener('pagehide', () => {
+    if (working || jobs.length) sessionStorage.setItem('missed', fill(words().unsent, { count: jobs.length }));
+  });
+  // After an act whose answer was lost: how things are now.
+  const lookAgain = async () => {
+    try {
+      const answer = await fetch(location.href, { headers: { 'X-Live': '1' }, signal: AbortSignal.timeout(ANSWERS_WITHIN) });
+      const text = await answer.text();
+      isDoubtful = false;
+      if (answer.redirected) location.assign(answer.url); else turn(new DOMParser().parseFromString(text, 'text/html'));
+    } catch { /* Once the store server is heard again. */ }
   };
 
-  // ---- Forms that change only a part of the page: sent without leaving it.
-  const send = async (form, button) => {
-    try {
-      const answer = await fetch(form.action, {
-        method: 'POST', body: new URLSearchParams(new FormData(form, button)), credentials: 'same-origin',
-        headers: { 'HX-Request': 'true' },
-      });
-      const goTo = answer.headers.get('HX-Redirect');
-      if (goTo) { location.assign(goTo); return; }
-      show(await answer.text(), answer, form.dataset.smooth);
-    } catch {
-      sound('wrong');
-      $('lost').textContent = words().lost;
-    }
-  };
-  document.addEventListener('submit', async (event) => {
-    const form = event.target;
-    if (!form.dataset.smooth || event.defaultPrevented) return;
-    event.preventDefault();
-    if (busy) return;
-    busy = true;
-    await send(form, event.submitter);
-    busy = false;
-    next();
-  });
-  // The part of the answer that this page is about; the whole of it where that is another page.
-  const show = (text, answer, part) => {
+  // The part of the answer that this page is about; the whole of it where that is another page. Keys that come meanwhile are heard by
+  // this document, whichever page it shows.
+  let shownAt = location.pathname + location.search;
+  const show = (text, answer, part, typedIn) => {
     const url = new URL(answer.url);
     const fetched = new DOMParser().parseFromString(text, 'text/html');
     const [old, fresh] = [document.querySelector(part), fetched.querySelector(part)];
-    if (old && fresh && (!answer.redirected || url.pathname === location.pathname)) {
+    const isHere = !answer.redirected || url.pathname === location.pathname;
+    if (old && fresh && isHere) {
       const focus = document.activeElement?.id;
-      old.replaceWith(document.importNode(fresh, true));
-      htmx.process(document.querySelector(part));
-      if (focus) $(focus)?.focus({ preventScroll: true });
-      settled();
-    } else if (answer.redirected) {
-      location.assign(url);
-    } else {
-      // A PIN is asked for, or something is in the way.
+      const now = document.importNode(fresh, true);
+      carry(old, now, typedIn);
+      old.replaceWith(now);
+      htmx.process(now);
       document.title = fetched.title;
-      $('main').replaceChildren(...document.importNode(fetched.getElementById('main'), true).children);
-      ($('main').querySelector('[autofocus]') ?? $('main')).focus();
+      const next = focus ? $(focus) : typedIn && now.querySelector('[autofocus]');
+      next?.focus({ preventScroll: true });
+    } else {
+      // Another page, a PIN is asked for, or something is in the way.
+      turn(fetched);
+      (document.querySelector('main [autofocus]') ?? $('main')).focus();
+      scrollTo(0, 0);
+      say(document.title);
+    }
+    if (answer.redirected) {
+      shownAt = url.pathname + url.search;
+      if (url.pathname === location.pathname) history.replaceState(null, '', shownAt); else history.pushState(null, '', shownAt);
+    }
+    settled();
+  };
+  // What somebody has typed or opened stays, but for the form that was just sent.
+  const carry = (old, now, typedIn) => {
+    for (const field of old.querySelectorAll('input[id]:not([type=radio]), textarea[id]')) {
+      const same = now.querySelector(`#${CSS.escape(field.id)}`);
+      if (same && field.form !== typedIn && field.value !== field.defaultValue) same.value = field.value;
+    }
+    for (const summary of old.querySelectorAll('details[open] > summary[id]')) {
+      const same = now.querySelector(`#${CSS.escape(summary.id)}`);
+      if (same && !summary.parentElement.contains(typedIn ?? null)) same.parentElement.open = true;
     }
   };
+  const turn = (fetched) => {
+    document.title = fetched.title;
+    for (const part of ['header.top', 'main', 'footer.foot']) {
+      const [old, fresh] = [document.querySelector(part), fetched.querySelector(part)];
+      old.replaceWith(document.importNode(fresh, true));
+      htmx.process(document.querySelector(part));
+    }
+  };
+  addEventListener('popstate', () => { if (location.pathname + location.search !== shownAt) location.reload(); });
 
   const settled = () => { lookAtStatus(); lookAtOutcome(); countDown(); };
 
@@ -287,6 +326,11 @@
   lookAtStatus();
   lookAtOutcome();
   countDown();
+  const scanner = window.scanner;
+  scanner.listener = (code) => { if (code === undefined) missed(words().torn); else queue({ code }); };
+  scanner.heard.splice(0).forEach((code) => scanner.listener(code));
+  const before = sessionStorage.getItem('missed');
+  if (before) { sessionStorage.removeItem('missed'); missed(before); }
   setInterval(() => { light(); countDown(); }, 1000);
   open();
 })();

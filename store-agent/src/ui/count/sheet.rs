@@ -29,6 +29,8 @@ use sync_protocol::{Quantity, Sku};
 /// A count that is older than this may not fit its shelf any more.
 const OLD_MS: u64 = 15 * 60 * 1000;
 const PLACE_BYTES_MAX: usize = 60;
+/// Stands where a place would, for a piece that was scanned.
+const BY_SCAN: &str = "*";
 
 /// A count with all that is shown beside it.
 struct Shown {
@@ -72,8 +74,8 @@ impl Shown {
     }
 }
 
-pub(super) fn total(entries: &[Entry]) -> Quantity {
-    Quantity::from_thousandths(entries.iter().map(|entry| entry.quantity.thousandths()).sum())
+pub(super) fn total<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Quantity {
+    Quantity::from_thousandths(entries.into_iter().map(|entry| entry.quantity.thousandths()).sum())
 }
 
 pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> Result<Response, Failure> {
@@ -197,6 +199,7 @@ fn counting(words: &Words<'_>, visitor: &Visitor, shown: &Shown) -> Result<Marku
                 (button(visitor, sheet, "/count/give-up", words.say(texts::GIVE_UP), false))
             }
             @if shown.is_by_piece() {
+                // Each answer brings a new sheet, and with it a new `once`.
                 form.unseen data-scan="#sheet" method="post" action="/count/enter" aria-hidden="true" {
                     (layout::token(visitor))
                     input type="hidden" name="id" value=(sheet.id);
@@ -215,7 +218,7 @@ fn entry_form(words: &Words<'_>, visitor: &Visitor, shown: &Shown, once: &str) -
         words.fill(texts::FOUND_UNIT, &[("unit", &shown.item.unit)])
     };
     html! {
-        form method="post" action="/count/enter" {
+        form method="post" action="/count/enter" data-smooth="#sheet" {
             (layout::token(visitor))
             input type="hidden" name="id" value=(shown.sheet.id);
             input type="hidden" name="once" value=(once);
@@ -228,28 +231,43 @@ fn entry_form(words: &Words<'_>, visitor: &Visitor, shown: &Shown, once: &str) -
     }
 }
 
+/// What was scanned piece by piece is one line, from which the last piece can be taken out again.
 fn entry_list(words: &Words<'_>, visitor: &Visitor, shown: &Shown) -> Markup {
+    let (scanned, typed): (Vec<&Entry>, Vec<&Entry>) =
+        shown.entries.iter().partition(|entry| entry.place == BY_SCAN);
+    let last = scanned.iter().max_by_key(|entry| entry.id);
     html! {
         ul.rows {
-            @for entry in &shown.entries {
-                @let amount = shown.amount(words, entry.quantity);
-                li {
-                    span {
-                        b { (amount) }
-                        @match entry.place.as_str() {
-                            "" => {},
-                            "*" => { span.soft { " · " (words.say(texts::SCANNED)) } },
-                            place => { span.soft { " · " (place) } },
-                        }
-                    }
-                    @if may_work(visitor, &shown.sheet) {
-                        form method="post" action="/count/remove" {
-                            (layout::token(visitor))
-                            input type="hidden" name="id" value=(shown.sheet.id);
-                            input type="hidden" name="entry" value=(entry.id);
-                            button.quiet type="submit" { (words.fill(texts::REMOVE, &[("amount", &amount)])) }
-                        }
-                    }
+            @if let Some(last) = last {
+                (entry_row(words, visitor, shown, total(scanned.iter().copied()), words.say(texts::SCANNED), last))
+            }
+            @for entry in typed { (entry_row(words, visitor, shown, entry.quantity, &entry.place, entry)) }
+        }
+    }
+}
+
+/// `taken_out`: what the button beside it takes out.
+fn entry_row(
+    words: &Words<'_>,
+    visitor: &Visitor,
+    shown: &Shown,
+    quantity: Quantity,
+    place: &str,
+    taken_out: &Entry,
+) -> Markup {
+    let amount = shown.amount(words, taken_out.quantity);
+    html! {
+        li {
+            span {
+                b { (shown.amount(words, quantity)) }
+                @if !place.is_empty() { span.soft { " · " (place) } }
+            }
+            @if may_work(visitor, &shown.sheet) {
+                form method="post" action="/count/remove" data-smooth="#sheet" {
+                    (layout::token(visitor))
+                    input type="hidden" name="id" value=(shown.sheet.id);
+                    input type="hidden" name="entry" value=(taken_out.id);
+                    button.quiet type="submit" { (words.fill(texts::REMOVE, &[("amount", &amount)])) }
                 }
             }
         }
@@ -258,7 +276,7 @@ fn entry_list(words: &Words<'_>, visitor: &Visitor, shown: &Shown) -> Markup {
 
 fn button(visitor: &Visitor, sheet: &Sheet, action: &str, text: &str, is_primary: bool) -> Markup {
     html! {
-        form method="post" action=(action) {
+        form method="post" action=(action) data-smooth="#sheet" {
             (layout::token(visitor))
             input type="hidden" name="id" value=(sheet.id);
             // A page that was left open must not decide about another count of the same sheet.
@@ -345,7 +363,7 @@ pub async fn enter(
         let code = form.text("code").to_owned();
         let asked = code.clone();
         match ask(&desk.reader, move |reader| reader.item_named(&asked)).await? {
-            Some(item) if item.sku == sheet.sku => (Quantity::ONE, "*".to_owned()),
+            Some(item) if item.sku == sheet.sku => (Quantity::ONE, BY_SCAN.to_owned()),
             Some(item) => return Ok(redirect(&with(&here, "other", &item.sku))),
             None => return Ok(redirect(&with(&here, "unknown", &code))),
         }

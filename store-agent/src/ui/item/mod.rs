@@ -87,7 +87,6 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
                     (sections::history(&words, view, &shown.history))
                 }
             }
-            // The answer is another item's page: it is loaded whole, so that address and title go with it.
             form.unseen data-scan="#scanned" method="post" action="/items/scan" aria-hidden="true" {
                 (layout::token(&visitor))
                 input type="hidden" name="code";

@@ -50,7 +50,7 @@ texts! {
     SOURCE: "Source", "Fuente", "स्रोत";
     LAST_REPORT: "Last report", "Último informe", "पिछली सूचना";
     REPORTED: "{time}, {age} ago", "{time}, hace {age}", "{time}, {age} पहले";
-    LONG_SILENT: "long ago", "hace mucho", "बहुत पहले";
+    LONG_SILENT: "not lately", "no últimamente", "हाल में नहीं";
     READ_UP_TO: "Read up to", "Leído hasta", "यहाँ तक पढ़ा";
 
     QUARANTINE: "Set aside", "Apartado", "अलग रखा";
