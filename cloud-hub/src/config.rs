@@ -318,7 +318,9 @@ struct File {
 
 impl File {
     fn resolved(self, folder: &Path) -> Config {
-        let File { data_dir, quic, mqtt, mut broker, enrolment, mut storefront, orders, freshness, log, .. } = self;
+        let File {
+            data_dir, quic, mqtt, mut broker, enrolment, mut storefront, orders, freshness, log, ..
+        } = self;
         let (mut webhooks, mut payment, mut notification) = (self.webhook, self.payment, self.notification);
         webhooks.iter_mut().for_each(|webhook| webhook.secrets_file = folder.join(&webhook.secrets_file));
         let tokens = [&mut payment, &mut notification].into_iter().flatten();

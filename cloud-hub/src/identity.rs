@@ -4,8 +4,8 @@
 //! and whoever reads them meet here, so that a certificate speaks for exactly one store or for none.
 
 use crate::standing::Serial;
-use sync_protocol::{StoreId, UnixMillis};
 use sync_protocol::ids::InvalidId;
+use sync_protocol::{StoreId, UnixMillis};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 

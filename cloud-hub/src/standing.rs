@@ -247,7 +247,8 @@ mod tests {
         for (shut, why) in
             [(Shut::Revoked, NotAdmitted::Revoked), (Shut::Quarantined, NotAdmitted::Quarantined)]
         {
-            let standings = standings(Standing { shut: Some(shut), good: vec![serial("1")], ..Standing::default() });
+            let standings =
+                standings(Standing { shut: Some(shut), good: vec![serial("1")], ..Standing::default() });
             assert_eq!(standings.greet(&store(), Some(&serial("1"))), Err(why));
             assert_eq!(standings.keeps(&store(), Some(&serial("1"))), Err(why));
             assert_eq!(standings.greet(&store(), None), Err(why));

@@ -683,7 +683,9 @@ mod tests {
         for good in ["hub.example:7445", "10.1.2.3:1", "[::1]:7445"] {
             assert_eq!(good.parse::<Address>().unwrap().to_string(), good);
         }
-        for bad in ["", "hub", ":1", "hub:0", "hub:70000", "::1:7445", "https://hub:1", "a/b:1", "[hub]:1", "hub :1"] {
+        for bad in
+            ["", "hub", ":1", "hub:0", "hub:70000", "::1:7445", "https://hub:1", "a/b:1", "[hub]:1", "hub :1"]
+        {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
     }
@@ -711,7 +713,8 @@ mod tests {
 
     #[test]
     fn each_refusal_has_a_name_of_its_own_and_says_what_to_do() {
-        let names: std::collections::BTreeSet<&str> = RefusalCode::ALL.iter().map(|code| code.name()).collect();
+        let names: std::collections::BTreeSet<&str> =
+            RefusalCode::ALL.iter().map(|code| code.name()).collect();
         assert_eq!(names.len(), RefusalCode::ALL.len());
         for code in RefusalCode::ALL {
             let text = serde_json::to_string(code).unwrap();
@@ -728,7 +731,10 @@ mod tests {
         let store = "S1".parse().unwrap();
         let nonce = Nonce([0; NONCE_BYTES]);
         assert_ne!(enrolment_message("x"), recovery_message(&store, &nonce, "x"));
-        assert_ne!(recovery_message(&store, &nonce, "x"), recovery_message(&"S2".parse().unwrap(), &nonce, "x"));
+        assert_ne!(
+            recovery_message(&store, &nonce, "x"),
+            recovery_message(&"S2".parse().unwrap(), &nonce, "x")
+        );
     }
 
     proptest! {

@@ -9,6 +9,7 @@
 )]
 
 mod brokers;
+mod enrolment;
 mod harness;
 mod intruders;
 mod page;

@@ -93,7 +93,12 @@ impl Show {
         let Some(row) = books.identities()?.into_iter().find(|row| row.store == self.id) else {
             return say(&format!("store {} has not enrolled", self.id));
         };
-        say(&format!("store {}: {}, {} recoveries since it was enrolled", self.id, standing(&row), row.recoveries))?;
+        say(&format!(
+            "store {}: {}, {} recoveries since it was enrolled",
+            self.id,
+            standing(&row),
+            row.recoveries
+        ))?;
         for (serial, state, way, peer, issued, ends) in &row.certificates {
             say(&format!(
                 "certificate {serial} {state}, by {way} from {peer} on {}, good until {}",

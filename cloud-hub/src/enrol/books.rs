@@ -83,16 +83,13 @@ impl Books {
     pub fn standings(&self) -> Done<HashMap<StoreId, Standing>> {
         let act = failed("reading how stores stand");
         let mut stores: HashMap<StoreId, Standing> = HashMap::new();
-        let mut statement = self
-            .db
-            .prepare_cached("SELECT store, revoked_at, quarantined_at FROM identity")
-            .map_err(&act)?;
+        let mut statement =
+            self.db.prepare_cached("SELECT store, revoked_at, quarantined_at FROM identity").map_err(&act)?;
         let mut rows = statement.query([]).map_err(&act)?;
         while let Some(row) = rows.next().map_err(&act)? {
             let revoked: Option<i64> = row.get(1).map_err(&act)?;
             let quarantined: Option<i64> = row.get(2).map_err(&act)?;
-            let shut =
-                revoked.map(|_| Shut::Revoked).or_else(|| quarantined.map(|_| Shut::Quarantined));
+            let shut = revoked.map(|_| Shut::Revoked).or_else(|| quarantined.map(|_| Shut::Quarantined));
             stores.entry(store_in(row, 0).map_err(&act)?).or_default().shut = shut;
         }
         let sql = "SELECT store, serial, state, seen_at FROM certificate WHERE state <> 'refused'";

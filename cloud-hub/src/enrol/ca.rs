@@ -148,7 +148,13 @@ impl Pki {
     ///
     /// # Errors
     /// When the authority's files can't be read, or the system gives no random numbers.
-    pub fn certify(&self, store: &StoreId, csr: &Csr, days: u32, now: UnixMillis) -> Result<Signed, PkiError> {
+    pub fn certify(
+        &self,
+        store: &StoreId,
+        csr: &Csr,
+        days: u32,
+        now: UnixMillis,
+    ) -> Result<Signed, PkiError> {
         let ca = self.authority()?;
         let mut random = [0; SERIAL_BYTES + 2];
         getrandom::fill(&mut random).map_err(PkiError::Random)?;

@@ -21,7 +21,8 @@ use tokio::sync::Notify;
 const ASK_AGAIN_S: u32 = 15;
 
 /// Whether head office expects a store. The error is the environment's.
-pub type IsExpected = Box<dyn Fn(&StoreId) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
+pub type IsExpected =
+    Box<dyn Fn(&StoreId) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
 /// What the clerk goes by.
 pub struct Rules {
@@ -148,7 +149,9 @@ impl Clerk {
         }
         let Shown { store, serial, ends } = shown_in(call)?;
         let bound = request.bound.as_ref();
-        if bound.is_some_and(|bound| !is_signed(&bound.key, &enrolment_message(&request.csr), &bound.signature)) {
+        if bound
+            .is_some_and(|bound| !is_signed(&bound.key, &enrolment_message(&request.csr), &bound.signature))
+        {
             return Err(refusal(RefusalCode::ProofRefused, "the bound key has not signed this request"));
         }
         let asked = Asked { key: &csr.key_hash, peer: call.peer, now: call.now };
@@ -214,8 +217,11 @@ impl Clerk {
                 Ok(reply(200, &enrolled, outcome))
             }
             Given::Pending(number) => {
-                let pending =
-                    Pending { version: VERSION, registration: number.to_string(), retry_after_s: ASK_AGAIN_S };
+                let pending = Pending {
+                    version: VERSION,
+                    registration: number.to_string(),
+                    retry_after_s: ASK_AGAIN_S,
+                };
                 let reply = reply(202, &pending, "pending");
                 Ok(Reply { retry_after_s: Some(ASK_AGAIN_S), ..reply })
             }

@@ -46,7 +46,11 @@ impl Keeper {
     }
 
     /// Keeps the list until `stop` says so. `written` comes whenever the hub has made an entry itself.
-    pub async fn run<W: Future<Output = ()>>(mut self, written: impl Fn() -> W, mut stop: watch::Receiver<bool>) {
+    pub async fn run<W: Future<Output = ()>>(
+        mut self,
+        written: impl Fn() -> W,
+        mut stop: watch::Receiver<bool>,
+    ) {
         loop {
             let standings = Arc::clone(&self.standings);
             tokio::select! {

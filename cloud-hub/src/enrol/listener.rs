@@ -215,7 +215,7 @@ impl Shared {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            _ = stop.wait_for(|stop| *stop) => {
+            () = asked_to_stop(&mut stop) => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -315,6 +315,11 @@ fn bound_listener(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Also when nobody is left who could ask.
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {

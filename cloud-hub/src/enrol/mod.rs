@@ -6,8 +6,8 @@
 
 pub mod books;
 pub mod ca;
-pub mod csr;
 pub mod clerk;
+pub mod csr;
 pub mod keeper;
 pub mod key;
 pub mod listener;

@@ -261,7 +261,8 @@ fn an_expired_certificate_is_recovered_by_the_bound_key_so_often_and_no_more() {
     office.now = UnixMillis(ends.0 + DAY);
     assert_eq!(office.recover(&server.with_a_new_key(), &server), Err(RefusalCode::RecoveriesUsedUp));
     // A new enrolment counts from the start.
-    let again = office.enrol(&Server { key: KeyPair::generate().unwrap(), ..server }, &office.token()).unwrap();
+    let again =
+        office.enrol(&Server { key: KeyPair::generate().unwrap(), ..server }, &office.token()).unwrap();
     assert!(again.not_after > office.now);
 }
 

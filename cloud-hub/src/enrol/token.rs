@@ -67,7 +67,8 @@ pub fn make(
     getrandom::fill(&mut secret).map_err(TokenError::Random)?;
     let secret = Secret(secret);
     // Whole seconds, as the token has room for.
-    let expires = (now.0 / 1000).saturating_add(i64::try_from(life.as_secs()).unwrap_or(0)).saturating_mul(1000);
+    let expires =
+        (now.0 / 1000).saturating_add(i64::try_from(life.as_secs()).unwrap_or(0)).saturating_mul(1000);
     let expires = UnixMillis(expires);
     let approve = approve || store.is_none();
     let new = NewToken { secret: &secret, store: store.as_ref(), approve, expires };

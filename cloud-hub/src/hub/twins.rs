@@ -86,7 +86,10 @@ mod tests {
     fn an_agent_that_restarts_again_and_again_is_one() {
         let restarts: Vec<_> = (1..100).map(|n| (n, n, n)).collect();
         assert!(!found(&restarts));
-        assert!(!found(&[(1, 7, 1), (2, 7, 2), (3, 7, 3), (4, 8, 4), (5, 8, 5)]), "nor one that connects again");
+        assert!(
+            !found(&[(1, 7, 1), (2, 7, 2), (3, 7, 3), (4, 8, 4), (5, 8, 5)]),
+            "nor one that connects again"
+        );
     }
 
     #[test]

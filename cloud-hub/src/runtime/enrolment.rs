@@ -2,13 +2,13 @@
 //! which runs also where no door is open.
 
 use crate::config::{Config, Enrolment};
+use crate::enrol;
 use crate::enrol::books::{Books, BooksError};
 use crate::enrol::ca::{Pki, PkiError};
 use crate::enrol::clerk::{Clerk, ClerkError, IsExpected, Rules};
 use crate::enrol::keeper::{Keeper, Wall};
 use crate::enrol::listener::{ListenError, Listener};
 use crate::enrol::order_keys::OrderKeyError;
-use crate::enrol;
 use crate::orders::codes::PickupKey;
 use crate::runtime::clock::Clock;
 use crate::standing::Standings;

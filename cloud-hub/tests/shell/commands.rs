@@ -129,7 +129,10 @@ fn a_store_gets_its_certificate_once_it_is_known() {
 fn nothing_is_issued_without_an_authority() {
     let site = Site::new();
     site.add_store("S0001");
-    let said = site.fails(1, &["store", "certificate", "--offline", "--id", "S0001", "--out", site.path("x").to_str().unwrap()]);
+    let said = site.fails(
+        1,
+        &["store", "certificate", "--offline", "--id", "S0001", "--out", site.path("x").to_str().unwrap()],
+    );
     assert!(said.contains("cloud-hub init"), "{said}");
 }
 

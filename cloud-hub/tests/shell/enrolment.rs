@@ -12,22 +12,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 use sync_protocol::enrolment::{
-    BoundKey, ENROLMENTS, Enrolled, EnrolmentRequest, Fact, Machine, NONCES, Pending, Pin, REQUEST_BYTES_MAX,
-    RENEWALS, Refusal, RefusalCode, RenewalRequest, Signature, Token, VERSION, enrolment_message,
+    BoundKey, ENROLMENTS, Enrolled, EnrolmentRequest, Fact, Machine, NONCES, Pending, Pin, RENEWALS,
+    REQUEST_BYTES_MAX, Refusal, RefusalCode, RenewalRequest, Signature, Token, VERSION, enrolment_message,
 };
 use sync_protocol::frame::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-/// A hub with a door for enrolments and one store, S0001. Its log keeps everything.
+/// A hub with a door for enrolments and one store, S0001.
 fn site() -> Site {
     let site = Site::with_a_store();
     let text = std::fs::read_to_string(site.config()).unwrap();
-    let more = "[enrolment]\nlisten = \"127.0.0.1:0\"\naddresses = [\"localhost:7445\"]\n[log]\nlevel = \"debug\"\n";
+    let more = "[enrolment]\nlisten = \"127.0.0.1:0\"\naddresses = [\"localhost:7445\"]\n";
     std::fs::write(site.config(), text + more).unwrap();
     site
 }
@@ -50,7 +49,10 @@ struct Server {
 impl Server {
     fn new() -> Server {
         let bound = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        Server { key: KeyPair::generate().unwrap(), bound: Ed25519KeyPair::from_pkcs8(bound.as_ref()).unwrap() }
+        Server {
+            key: KeyPair::generate().unwrap(),
+            bound: Ed25519KeyPair::from_pkcs8(bound.as_ref()).unwrap(),
+        }
     }
 
     fn csr(&self) -> String {
@@ -214,7 +216,10 @@ async fn nonsense_is_refused_and_bounded() {
     let long = " ".repeat(REQUEST_BYTES_MAX + 1);
     assert_eq!(ask(&hub, None, ENROLMENTS, &long).await.refused(), RefusalCode::BadRequest);
     assert_eq!(ask(&hub, None, "/v1/stores", "").await.refused(), RefusalCode::NotFound);
-    assert_eq!(ask(&hub, None, RENEWALS, &Server::new().renewal()).await.refused(), RefusalCode::IdentityMissing);
+    assert_eq!(
+        ask(&hub, None, RENEWALS, &Server::new().renewal()).await.refused(),
+        RefusalCode::IdentityMissing
+    );
     assert_eq!(ask(&hub, None, NONCES, "").await.status, 200);
 }
 
@@ -425,7 +430,10 @@ async fn those_who_connect_and_say_nothing_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_on_a_command_line_in_a_log_or_in_the_books() {
-    let mut hub = Running::on(site());
+    let site = site();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    std::fs::write(site.config(), text + "[log]\nlevel = \"info,cloud_hub=debug\"\n").unwrap();
+    let mut hub = Running::on(site);
     let file = hub.site.path("token");
     let said = hub.site.does(&["token", "create", "--store", "S0001", "--out", file.to_str().unwrap()]);
     assert_eq!(said, "");
@@ -486,5 +494,8 @@ async fn many_stores_enrol_at_once() {
     let answers = futures_util::future::join_all(asking).await;
     let took = began.elapsed();
     assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
-    println!("{STORES} stores enrolled in {took:?}: {:.0} a minute", STORES as f64 * 60.0 / took.as_secs_f64());
+    println!(
+        "{STORES} stores enrolled in {took:?}: {:.0} a minute",
+        STORES as f64 * 60.0 / took.as_secs_f64()
+    );
 }

@@ -88,7 +88,15 @@ impl Running {
     fn store(&self, id: &str) -> Peer {
         let out = self.site.path(id);
         if !out.exists() {
-            self.site.does(&["store", "certificate", "--offline", "--id", id, "--out", out.to_str().unwrap()]);
+            self.site.does(&[
+                "store",
+                "certificate",
+                "--offline",
+                "--id",
+                id,
+                "--out",
+                out.to_str().unwrap(),
+            ]);
         }
         let ca = CertificateDer::from_pem_file(out.join("ca.pem")).unwrap();
         Peer::new(ca, Some(Shown::from_folder(&out)))

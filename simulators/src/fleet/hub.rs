@@ -156,7 +156,8 @@ pub struct Issue {
 impl Issue {
     pub async fn run(&self) -> Result<()> {
         let (config, out) = (self.config.to_string_lossy(), self.out.to_string_lossy());
-        let arguments = ["store", "certificate", "--offline", "--config", &config, "--id", &self.id, "--out", &out];
+        let arguments =
+            ["store", "certificate", "--offline", "--config", &config, "--id", &self.id, "--out", &out];
         run_to_end(&self.program, &arguments).await.map(drop)
     }
 }

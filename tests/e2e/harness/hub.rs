@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::{Arc, PoisonError};
 use sync_protocol::Quantity;
+use sync_protocol::enrolment::Token;
 
 const KEY: &str = "shop-key-of-the-tests";
 
@@ -197,12 +198,19 @@ impl Hub {
         command
     }
 
-    /// Where stores are enrolled; only of a hub that is configured for it.
+    /// Where stores enrol; only with a door for that.
     pub fn enrolment_address(&self) -> SocketAddr {
-        let text = fs::read_to_string(self.ground.seen(&self.data().join("addresses.json")));
-        let addresses: Value = serde_json::from_str(&text.expect("a running hub has said where it listens"))
-            .expect("addresses are JSON");
-        addresses["enrolment"].as_str().and_then(|text| text.parse().ok()).expect("this hub enrols stores")
+        let file = self.ground.seen(&self.data().join("addresses.json"));
+        let text = fs::read_to_string(file).expect("a running hub has said where it listens");
+        let addresses: Value = serde_json::from_str(&text).expect("addresses are JSON");
+        addresses["enrolment"].as_str().and_then(|text| text.parse().ok()).expect("a door for enrolments")
+    }
+
+    /// A token for a store.
+    pub fn token(&self, store: &str) -> Token {
+        let output = self.run(&["token", "create"], &["--store", store]);
+        let text = String::from_utf8(output.stdout).expect("a token is text");
+        text.parse().expect("a token is printed, and nothing else")
     }
 
     /// Where the hub takes MQTT itself, for callers without a line of their own.

@@ -5,6 +5,7 @@ use super::daemon::{Daemon, binary, write};
 use super::disk::Ground;
 use super::http::Client;
 use super::hub::{Hub, quantity};
+use super::installer::Installer;
 use super::relay::{HubAddress, Relay};
 use super::scene::{Scene, Transport, copy_folder, replace_folder};
 use super::till::{Ledger, Till};
@@ -51,6 +52,20 @@ impl Store {
         let out = folder.to_str().expect("a folder's name is text");
         hub.run(&["store", "certificate"], &["--offline", "--id", id, "--out", out]);
         Store::in_folder(id, folder, ground, hub.addresses(), scene.transport())
+    }
+
+    /// A store that has enrolled itself, running, and the installer on its server.
+    pub fn enrolled(scene: &Scene, hub: &Hub, id: &str) -> (Store, Installer) {
+        let place =
+            ["--id", id, "--name", id, "--lat", "40.7", "--lon", "-74.0", "--timezone", "America/New_York"];
+        hub.run(&["store", "add"], &place);
+        let folder = scene.join(id);
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let authority = hub.data().join("pki/ca.pem");
+        let installer = Installer::new(hub.enrolment_address(), authority, folder.clone());
+        installer.enrol(&hub.token(id));
+        let store = Store::in_folder(id, folder, Ground::Machine, hub.addresses(), scene.transport());
+        (store, installer)
     }
 
     fn in_folder(id: &str, folder: PathBuf, ground: Ground, hub: HubAddress, transport: Transport) -> Store {

@@ -132,7 +132,8 @@ impl Books {
             let store = if token.approve || token.store.is_none() {
                 approved_store(step, &token, wanted, machine, asked)?
             } else {
-                wanted.ok_or_else(|| no(RefusalCode::StoreMissing, "neither token nor request name a store"))?
+                wanted
+                    .ok_or_else(|| no(RefusalCode::StoreMissing, "neither token nor request name a store"))?
             };
             if !is_known(&store) {
                 return Err(no(RefusalCode::StoreUnknown, format!("the hub expects no store `{store}`")));
@@ -252,7 +253,8 @@ impl Books {
 }
 
 fn token_of(step: &Transaction<'_>, secret: &Secret) -> Result<TokenFacts, Early> {
-    let sql = "SELECT id, store, approve, expires_at, revoked_at, used_at, used_key FROM token WHERE hash = ?1";
+    let sql =
+        "SELECT id, store, approve, expires_at, revoked_at, used_at, used_key FROM token WHERE hash = ?1";
     let read = |row: &Row<'_>| {
         let store: Option<String> = row.get(1)?;
         Ok(TokenFacts {
@@ -331,7 +333,8 @@ fn register(
     machine: &Machine,
     asked: &Asked<'_>,
 ) -> Result<i64, Early> {
-    let sql = "SELECT count(*) FILTER (WHERE token = ?1), count(*) FROM registration WHERE decision = 'pending'";
+    let sql =
+        "SELECT count(*) FILTER (WHERE token = ?1), count(*) FROM registration WHERE decision = 'pending'";
     let (of_token, of_all): (u32, u32) =
         step.prepare_cached(sql)?.query_row([&token.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if of_token >= WAITING_OF_TOKEN_MAX || of_all >= WAITING_MAX {
@@ -371,14 +374,13 @@ fn goes_on_from(
         return Ok(repeated.then_some(Given::Certificate(present.kept)));
     }
     let sql = "SELECT state FROM certificate WHERE store = ?1 AND serial = ?2";
-    let state: Option<String> = step
-        .prepare_cached(sql)?
-        .query_row([store.as_str(), shown.as_str()], |row| row.get(0))
-        .optional()?;
+    let state: Option<String> =
+        step.prepare_cached(sql)?.query_row([store.as_str(), shown.as_str()], |row| row.get(0)).optional()?;
     match state.as_deref() {
         Some("previous") if same_key => Ok(Some(Given::Certificate(present.kept))),
         Some("previous" | "outdated") => {
-            let why = format!("certificate {shown}, shown by {}, has been renewed by somebody else", asked.peer);
+            let why =
+                format!("certificate {shown}, shown by {}, has been renewed by somebody else", asked.peer);
             quarantine(step, &store, &why, asked.now)?;
             Err(no(RefusalCode::CertificateSuperseded, why))
         }

@@ -226,7 +226,8 @@ impl Books {
         let sql = "INSERT INTO identity (store, revoked_at) VALUES (?1, ?2)
                    ON CONFLICT (store) DO UPDATE SET revoked_at = ?2, quarantined_at = NULL, why = ''";
         step.execute(sql, params![store.as_str(), now.0]).map_err(&act)?;
-        let sql = "UPDATE token SET revoked_at = ?2 WHERE store = ?1 AND used_at IS NULL AND revoked_at IS NULL";
+        let sql =
+            "UPDATE token SET revoked_at = ?2 WHERE store = ?1 AND used_at IS NULL AND revoked_at IS NULL";
         step.execute(sql, params![store.as_str(), now.0]).map_err(&act)?;
         // Also a request that was allowed and not collected yet.
         let sql = "UPDATE registration SET decision = 'rejected', decided_at = ?2
@@ -285,23 +286,23 @@ impl Books {
                         .map_err(&act)?;
                     match state.as_deref() {
                         Some("present") => {
-                            let sql = "UPDATE certificate SET seen_at = ?2 WHERE serial = ?1 AND seen_at IS NULL";
-                            step.execute(sql, params![serial.as_str(), now.0]).map_err(&act)?;
                             let sql =
-                                "UPDATE certificate SET state = 'outdated' WHERE store = ?1 AND state = 'previous'";
+                                "UPDATE certificate SET seen_at = ?2 WHERE serial = ?1 AND seen_at IS NULL";
+                            step.execute(sql, params![serial.as_str(), now.0]).map_err(&act)?;
+                            let sql = "UPDATE certificate SET state = 'outdated' WHERE store = ?1 AND state = 'previous'";
                             step.execute(sql, [store.as_str()]).map_err(&act)?;
                         }
                         Some("outdated") => {
-                            let why = format!(
-                                "certificate {serial} was shown after the one that replaced it"
-                            );
+                            let why =
+                                format!("certificate {serial} was shown after the one that replaced it");
                             quarantine(&step, store, &why, now).map_err(&act)?;
                         }
                         _ => {}
                     }
                 }
                 Sighting::Twins { store, boots: [one, other] } => {
-                    let why = format!("two agents run with this identity, started as {one:016x} and {other:016x}");
+                    let why =
+                        format!("two agents run with this identity, started as {one:016x} and {other:016x}");
                     quarantine(&step, store, &why, now).map_err(&act)?;
                 }
             }

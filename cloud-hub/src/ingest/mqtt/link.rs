@@ -1,14 +1,14 @@
 //! One connection, from its first byte to its last: TLS, CONNECT, then frames both ways until either side has enough.
 
-use crate::door::Stranger;
 use super::line::{Counted, Line};
 use super::owed::Owed;
 use super::session::{Ending, Heard, Session};
+use crate::door::Stranger;
 use crate::hub::LinkId;
-use crate::standing::Serial;
 use crate::ingest::links::{Carrier, TcpBytes};
 use crate::ingest::tls::store_shown;
 use crate::ingest::{Answers, Farewell, Inbox, Links, Metrics, Outlet, Stopped, asked_to_go, outlet};
+use crate::standing::Serial;
 use futures_util::FutureExt;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;

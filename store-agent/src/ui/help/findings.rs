@@ -182,9 +182,7 @@ mod tests {
             from: UnixMillis(NOW.0 - 300 * 86_400_000),
             until: UnixMillis(NOW.0 + days * 86_400_000 + 1),
         };
-        let of = |days: i64| {
-            certificate_of(&words, texts::CERTIFICATE, Some(validity(days))).health
-        };
+        let of = |days: i64| certificate_of(&words, texts::CERTIFICATE, Some(validity(days))).health;
         assert_eq!(
             (of(90), of(30), of(29), of(0), of(-1)),
             (Health::Good, Health::Good, Health::Look, Health::Look, Health::Bad)
