@@ -1,7 +1,9 @@
 //! The agent's own program, asked by running it: storectl knows the agent by its commands only.
 
 use crate::fault::{Code, Fault};
+use crate::files::Owner;
 use serde::Deserialize;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -9,6 +11,8 @@ use std::process::{Command, Output, Stdio};
 #[derive(Debug, Clone)]
 pub struct Program {
     pub path: PathBuf,
+    /// Whom it runs as: what root can read says nothing about what the agent can.
+    pub user: Option<Owner>,
 }
 
 /// What the hub has not confirmed, as a stopped agent's database says it.
@@ -28,7 +32,7 @@ impl Backlog {
 impl Program {
     #[must_use]
     pub fn at(path: &Path) -> Program {
-        Program { path: path.to_owned() }
+        Program { path: path.to_owned(), user: None }
     }
 
     /// As `store-agent version` says it, without the name.
@@ -68,7 +72,14 @@ impl Program {
     }
 
     fn output(&self, args: &[&str]) -> Result<Output, Fault> {
-        Command::new(&self.path).args(args).stdin(Stdio::null()).output().map_err(|error| {
+        let mut command = Command::new(&self.path);
+        command.args(args).stdin(Stdio::null());
+        if let Some(Owner { user, group }) = self.user {
+            // Its own folder may be closed to that user.
+            command.uid(user).gid(group).current_dir("/");
+        }
+        let output = command.output();
+        output.map_err(|error| {
             Fault::caused(Code::E501, format!("cannot run `{}`", self.path.display()), error)
         })
     }

@@ -64,7 +64,7 @@ fn parts(site: &Site) -> Result<Vec<(&'static str, String)>, Fault> {
 }
 
 fn about(site: &Site) -> String {
-    let program = site.program().version().unwrap_or_else(|fault| fault.story());
+    let program = site.program().and_then(|program| program.version()).unwrap_or_else(|fault| fault.story());
     let machine = crate::enrolling::machine(&site.layout);
     format!(
         "made at {}\nstorectl {}\nstore-agent {program}\nmachine {} ({})\n",

@@ -103,7 +103,7 @@ fn installed(site: &Site) -> Result<Vec<Finding>, Fault> {
     findings.push(judge_certificate(held.as_ref(), renew_after, clock::now()));
     let seen = agent(site);
     let health = seen.as_ref().map(|(health, _)| health);
-    findings.push(judge_version(site.program().version().as_deref(), health.ok()));
+    findings.push(judge_version(site.program()?.version().as_deref(), health.ok()));
     findings.push(judge_health(health));
     if let Ok((_, sync)) = &seen {
         findings.push(judge_backlog(sync));

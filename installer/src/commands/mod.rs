@@ -65,9 +65,9 @@ impl Site {
         Ok(Identity { layout: &self.layout, access: Access::secret(self.owner()?) })
     }
 
-    #[must_use]
-    pub fn program(&self) -> Program {
-        Program::at(&self.layout.program())
+    /// The agent's program, run as the agent's user.
+    pub fn program(&self) -> Result<Program, Fault> {
+        Ok(Program { user: self.owner()?, ..Program::at(&self.layout.program()) })
     }
 
     /// Keeps a second storectl away for as long as the answer is held.

@@ -365,7 +365,7 @@ impl Step for Config {
         let access = Access { mode: if owner.is_some() { 0o640 } else { 0o600 }, owner };
         let text = self.text()?;
         files::replace(&layout.config_candidate(), text.as_bytes(), access)?;
-        let checked = self.site.program().check_config(&layout.config_candidate());
+        let checked = self.site.program()?.check_config(&layout.config_candidate());
         files::remove(&layout.config_candidate())?;
         checked?;
         due(&self.site)?;

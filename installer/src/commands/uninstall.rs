@@ -132,7 +132,7 @@ impl Step for NothingUnsent {
         if !layout.database().exists() || self.0.agent_runs()? {
             return Ok(Vec::new());
         }
-        let backlog = self.0.program().backlog(&layout.config())?;
+        let backlog = self.0.program()?.backlog(&layout.config())?;
         match backlog.is_empty() {
             true => Ok(Vec::new()),
             false => {
