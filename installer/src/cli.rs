@@ -82,17 +82,17 @@ enum Command {
         #[arg(long)]
         pre_install: bool,
         #[command(flatten)]
-        given: Given,
+        given: Box<Given>,
     },
     /// Makes this machine a store, or mends what is not as it should be.
-    Install(Given),
+    Install(Box<Given>),
     /// Gets the store's certificate for a token, on a machine that is installed.
     Enroll {
         /// A new certificate, although there is one.
         #[arg(long)]
         anew: bool,
         #[command(flatten)]
-        given: Given,
+        given: Box<Given>,
     },
     /// Renews the certificate when it is time; for a timer.
     Renew {

@@ -172,29 +172,32 @@ impl Interceptor {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
-        let issuer = Issuer::new(params, KeyPair::generate().unwrap());
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let issuer = Issuer::new(params, KeyPair::generate().expect("a stand-in of the tests works"));
+        let key = KeyPair::generate().expect("a stand-in of the tests works");
+        let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])
+            .expect("a stand-in of the tests works")
+            .signed_by(&key, &issuer)
+            .expect("a stand-in of the tests works");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a stand-in of the tests works");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .unwrap()
+            .expect("a stand-in of the tests works")
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+            .expect("a stand-in of the tests works");
         let (config, heard) = (Arc::new(config), Arc::new(Mutex::new(0)));
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a stand-in of the tests works");
+        let address = listener.local_addr().expect("a stand-in of the tests works");
         let counted = Arc::clone(&heard);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+                let connection = rustls::ServerConnection::new(Arc::clone(&config))
+                    .expect("a stand-in of the tests works");
                 let mut tls = rustls::StreamOwned::new(connection, stream);
                 let mut bytes = [0; 4096];
                 if let Ok(count) = tls.read(&mut bytes) {
-                    *counted.lock().unwrap() += count;
+                    *counted.lock().expect("a stand-in of the tests works") += count;
                 }
             }
         });
@@ -202,7 +205,7 @@ impl Interceptor {
     }
 
     fn heard(&self) -> usize {
-        *self.heard.lock().unwrap()
+        *self.heard.lock().expect("a stand-in of the tests works")
     }
 }
 
@@ -214,8 +217,8 @@ struct Proxy {
 
 impl Proxy {
     fn open() -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a stand-in of the tests works");
+        let address = listener.local_addr().expect("a stand-in of the tests works");
         let asked = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&asked);
         thread::spawn(move || {
@@ -228,7 +231,7 @@ impl Proxy {
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().expect("a stand-in of the tests works").clone()
     }
 }
 
@@ -241,11 +244,14 @@ fn serve(mut from: TcpStream, noted: &Mutex<Vec<String>>) {
     let head = String::from_utf8_lossy(&head).into_owned();
     let first = head.lines().next().unwrap_or_default().to_owned();
     let Some(Ok(mut to)) = first.split(' ').nth(1).map(TcpStream::connect) else { return };
-    noted.lock().unwrap().push(first);
+    noted.lock().expect("a stand-in of the tests works").push(first);
     if from.write_all(b"HTTP/1.1 200 OK\r\n\r\n").is_err() {
         return;
     }
-    let (mut back_from, mut back_to) = (to.try_clone().unwrap(), from.try_clone().unwrap());
+    let (mut back_from, mut back_to) = (
+        to.try_clone().expect("a stand-in of the tests works"),
+        from.try_clone().expect("a stand-in of the tests works"),
+    );
     thread::spawn(move || {
         let _ = std::io::copy(&mut back_from, &mut back_to);
         let _ = back_to.shutdown(std::net::Shutdown::Write);

@@ -83,17 +83,17 @@ fn a_renewal_that_is_killed_leaves_a_certificate_that_is_good() {
 /// SIGKILL, once storectl has come to this point.
 fn kill_at(server: &Server, args: &[String], point: &str) {
     let log = server.path("../killed.log");
-    let file = File::create(&log).unwrap();
+    let file = File::create(&log).expect("a log can be made");
     let mut command = server.command(args);
     command.args(["--stop-at", point]).stdout(Stdio::null()).stderr(file);
-    let mut child = command.spawn().unwrap();
+    let mut child = command.spawn().expect("a built binary starts");
     eventually(&format!("storectl to stop at {point}"), || {
-        if let Some(status) = child.try_wait().unwrap() {
-            panic!("it ended with {status} before {point}: {}", fs::read_to_string(&log).unwrap());
+        if let Some(status) = child.try_wait().expect("a child can be asked") {
+            panic!("it ended with {status} before {point}: {}", fs::read_to_string(&log).unwrap_or_default());
         }
         let said = fs::read_to_string(&log).map_err(|error| error.to_string())?;
         if said.contains(&format!("stopped at {point}")) { Ok(()) } else { Err(said) }
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
+    child.kill().expect("a child can be killed");
+    child.wait().expect("a killed child ends");
 }

@@ -164,11 +164,12 @@ impl Server {
     }
 
     fn client(&self) -> Client {
-        let addresses: Value =
-            serde_json::from_str(&self.text("var/lib/shopsmart/agent/addresses.json")).unwrap();
+        let addresses: Value = serde_json::from_str(&self.text("var/lib/shopsmart/agent/addresses.json"))
+            .expect("addresses are JSON");
         let tokens = self.text("etc/shopsmart/tokens");
-        let token = tokens.lines().last().and_then(|line| line.split_whitespace().nth(1)).unwrap();
-        Client::new(addresses["http"].as_str().unwrap().parse().unwrap(), token)
+        let token = tokens.lines().last().and_then(|line| line.split_whitespace().nth(1));
+        let http = addresses["http"].as_str().and_then(|text| text.parse().ok());
+        Client::new(http.expect("an address for tills"), token.expect("a till has a token"))
     }
 
     /// A till reports one line.
