@@ -3,9 +3,11 @@
 //! `File` mirrors the text; `Config` is what the rest of the agent sees: every value parsed, every path absolute, every bound
 //! held. `agent.example.toml` documents each key with its default and the reason for it, and a test reads it with this code.
 
+pub mod canary;
 pub mod page;
 pub mod pickup_key;
 pub mod pos;
+pub mod webhooks;
 
 pub use page::{Language, PageConfig, PageTls};
 
@@ -33,6 +35,9 @@ pub struct Config {
     pub log: LogConfig,
     /// POS systems whose databases are read.
     pub pos: Vec<pos::PosConfig>,
+    pub canary: canary::CanaryConfig,
+    /// POS systems that send. `None`: there are none, and no address is opened for them.
+    pub webhooks: Option<webhooks::WebhooksConfig>,
 }
 
 /// The local HTTP API.
@@ -182,6 +187,9 @@ struct File {
     log: LogTable,
     #[serde(default)]
     pos: Vec<pos::PosTable>,
+    #[serde(default)]
+    canary: canary::CanaryTable,
+    webhooks: Option<webhooks::WebhooksTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -276,6 +284,8 @@ impl Checker<'_> {
         if data_dir.as_os_str().is_empty() {
             return Err(self.wrong(&file.data_dir, "is empty; name the folder that holds the database"));
         }
+        let pos = self.pos(file.pos)?;
+        let webhooks = file.webhooks.map(|table| self.webhooks(table, &pos)).transpose()?;
         Ok(Config {
             store: self.parsed::<StoreId, _>(&file.store)?,
             data_dir: self.folder.join(data_dir),
@@ -284,7 +294,9 @@ impl Checker<'_> {
             hub: file.hub.map(|hub| self.hub(hub)).transpose()?,
             reserve: self.reserve(&file.reserve)?,
             log: self.log(file.log)?,
-            pos: self.pos(file.pos)?,
+            pos,
+            webhooks,
+            canary: self.canary(&file.canary)?,
         })
     }
 
@@ -521,6 +533,7 @@ mod tests {
         assert_eq!((page.listen, page.hosts, page.tls), (bare_page.listen, bare_page.hosts, bare_page.tls));
         assert_eq!((page.language, page.time_zone), (bare_page.language, bare_page.time_zone));
         assert_eq!((page.lock_after, page.step_up), (bare_page.lock_after, bare_page.step_up));
+        assert_eq!(shown.canary, bare.canary);
         let hub = shown.hub.unwrap();
         assert_eq!((hub.disable_gso, hub.mtu_max), (false, MTU_MAX));
         assert_eq!((hub.transport, hub.proxy), (TransportMode::Auto, None));

@@ -213,6 +213,13 @@ impl Inbox {
         answer.blocking_recv().map_err(|_| NoAnswer::Stopping)
     }
 
+    /// As `read`, for a POS that sends: it has a till's patience, and sends again.
+    pub async fn deliver(&self, reading: SourceReading) -> Result<ReadAnswer, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.put(Work::Reading { reading, reply }).await?;
+        answered(answer).await
+    }
+
     /// Done once it is on disk; the hub hears of it as soon as it can.
     pub async fn pause(&self, pause: Option<StorePause>) -> Result<PauseAnswer, NoAnswer> {
         let (reply, answer) = oneshot::channel();

@@ -122,6 +122,9 @@ fn check_config(given: &Given) -> anyhow::Result<()> {
     if let Some(tls) = config.page.as_ref().and_then(|page| page.tls.as_ref()) {
         store_agent::http::tls::acceptor(&tls.certificate_file, &tls.key_file)?;
     }
+    for pos in config.webhooks.iter().flat_map(|webhooks| &webhooks.pos) {
+        store_agent::pos::webhooks::check(pos).with_context(|| format!("source {}", pos.source))?;
+    }
     if let Some(hub) = &config.hub {
         choice::check(hub)?;
         if let Some(file) = &hub.pickup_key_file {

@@ -69,6 +69,8 @@ pub struct Metrics {
     pos_last_read_age_seconds: Family<Named, Seconds>,
     pos_last_row_age_seconds: Family<Named, Seconds>,
     pos_rows: Family<Named, Gauge>,
+    canary_age_seconds: Family<Named, Seconds>,
+    canary_overdue: Family<Named, Gauge>,
     resident_bytes: Gauge,
     cpu_seconds: Counter<f64, AtomicU64>,
 }
@@ -141,6 +143,8 @@ impl Metrics {
             pos_last_read_age_seconds: Family::default(),
             pos_last_row_age_seconds: Family::default(),
             pos_rows: Family::default(),
+            canary_age_seconds: Family::default(),
+            canary_overdue: Family::default(),
             resident_bytes: Gauge::default(),
             cpu_seconds: Counter::default(),
         };
@@ -286,6 +290,16 @@ impl Metrics {
             "Rows of the POS since the start, by what became of them",
             self.pos_rows.clone(),
         );
+        agent.register(
+            "canary_age_seconds",
+            "Time since a followed movement of the source has come all the way to the hub",
+            self.canary_age_seconds.clone(),
+        );
+        agent.register(
+            "canary_overdue",
+            "1 while that is longer than the configuration allows",
+            self.canary_overdue.clone(),
+        );
     }
 
     pub fn source(&self, source: &str, reading: bool, drifted: bool, read_age: f64, row_age: f64) {
@@ -299,6 +313,17 @@ impl Metrics {
     pub fn source_count(&self, source: &str, what: &'static str, count: u64) {
         let label = vec![("source", source.to_owned()), ("what", what.to_owned())];
         self.pos_rows.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// All of them: by source, the age, and whether it is overdue.
+    pub fn canaries(&self, canaries: impl IntoIterator<Item = (String, f64, bool)>) {
+        self.canary_age_seconds.clear();
+        self.canary_overdue.clear();
+        for (source, age, is_overdue) in canaries {
+            let label = vec![("source", source)];
+            self.canary_age_seconds.get_or_create(&label).set(age);
+            self.canary_overdue.get_or_create(&label).set(i64::from(is_overdue));
+        }
     }
 
     pub fn document(&self, outcome: Outcome) {

@@ -5,9 +5,10 @@
 //!
 //! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`, `numbered`), the stock cell
 //! and orders (`stock`, `order`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
-//! `count` and `pause` are what some notes say, `pickup_code` what a shopper carries to the store instead, and `enrolment`
+//! `canary`, `count` and `pause` are what some notes say, `pickup_code` what a shopper carries to the store instead, and `enrolment`
 //! how a store comes by its certificate.
 
+pub mod canary;
 pub mod count;
 pub mod digest;
 pub mod enrolment;

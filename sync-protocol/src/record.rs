@@ -130,6 +130,8 @@ impl Topic {
     pub const COUNT_TASK: Topic = Topic(3);
     /// The store's: it takes no new pickup orders for a while.
     pub const PAUSE: Topic = Topic(4);
+    /// The store's, by source: how far the movement that is followed from it has come.
+    pub const CANARY: Topic = Topic(5);
 }
 
 /// One document of the ledger with its lines, at positions `first_position` and on.

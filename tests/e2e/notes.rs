@@ -53,6 +53,58 @@ fn head_office_and_the_store_hear_from_each_other_what_is_to_be_done() {
     assert_eq!(seen, (&json!("pears"), &json!(-1), &json!("office"), &json!(true)), "{counted}");
 }
 
+/// The line is cut while a till sells: what is followed from it stops there, ages, and arrives once the line is mended.
+#[test]
+fn a_followed_movement_stops_where_the_line_is_cut_and_arrives_when_it_is_mended() {
+    let scene = super::scene("canary");
+    let hub = Hub::open(&scene);
+    let mut store = Store::open(&scene, &hub, "S0001");
+    store.is_also_told("[canary]\nfollow_every_min = 0");
+    store.receive("4011", "10");
+    let there = || read(&hub.client(), "/v1/stores/S0001/sources")["sources"][0].clone();
+    let is_at = |canary: Value, stage: &str, waits_for: Value| {
+        let (source, overdue) = (canary["source"] == "script", canary["overdue"] == false);
+        let so = source && overdue && canary["stage"] == stage && canary["waits_for"] == waits_for;
+        if so { Ok(()) } else { Err(canary) }
+    };
+    eventually("the hub to hear that it has the first", || is_at(there(), "accepted", Value::Null));
+    let first = here(&store);
+    is_at(first.clone(), "accepted", Value::Null).expect("the store knew before the hub heard of it");
+
+    store.line.cut();
+    store.sell("4011", "1");
+    is_at(here(&store), "recorded", json!("hub")).expect("it is recorded, and that is as far as it goes");
+    // What is written down is not lost with the agent.
+    store.kill();
+    store.start();
+    let grows = |canary: Value| if canary["age_s"].as_u64() > Some(1) { Ok(()) } else { Err(canary) };
+    eventually("its age to grow at the store", || grows(here(&store)));
+    eventually("its age to grow at the hub", || grows(there()));
+    let cut = here(&store);
+    is_at(cut.clone(), "recorded", json!("hub")).expect("it waits");
+    assert_eq!(
+        cut["accepted"]["at"], first["accepted"]["at"],
+        "the last that has come all the way is the first"
+    );
+
+    store.line.mend();
+    eventually("it to arrive", || is_at(here(&store), "accepted", Value::Null));
+    eventually("the hub to hear that it has it", || {
+        let canary = there();
+        let is_second = canary["recorded_at"] == cut["recorded"]["at"];
+        if is_second { is_at(canary, "accepted", Value::Null) } else { Err(canary) }
+    });
+    let metrics = hub.client().get("/metrics").expect("an answer").expect(200).body;
+    assert!(metrics.contains("shopsmart_hub_canaries{state=\"accepted\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("shopsmart_hub_stores_canary_overdue 0\n"), "{metrics}");
+    let metrics = store.client().get("/metrics").expect("an answer").expect(200).body;
+    assert!(metrics.contains("shopsmart_agent_canary_overdue{source=\"script\""), "{metrics}");
+}
+
+fn here(store: &Store) -> Value {
+    read(&store.client(), "/v1/sources")["canaries"][0].clone()
+}
+
 fn is(found: &Value, wanted: &Value) -> Result<(), Value> {
     if found == wanted { Ok(()) } else { Err(found.clone()) }
 }

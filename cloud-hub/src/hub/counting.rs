@@ -102,9 +102,10 @@ impl Hub {
         task_in(self.stores.get(store)?, item)?.breach()
     }
 
-    /// Notes that have come: a breach that is news is told of, with its cause, and a pause is heeded.
+    /// Notes that have come: a breach that is news is told of, with its cause, and a pause is heeded,
+    /// as is how far the store's canaries have come.
     pub(super) fn heed_notes(&mut self, store: &StoreId, news: &[(Note, String)], now: Now) {
-        if news.iter().any(|(note, _)| note.topic == Topic::PAUSE) {
+        if news.iter().any(|(note, _)| [Topic::PAUSE, Topic::CANARY].contains(&note.topic)) {
             self.pickups.is_due(store);
         }
         for (note, before) in news.iter().filter(|(note, _)| note.topic == Topic::COUNT_TASK) {

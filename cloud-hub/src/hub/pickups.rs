@@ -16,6 +16,7 @@ use crate::orders::pickup_settings::{Pause, PickupSettings, Revised};
 use crate::storage::{StorageError, StoreKey};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use sync_protocol::canary::{CANARIES_MAX, Canary};
 use sync_protocol::pause::StorePause;
 use sync_protocol::record::{Note, Topic};
 use sync_protocol::time::Now;
@@ -85,7 +86,8 @@ impl Hub {
             let store = self.stores.get(&id)?;
             let settings = self.pickups.of(&id);
             let (own_pause, workload) = (own_pause(store), store.workload().clone());
-            let post = Post { settings, own_pause, workload, zone: zone_of(&store.info.timezone) };
+            let (zone, canaries) = (zone_of(&store.info.timezone), canaries(store));
+            let post = Post { settings, own_pause, workload, zone, canaries };
             Some((id, post))
         };
         due.into_iter().filter_map(post).collect()
@@ -190,6 +192,14 @@ impl Hub {
         let settled = settings.takes_orders(pickup, &zone, taken, now.wall, hold_until);
         settled.map_err(|why| OrderError::NotTaking { store: id.clone(), why })
     }
+}
+
+/// How far the followed movement of each of the store's sources has come, as it says.
+fn canaries(store: &StoreLedger) -> Vec<Canary> {
+    let notes = store.store_notes(Topic::CANARY).take(CANARIES_MAX);
+    let mut canaries: Vec<Canary> = notes.filter_map(|(_, text)| Canary::read(text).ok()).collect();
+    canaries.sort_by(|one, other| one.source.cmp(&other.source));
+    canaries
 }
 
 /// What the store itself says of new orders.

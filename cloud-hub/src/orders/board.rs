@@ -9,6 +9,7 @@ use super::workload::Workload;
 use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use sync_protocol::canary::Canary;
 use sync_protocol::pause::StorePause;
 use sync_protocol::{StoreId, UnixMillis};
 
@@ -20,6 +21,8 @@ pub struct Post {
     pub own_pause: Option<StorePause>,
     pub workload: Workload,
     pub zone: TimeZone,
+    /// How far the followed movement of each of its sources has come.
+    pub canaries: Vec<Canary>,
 }
 
 /// Every store's post. Shared as `Arc<Board>`.
@@ -81,6 +84,10 @@ impl Standings<'_> {
     #[must_use]
     pub fn of(&self, store: &StoreId) -> Option<&Post> {
         self.0.get(store)
+    }
+
+    pub fn posts(&self) -> impl Iterator<Item = &Post> {
+        self.0.values()
     }
 }
 

@@ -363,6 +363,7 @@ impl Shared {
     ) -> StorefrontState {
         let metrics = StorefrontMetrics::register(&mut registry, Arc::clone(&self.index));
         let (health, clock) = (Arc::clone(&self.health), self.clock);
+        storefront::register_canaries(&mut registry, Arc::clone(&self.board), Arc::new(clock));
         StorefrontState {
             index: Arc::clone(&self.index),
             board: Arc::clone(&self.board),

@@ -28,6 +28,7 @@ mod query;
 mod reply;
 mod site;
 mod snapshot;
+mod sources;
 mod stores;
 mod survey;
 
@@ -37,6 +38,7 @@ mod tests;
 pub use keys::{KEY_BYTES_MAX, KEY_BYTES_MIN, KeyRing, KeysError};
 pub use metrics::StorefrontMetrics;
 pub use orders::{OrderKeys, keep_rerouting};
+pub use sources::register_canaries;
 
 use crate::availability::{Freshness, Index};
 use crate::courier::Courier;
@@ -154,6 +156,7 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(pickup_settings::get_pickup_settings, pickup_settings::put_pickup_settings))
         .routes(routes!(pickup_settings::pause_pickup))
         .routes(routes!(pickup_settings::resume_pickup))
+        .routes(routes!(sources::list_store_sources))
         .routes(routes!(count_tasks::list_count_tasks))
         .routes(routes!(count_tasks::ask_for_count, count_tasks::withdraw_count))
         .routes(routes!(changes::list_changes))

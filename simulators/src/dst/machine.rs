@@ -166,6 +166,7 @@ impl World {
             store: self.store_ids[machine.store].clone(),
             reserve: self.plan.reserve,
             timing: self.plan.timing,
+            canary: None,
         };
         let now = Now { wall: self.wall(self.machines[at].clock_ahead), ticks: Ticks(ticks_at_start) };
         let agent = Agent::open(db, settings, boot, now).expect("the disk belongs to this store");

@@ -4,6 +4,7 @@ use super::tasks;
 use crate::store::notes::{self, Writer};
 use rusqlite::{Connection, Result};
 use std::collections::{BTreeMap, HashMap};
+use sync_protocol::canary::Canary;
 use sync_protocol::count::CountTask;
 use sync_protocol::frame::Handover;
 use sync_protocol::record::{Note, Topic};
@@ -22,7 +23,7 @@ pub(super) fn adopt(
     notes::each_note(db, |writer, note, _| {
         let key = match note.topic {
             Topic::COUNT_TASK => numbers.get(&ItemNo(note.key)).map(|item| item.0),
-            Topic::PAUSE => Some(note.key),
+            Topic::PAUSE | Topic::CANARY => Some(note.key),
             _ => None,
         };
         if let Some(key) = key.filter(|_| writer == Writer::Store) {
@@ -35,9 +36,9 @@ pub(super) fn adopt(
     for note in parts.iter().flat_map(|part| &part.hub_notes) {
         notes::save(db, Writer::Hub, note, Seq(0))?;
     }
-    for note in own.values() {
+    for note in own.into_values().map(landed) {
         seq = seq.next();
-        notes::save(db, Writer::Store, note, seq)?;
+        notes::save(db, Writer::Store, &note, seq)?;
     }
     Ok(seq)
 }
@@ -46,7 +47,19 @@ fn name(note: &Note) -> (Topic, u32) {
     (note.topic, note.key)
 }
 
+/// What was followed in the epoch before may be at another position now, or gone; the next movement is followed instead.
+fn landed(note: Note) -> Note {
+    match Canary::read(&note.text) {
+        Ok(canary) if note.topic == Topic::CANARY => Canary { under_way: None, ..canary }.note(),
+        _ => note,
+    }
+}
+
 fn later(hubs: &Note, disks: &Note) -> Note {
+    if hubs.topic == Topic::CANARY {
+        let arrival = |note: &Note| Canary::read(&note.text).ok()?.arrived.map(|arrival| arrival.accepted_at);
+        return if arrival(disks) > arrival(hubs) { disks.clone() } else { hubs.clone() };
+    }
     match (CountTask::read(&hubs.text), CountTask::read(&disks.text)) {
         (Ok(one), Ok(other)) => tasks::later(one, other).note(ItemNo(hubs.key)),
         (Err(_), Ok(_)) => disks.clone(),

@@ -10,6 +10,7 @@
 mod adopt;
 mod adopt_notes;
 mod adopt_orders;
+pub mod canary;
 mod compare;
 pub mod document;
 mod downstream;
@@ -24,6 +25,7 @@ mod refusal;
 pub mod status;
 mod tasks;
 
+pub use canary::CanarySettings;
 pub use document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
 pub use pickup::PickupError;
 pub use quarantine::RetryRefused;
@@ -34,6 +36,7 @@ pub use status::SyncStatus;
 use crate::store::OpenError;
 use crate::store::ledger::{self, AgentRow};
 use crate::store::orders::OrderRow;
+use canary::Canaries;
 use inventory::Inventory;
 use pickup::Halt;
 use recording::Stop;
@@ -124,6 +127,8 @@ pub struct Settings {
     pub store: StoreId,
     pub reserve: ReservePolicy,
     pub timing: Timing,
+    /// `None`: no movement is followed.
+    pub canary: Option<CanarySettings>,
 }
 
 /// Everything in memory that mirrors the database.
@@ -134,6 +139,7 @@ struct Mind {
     epoch: Epoch,
     boots: Vec<BootMark>,
     inventory: Inventory,
+    canaries: Canaries,
     next_position: Position,
     next_item: ItemNo,
     history_head: Position,
@@ -147,7 +153,8 @@ struct Mind {
 }
 
 impl Mind {
-    fn load(db: &Connection, store: &StoreId, boot: Boot) -> rusqlite::Result<Mind> {
+    fn load(db: &Connection, settings: &Settings, boot: Boot) -> rusqlite::Result<Mind> {
+        let store = &settings.store;
         let row = ledger::agent_row(db)?.unwrap_or(AgentRow {
             store: store.to_string(),
             epoch: Epoch(0),
@@ -165,6 +172,7 @@ impl Mind {
             epoch: row.epoch,
             boots: ledger::boots(db)?,
             inventory: Inventory::load(db, row.epoch, row.change_seq, row.state_acked)?,
+            canaries: Canaries::load(db, settings.canary.as_ref())?,
             next_position: row.next_position,
             next_item: row.next_item,
             history_head: ledger::history_head(db, row.epoch)?,
@@ -222,7 +230,8 @@ impl Agent {
         let first_seq = row.as_ref().map_or(Seq(0), |row| row.change_seq).next();
         let first_position = row.map_or(Position(1), |row| row.next_position);
         ledger::add_boot(&begin, BootMark { boot, first_seq, first_position })?;
-        let mind = Mind::load(&begin, &settings.store, boot)?;
+        let mut mind = Mind::load(&begin, &settings, boot)?;
+        canary::expect(&begin, &mut mind, now.wall)?;
         let row_on_disk = mind.row();
         ledger::save_agent_row(&begin, &row_on_disk)?;
         let quarantined = ledger::quarantined(&begin)?;
@@ -277,6 +286,7 @@ impl Agent {
         if now.ticks >= *reserves_at {
             *reserves_at = now.ticks.plus(RESERVES_EVERY_MS);
             work.mind.inventory.touch_stale_reserves(&settings.reserve, now.wall);
+            canary::expect(work.db, work.mind, now.wall)?;
         }
         work.flush()?;
         let Work { adopted, outputs, .. } = work;
@@ -317,7 +327,7 @@ impl Agent {
     /// What is in memory after a failed step is not what is on disk: nothing may rest on it.
     fn read_again_if_stale(&mut self) -> rusqlite::Result<()> {
         if self.mind_is_stale {
-            let mind = Mind::load(&self.db, &self.settings.store, self.mind.boot)?;
+            let mind = Mind::load(&self.db, &self.settings, self.mind.boot)?;
             self.mind = Mind { movements_recorded: self.recorded_on_disk, ..mind };
             self.mind_is_stale = false;
         }
@@ -509,6 +519,7 @@ impl Work<'_> {
                     self.counters.last_accepted = Some(self.now.wall);
                 }
                 self.mind.history_acked = marks.history.unwrap_or(self.mind.history_acked);
+                canary::accepted(self.db, self.mind, self.now.wall)?;
             }
             StoreEvent::Apply(batch) => return self.apply(&batch),
             StoreEvent::Adopt(parts) => return self.adopt(&parts),
@@ -536,6 +547,7 @@ impl Work<'_> {
         self.mind.history_acked = welcome.history_mark;
         self.mind.hub_life = welcome.hub_life;
         self.mind.inventory.collect_pending(self.db, welcome.state_mark)?;
+        canary::accepted(self.db, self.mind, self.now.wall)?;
         self.counters.welcomes += 1;
         self.note_clock(welcome.clock);
         if welcome.down_head < self.mind.down_mark {
@@ -565,7 +577,8 @@ impl Work<'_> {
         let Some(adopted) = adopt::adopt(self.db, self.mind, parts, self.now.wall)? else { return Ok(()) };
         let (traces, movements_recorded) =
             (std::mem::take(&mut self.mind.traces), self.mind.movements_recorded);
-        *self.mind = Mind::load(self.db, &self.settings.store, self.mind.boot)?;
+        *self.mind = Mind::load(self.db, self.settings, self.mind.boot)?;
+        canary::expect(self.db, self.mind, self.now.wall)?;
         (self.mind.traces, self.mind.movements_recorded) = (traces, movements_recorded);
         self.mind.inventory.touch_stale_reserves(&self.settings.reserve, self.now.wall);
         self.adopted = Some(adopted.epoch);

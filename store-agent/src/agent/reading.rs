@@ -9,9 +9,9 @@ use super::quarantine::POS_ROW;
 use super::recording::{self, Stop};
 use super::{Answer, Output, Ticket, Work};
 use crate::store::ledger;
-use sync_protocol::SourceId;
 use sync_protocol::limits::CURSOR_BYTES_MAX;
 use sync_protocol::record::Kind;
+use sync_protocol::{SourceId, UnixMillis};
 
 /// How many reasons an answer repeats; all of them are in quarantine.
 const REASONS_MAX: usize = 10;
@@ -22,6 +22,7 @@ pub struct SourceReading {
     pub source: SourceId,
     /// The cursor that the reading began at. `None`: there was none.
     pub from: Option<Vec<u8>>,
+    pub read_at: UnixMillis,
     pub documents: Vec<SourceDocument>,
     pub set_aside: Vec<SetAside>,
     pub cursor: Vec<u8>,
@@ -84,7 +85,7 @@ impl Work<'_> {
         }
         let mut taken = ReadingTaken::default();
         for of in &reading.documents {
-            self.take_document(of, &mut taken)?;
+            self.take_document(of, reading.read_at, &mut taken)?;
         }
         for row in &reading.set_aside {
             taken.set_aside += 1;
@@ -96,9 +97,14 @@ impl Work<'_> {
         Ok(taken)
     }
 
-    fn take_document(&mut self, of: &SourceDocument, taken: &mut ReadingTaken) -> Result<(), Stop> {
+    fn take_document(
+        &mut self,
+        of: &SourceDocument,
+        read_at: UnixMillis,
+        taken: &mut ReadingTaken,
+    ) -> Result<(), Stop> {
         let Document { source, reference, kind, .. } = &of.document;
-        match recording::record_read(self.db, self.mind, &of.document, of.is_figure, self.now.wall) {
+        match recording::record_read(self.db, self.mind, &of.document, of.is_figure, read_at, self.now.wall) {
             Ok(Recorded::New { .. }) => taken.recorded.push(*kind),
             Ok(Recorded::Duplicate { .. }) => taken.duplicates += 1,
             Err(Stop::Refused(error @ RecordError::Conflict { .. })) => {

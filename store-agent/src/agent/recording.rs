@@ -1,7 +1,7 @@
 //! From a source's document to ledger lines: judged first, then written whole.
 
 use super::document::{Counted, Document, ItemEntry, ItemKey, ItemPut, Line, RecordError, Recorded};
-use super::{Mind, pickup, tasks};
+use super::{Mind, canary, pickup, tasks};
 use crate::store::ledger;
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -73,7 +73,7 @@ pub(super) fn record(
     document: &Document,
     now: UnixMillis,
 ) -> Result<Recorded, Stop> {
-    record_read(db, mind, document, false, now)
+    record_read(db, mind, document, false, now, now)
 }
 
 /// As `record`; `is_figure` says that a count is what a POS has in its books. Such a count finds nothing that was lost: doubts and
@@ -83,6 +83,7 @@ pub(super) fn record_read(
     mind: &mut Mind,
     document: &Document,
     is_figure: bool,
+    read_at: UnixMillis,
     now: UnixMillis,
 ) -> Result<Recorded, Stop> {
     judge(document)?;
@@ -122,6 +123,7 @@ pub(super) fn record_read(
     if let Some(cursor) = &document.cursor {
         mind.inventory.save_cursor(db, source, cursor)?;
     }
+    canary::recorded(db, mind, &written, read_at)?;
     mind.traces.extend(document.trace);
     Ok(Recorded::New { positions })
 }

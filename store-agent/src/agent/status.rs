@@ -1,6 +1,8 @@
 //! Where the sync stands, for `/v1/sync`, the page and the metrics.
 
 use super::Agent;
+use std::sync::Arc;
+use sync_protocol::canary::Canary;
 use sync_protocol::link::store::LinkState;
 use sync_protocol::{Epoch, Position, Seq, StoreId, UnixMillis};
 
@@ -58,6 +60,8 @@ pub struct SyncStatus {
     pub quarantined: u64,
     /// Raised whenever a pickup order changed. Starts anywhere: only a change of it says something.
     pub orders_changed: u64,
+    /// How far the followed movement of each source has come.
+    pub canaries: Arc<Vec<Canary>>,
 }
 
 impl SyncStatus {
@@ -90,6 +94,7 @@ impl SyncStatus {
             failed_commits: counters.failed_commits,
             quarantined: counters.quarantined,
             orders_changed: mind.inventory.orders_changed,
+            canaries: mind.canaries.shown(),
         }
     }
 

@@ -7,6 +7,7 @@ use sync_protocol::Quantity;
 use sync_protocol::limits::{CURSOR_BYTES_MAX, GTINS_MAX, LINES_MAX, NAME_BYTES_MAX, REASON_BYTES_MAX};
 use sync_protocol::record::Kind;
 
+mod canary;
 mod conversation;
 mod counting;
 mod disk;

@@ -12,6 +12,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use sync_protocol::canary::{Canary, Flight, WaitsFor};
 use sync_protocol::{Quantity, UnixMillis};
 
 #[derive(Serialize)]
@@ -47,6 +49,9 @@ struct Counts {
     rounded: u64,
     gaps_given_up: u64,
     errors: u64,
+    refused_signatures: u64,
+    not_taken: u64,
+    stale: u64,
 }
 
 #[derive(Serialize)]
@@ -91,6 +96,9 @@ fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
             rounded: health.rounded,
             gaps_given_up: health.gaps_given_up,
             errors: health.errors,
+            refused_signatures: health.refused_signatures,
+            not_taken: health.not_taken,
+            stale: health.stale,
         },
         last_set_aside: health.last_set_aside,
         gaps_open: health.gaps_open,
@@ -99,10 +107,52 @@ fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
     }
 }
 
+/// How far the movement that is followed from a source has come.
+#[derive(Serialize)]
+struct CanaryText<'a> {
+    source: &'a str,
+    /// The item whose movements count; null: any.
+    item: Option<&'a str>,
+    /// How far the newest one is: `awaited`, `recorded` here, or `accepted` by the hub.
+    stage: &'static str,
+    /// `movement` or `hub`: what it waits for; null while all is well.
+    waits_for: Option<&'static str>,
+    overdue: bool,
+    /// Since one has come all the way; before the first, since the source is followed.
+    age_s: u64,
+    happened: Option<Moment>,
+    read: Option<Moment>,
+    recorded: Option<Moment>,
+    /// When the hub had the last one that has come all the way.
+    accepted: Option<Moment>,
+}
+
+fn canaries_text(canaries: &[Canary], now: UnixMillis) -> Vec<CanaryText<'_>> {
+    fn text(canary: &Canary, now: UnixMillis) -> CanaryText<'_> {
+        let newest = canary.newest();
+        let at = |pick: fn(&Flight) -> i64| newest.map(|flight| moment(UnixMillis(pick(flight)), now));
+        CanaryText {
+            source: canary.source.as_str(),
+            item: Some(canary.item.as_str()).filter(|item| !item.is_empty()),
+            stage: canary.stage(),
+            waits_for: canary.waits_for(now).map(WaitsFor::name),
+            overdue: canary.is_overdue(now),
+            age_s: canary.age_ms(now) / 1000,
+            happened: at(|flight| flight.happened_at),
+            read: at(|flight| flight.read_at),
+            recorded: at(|flight| flight.recorded_at),
+            accepted: canary.arrived.map(|arrival| moment(UnixMillis(arrival.accepted_at), now)),
+        }
+    }
+    canaries.iter().map(|canary| text(canary, now)).collect()
+}
+
 pub async fn list(State(desk): State<StoreDesk>) -> Response {
     let now = (desk.clocks.wall)();
     let sources: Vec<SourceText> = desk.sources.all().into_iter().map(|health| text(health, now)).collect();
-    Json(json!({ "sources": sources })).into_response()
+    let canaries = Arc::clone(&desk.bulletin.borrow().sync.canaries);
+    let canaries = canaries_text(&canaries, now);
+    Json(json!({ "sources": sources, "canaries": canaries })).into_response()
 }
 
 pub async fn differences(
@@ -134,6 +184,10 @@ fn differences_text(name: &str, found: Option<Differences>) -> Value {
 /// Brings the gauges of the sources up to what the board says.
 pub fn observe(desk: &StoreDesk) {
     let now = (desk.clocks.wall)();
+    let canaries = Arc::clone(&desk.bulletin.borrow().sync.canaries);
+    desk.metrics.canaries(
+        canaries.iter().map(|of| (of.source.to_string(), seconds(of.age_ms(now)), of.is_overdue(now))),
+    );
     for health in desk.sources.all() {
         let age = |at: Option<UnixMillis>| at.map_or(-1.0, |at| seconds(now.since(at)));
         let is_reading = health.state == SourceState::Reading;
@@ -149,6 +203,9 @@ pub fn observe(desk: &StoreDesk) {
             ("rounded", health.rounded),
             ("gap_given_up", health.gaps_given_up),
             ("error", health.errors),
+            ("bad_signature", health.refused_signatures),
+            ("not_taken", health.not_taken),
+            ("stale", health.stale),
             ("gap_open", health.gaps_open),
             ("differing", differing),
         ];

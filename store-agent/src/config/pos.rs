@@ -48,7 +48,7 @@ pub enum PosKind {
     /// An SQLite database on this machine.
     Sqlite { path: PathBuf },
     /// A folder that it puts files into.
-    Files(FilesConfig),
+    Files(Box<FilesConfig>),
 }
 
 impl PosKind {
@@ -223,7 +223,7 @@ impl Checker<'_> {
     }
 
     /// A source of the configuration also names a file.
-    fn pos_source(&self, given: &Spanned<String>) -> Result<SourceId, ConfigError> {
+    pub(super) fn pos_source(&self, given: &Spanned<String>) -> Result<SourceId, ConfigError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if !given.get_ref().chars().all(plain) {
             return Err(self.wrong(given, "may have letters, digits, `-` and `_` only: it names a file too"));

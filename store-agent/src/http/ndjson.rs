@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 /// Lines of one request. Bounds the answer, which is kept until the request has been read.
-const LINES_MAX: usize = 100_000;
+pub const LINES_MAX: usize = 100_000;
 /// Longest single line: a document of 10,000 lines fits.
 pub const LINE_BYTES_MAX: usize = 2 << 20;
 /// A chunk goes on once it holds so many things, or so much weight.
@@ -39,8 +39,7 @@ pub trait LineService {
 
 /// Reads the whole body and answers it.
 pub async fn serve<S: LineService + Sync>(service: &S, mut body: BoundedBody) -> Result<Response, Problem> {
-    let mut batch =
-        Batch { service, line: 0, slots: Vec::new(), things: Vec::new(), weight: 0, said: Vec::new() };
+    let mut batch = Batch::new(service);
     let mut lines = Lines::new(LINE_BYTES_MAX);
     while let Some(piece) = body.next().await? {
         lines.push(&piece);
@@ -59,8 +58,20 @@ pub async fn serve<S: LineService + Sync>(service: &S, mut body: BoundedBody) ->
     if let Some(line) = lines.last() {
         batch.take(&line);
     }
-    batch.send().await;
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], batch.said).into_response())
+    Ok(batch.answer().await)
+}
+
+/// As `serve`, for texts that came in another way than as lines; they are answered as lines all the same, counted from 1.
+pub async fn serve_texts<S: LineService + Sync>(service: &S, texts: &[&[u8]]) -> Response {
+    let mut batch = Batch::new(service);
+    for text in texts {
+        let is_too_long = text.len() > LINE_BYTES_MAX;
+        batch.take(&if is_too_long { RawLine::TooLong } else { RawLine::Text(text) });
+        if batch.is_full() {
+            batch.send().await;
+        }
+    }
+    batch.answer().await
 }
 
 fn too_many_lines() -> Problem {
@@ -94,6 +105,10 @@ struct SaidProblem<'a> {
 }
 
 impl<S: LineService> Batch<'_, S> {
+    fn new(service: &S) -> Batch<'_, S> {
+        Batch { service, line: 0, slots: Vec::new(), things: Vec::new(), weight: 0, said: Vec::new() }
+    }
+
     fn take(&mut self, line: &RawLine<'_>) {
         self.line += 1;
         let read = match line {
@@ -116,6 +131,11 @@ impl<S: LineService> Batch<'_, S> {
 
     fn is_full(&self) -> bool {
         self.things.len() >= CHUNK_MAX || self.weight >= CHUNK_WEIGHT_MAX || self.slots.len() >= 4 * CHUNK_MAX
+    }
+
+    async fn answer(mut self) -> Response {
+        self.send().await;
+        ([(header::CONTENT_TYPE, "application/x-ndjson")], self.said).into_response()
     }
 
     /// Hands the chunk on and writes the answers of its lines.

@@ -53,6 +53,10 @@ pub struct SourceHealth {
     /// Keys that are waited for.
     pub gaps_open: u64,
     pub errors: u64,
+    /// Of a POS that sends: deliveries whose signature did not fit, topics that are not taken, figures that were older than what is known.
+    pub refused_signatures: u64,
+    pub not_taken: u64,
+    pub stale: u64,
     pub cursor: Option<String>,
     pub differences: Option<Differences>,
 }

@@ -3,7 +3,10 @@
 //! A till has its answer when its document is on disk: `201` with the ledger positions, `200` with `"duplicate": true` and
 //! the same positions when it was sent before, `409` when the reference was used for something else. Whatever else it hears
 //! (a `503`, nothing at all), it may send the same again: nothing is counted twice.
+//!
+//! A document may come inside a CloudEvent (`cloud_events`); the content type says so.
 
+use super::cloud_events::{self, Wrapping};
 use super::json::{self, DOCUMENT_BYTES_MAX};
 use crate::agent::{Document, RecordError, Recorded};
 use crate::http::body::BodyLimits;
@@ -68,8 +71,14 @@ async fn record(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    if Wrapping::of(&headers) == Wrapping::Events {
+        return record_events(&desk, &caller, trace, &headers, body).await;
+    }
     let text = desk.limits.read(&headers, body, DOCUMENT_BYTES_MAX).await?.whole().await?;
-    let document = read(&text, &caller, trace)?;
+    let document = match Wrapping::of(&headers) {
+        Wrapping::Event => allowed(cloud_events::document(&text, trace.carried())?, &caller)?,
+        Wrapping::None | Wrapping::Events => read(&text, &caller, trace)?,
+    };
     let answer = desk.inbox.record(vec![document]).await?.pop();
     let recorded = answer.ok_or_else(|| Problem::internal("there was no answer; send it again"))??;
     let (status, text) = said(recorded);
@@ -81,7 +90,10 @@ async fn record(
 
 /// A document this caller may report.
 fn read(text: &[u8], caller: &Caller, trace: Trace) -> Result<Document, Problem> {
-    let document = json::document(text, trace.carried())?;
+    allowed(json::document(text, trace.carried())?, caller)
+}
+
+fn allowed(document: Document, caller: &Caller) -> Result<Document, Problem> {
     if caller.may_report(&document.source) {
         return Ok(document);
     }
@@ -96,8 +108,26 @@ async fn record_batch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    if Wrapping::of(&headers) == Wrapping::Events {
+        return record_events(&desk, &caller, trace, &headers, body).await;
+    }
     let body = desk.limits.read(&headers, body, usize::MAX).await?;
     ndjson::serve(&Documents { inbox: &desk.inbox, caller: &caller, trace }, body).await
+}
+
+/// Takes an array of events, each for itself: a bad one gets a problem of its own and the rest counts.
+async fn record_events(
+    desk: &TillDesk,
+    caller: &Caller,
+    trace: Trace,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let text = desk.limits.read(headers, body, usize::MAX).await?.whole().await?;
+    let events = cloud_events::split(&text)?;
+    let texts: Vec<&[u8]> = events.iter().map(|event| event.get().as_bytes()).collect();
+    let documents = Documents { inbox: &desk.inbox, caller, trace };
+    Ok(ndjson::serve_texts(&Events(documents), &texts).await)
 }
 
 struct Documents<'a> {
@@ -126,6 +156,31 @@ impl LineService for Documents<'_> {
     fn say(&self, line: usize, recorded: Recorded) -> RecordedLine {
         let (status, recorded) = said(recorded);
         RecordedLine { line, status: status.as_u16(), recorded }
+    }
+}
+
+/// As `Documents`, each inside a CloudEvent.
+struct Events<'a>(Documents<'a>);
+
+impl LineService for Events<'_> {
+    type Thing = Document;
+    type Answer = Recorded;
+    type Said = RecordedLine;
+
+    fn read(&self, event: &[u8]) -> Result<Document, Problem> {
+        allowed(cloud_events::document(event, self.0.trace.carried())?, self.0.caller)
+    }
+
+    fn weight(&self, document: &Document) -> usize {
+        self.0.weight(document)
+    }
+
+    async fn put(&self, documents: Vec<Document>) -> Result<Vec<Result<Recorded, RecordError>>, NoAnswer> {
+        self.0.put(documents).await
+    }
+
+    fn say(&self, line: usize, recorded: Recorded) -> RecordedLine {
+        self.0.say(line, recorded)
     }
 }
 

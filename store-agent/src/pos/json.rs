@@ -23,14 +23,15 @@ use sync_protocol::{Position, Quantity, TraceId, UnixMillis};
 /// Longest text of one document.
 pub const DOCUMENT_BYTES_MAX: usize = 2 << 20;
 
+/// The fields as written. Whoever wraps documents may fill in what an envelope says.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DocumentText {
-    source: Option<String>,
-    reference: Option<String>,
+pub(super) struct DocumentText {
+    pub(super) source: Option<String>,
+    pub(super) reference: Option<String>,
     kind: Option<Kind>,
     reason: Option<String>,
-    occurred_at: Option<String>,
+    pub(super) occurred_at: Option<String>,
     counted_at: Option<String>,
     counted_position: Option<u64>,
     cursor: Option<String>,
@@ -48,25 +49,30 @@ struct LineText {
 
 /// Reads one document. `trace` is the request's, where it is to be carried on.
 pub fn document(text: &[u8], trace: Option<TraceId>) -> Result<Document, Problem> {
-    let text: DocumentText = json::read(text)?;
-    let kind = needed("kind", text.kind)?;
-    if kind == Kind::Pickup {
-        let detail = "is written by the agent itself; report a sale with the `order` it hands over";
-        return Err(Problem::invalid("kind", detail));
+    json::read::<DocumentText>(text)?.judged(trace)
+}
+
+impl DocumentText {
+    pub(super) fn judged(self, trace: Option<TraceId>) -> Result<Document, Problem> {
+        let kind = needed("kind", self.kind)?;
+        if kind == Kind::Pickup {
+            let detail = "is written by the agent itself; report a sale with the `order` it hands over";
+            return Err(Problem::invalid("kind", detail));
+        }
+        let counted = counted(kind, self.counted_at, self.counted_position)?;
+        Ok(Document {
+            source: parsed("source", needed("source", self.source)?)?,
+            reference: parsed("reference", needed("reference", self.reference)?)?,
+            kind,
+            reason: reason(kind, self.reason)?,
+            occurred_at: moment("occurred_at", &needed("occurred_at", self.occurred_at)?)?,
+            counted,
+            cursor: cursor(self.cursor)?,
+            lines: lines(kind, needed("lines", self.lines)?)?,
+            order: order(kind, self.order)?,
+            trace,
+        })
     }
-    let counted = counted(kind, text.counted_at, text.counted_position)?;
-    Ok(Document {
-        source: parsed("source", needed("source", text.source)?)?,
-        reference: parsed("reference", needed("reference", text.reference)?)?,
-        kind,
-        reason: reason(kind, text.reason)?,
-        occurred_at: moment("occurred_at", &needed("occurred_at", text.occurred_at)?)?,
-        counted,
-        cursor: cursor(text.cursor)?,
-        lines: lines(kind, needed("lines", text.lines)?)?,
-        order: order(kind, text.order)?,
-        trace,
-    })
 }
 
 fn order(kind: Kind, order: Option<String>) -> Result<Option<OrderId>, Problem> {

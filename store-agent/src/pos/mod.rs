@@ -1,12 +1,16 @@
 //! Where stock changes come from: each source yields documents, with a cursor where it has one, into the inbox.
 //!
 //! Tills that speak HTTP send by themselves (`http`). A POS that can't be changed is read: behind the seam `PosSource` (`source`) by a
-//! thread of its own (`runner`), its rows turned into documents by the rules of the configuration (`mapping`).
+//! thread of its own (`runner`), its rows turned into documents by the rules of the configuration (`mapping`). One that lives with its
+//! vendor sends (`webhooks`).
 
 mod card;
 pub mod checkup;
+mod cloud_events;
 mod decimal;
 mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 mod json;
 mod key_cursor;
@@ -16,6 +20,7 @@ mod sidecar;
 pub mod source;
 pub mod sqlite;
 mod times;
+pub mod webhooks;
 
 use crate::config::pos::{PosConfig, PosKind};
 use crate::http::Clocks;
@@ -27,7 +32,7 @@ pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn sourc
     let sidecar = sidecar_path(data_dir, config.source.as_str());
     match config.kind.clone() {
         PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
-        PosKind::Files(files) => Box::new(files::FileSource::new(config, files, sidecar, clocks)),
+        PosKind::Files(files) => Box::new(files::FileSource::new(config, *files, sidecar, clocks)),
     }
 }
 

@@ -126,7 +126,9 @@ impl Runner {
                 let Some(cursor) = moved.or_else(|| from.clone()) else { return Ok(Some(from)) };
                 let (documents, set_aside) = (reading.documents, reading.set_aside);
                 let source = self.config.source.clone();
-                let whole = SourceReading { source, from, documents, set_aside, cursor: cursor.clone() };
+                let read_at = (self.desk.clocks.wall)();
+                let whole =
+                    SourceReading { source, from, read_at, documents, set_aside, cursor: cursor.clone() };
                 match self.desk.inbox.read(whole) {
                     Ok(Ok(taken)) => (taken, Some(cursor)),
                     Ok(Err(error)) => return Err(refused(&error)),

@@ -356,6 +356,7 @@ mod tests {
             store: "S0001".parse().unwrap(),
             reserve: ReservePolicy::default(),
             timing: Timing::default(),
+            canary: None,
         };
         let clock = Clock::start();
         let agent = Agent::open(store::open_in_memory().unwrap(), settings, Boot(7), clock.now()).unwrap();

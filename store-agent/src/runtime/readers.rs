@@ -13,9 +13,11 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use tokio::sync::watch;
 
-/// A board with a place for each source of the configuration.
+/// A board with a place for each source of the configuration: those that are read, then those that send.
 pub fn board(config: &Config) -> SourceBoard {
-    let names: Vec<_> = config.pos.iter().map(|pos| (pos.source.to_string(), pos.kind.name())).collect();
+    let read = config.pos.iter().map(|pos| (pos.source.to_string(), pos.kind.name()));
+    let sending = config.webhooks.iter().flat_map(|webhooks| &webhooks.pos);
+    let names: Vec<_> = read.chain(sending.map(|pos| (pos.source.to_string(), pos.vendor.name()))).collect();
     SourceBoard::new(&names)
 }
 

@@ -8,7 +8,7 @@ use super::clock::{self, Clock};
 use super::driver::Driver;
 use super::page::Page;
 use super::readers::Readers;
-use crate::agent::{Agent, Settings};
+use crate::agent::{Agent, CanarySettings, Settings};
 use crate::api::{self, StoreDesk};
 use crate::config::Config;
 use crate::config::pickup_key::PickupKey;
@@ -86,6 +86,7 @@ impl Running {
         let store = desk(&config, &inbox, &reader, &metrics, &bulletin, crossed, patience);
         let store = StoreDesk { counter, sources: sources.clone(), ..store };
         let page = Page::open(&config, &store, patience, &stopping).await;
+        let webhooks = webhooks(&config, &store, &sources).await;
         let readers = Readers::start(&config, &inbox, &reader, &sources, &bulletin)?;
         let router = router(&config, store, &tokens);
         let mut tasks = JoinSet::new();
@@ -98,7 +99,13 @@ impl Running {
             tasks.spawn(choice::run(line, stopping).instrument(span));
         }
         let page = page.map(|page| page.serve(&mut tasks));
-        publish_addresses(&config.addresses_file(), http, page)?;
+        let sending = webhooks.as_ref().and_then(|(listener, _)| listener.local_addr().ok());
+        if let Some((listener, router)) = webhooks {
+            let stopping = stop.subscribe();
+            let span = tracing::Span::current();
+            tasks.spawn(listener::serve(listener, router, patience, stopping).instrument(span));
+        }
+        publish_addresses(&config.addresses_file(), http, page, sending)?;
         log_start(&config, http);
         Ok(Running { http, page, stop, tasks, driver, driver_ended, readers, tokens, bulletin, _lock: lock })
     }
@@ -192,9 +199,25 @@ fn open(config: &Config) -> anyhow::Result<Agent> {
     let db = store::open(&config.database())?;
     let mut boot = [0; 8];
     getrandom::fill(&mut boot).context("the system gives no random numbers")?;
-    let settings =
-        Settings { store: config.store.clone(), reserve: config.reserve, timing: Timing::default() };
+    let settings = Settings {
+        store: config.store.clone(),
+        reserve: config.reserve,
+        timing: Timing::default(),
+        canary: canary(config),
+    };
     Ok(Agent::open(db, settings, Boot(u64::from_le_bytes(boot)), Clock::start().now())?)
+}
+
+/// Without a hub there is no way to follow anything on.
+fn canary(config: &Config) -> Option<CanarySettings> {
+    config.hub.as_ref()?;
+    let sending = config.webhooks.iter().flat_map(|webhooks| &webhooks.pos).map(|pos| &pos.source);
+    Some(CanarySettings {
+        expected: config.pos.iter().map(|pos| &pos.source).chain(sending).cloned().collect(),
+        items: config.canary.items.clone(),
+        follow_every_ms: config.canary.follow_every_ms,
+        overdue_after_ms: config.canary.overdue_after_ms,
+    })
 }
 
 /// The driver on a thread of its own; the receiver hears of its end, even by panic.
@@ -255,10 +278,42 @@ fn router(config: &Config, store: StoreDesk, tokens: &Arc<Tokens>) -> axum::Rout
     guarded(pos::http::routes(tills).merge(api::routes(store)), Arc::new(guard))
 }
 
+/// Where POS systems that send reach the agent; on an address of its own, for a tunnel leads there. One that can't be opened is no reason
+/// to keep the tills waiting.
+async fn webhooks(
+    config: &Config,
+    store: &StoreDesk,
+    sources: &SourceBoard,
+) -> Option<(TcpListener, axum::Router)> {
+    let webhooks = config.webhooks.as_ref()?;
+    let opened = TcpListener::bind(webhooks.listen).await;
+    let listener = opened
+        .inspect_err(
+            |error| tracing::error!(listen = %webhooks.listen, %error, "cannot listen for webhooks; nothing that is sent arrives"),
+        )
+        .ok()?;
+    let desk = pos::webhooks::WebhookDesk {
+        inbox: store.inbox.clone(),
+        reader: Arc::clone(&store.reader),
+        board: sources.clone(),
+        bulletin: store.bulletin.clone(),
+        has_hub: store.has_hub,
+        limits: store.limits.clone(),
+        clocks: store.clocks,
+    };
+    Some((listener, pos::webhooks::routes(webhooks, config.pos.len(), desk)))
+}
+
 /// Written whole or not at all: whoever waits for the file may read it at once.
-fn publish_addresses(path: &Path, http: SocketAddr, page: Option<SocketAddr>) -> anyhow::Result<()> {
+fn publish_addresses(
+    path: &Path,
+    http: SocketAddr,
+    page: Option<SocketAddr>,
+    webhooks: Option<SocketAddr>,
+) -> anyhow::Result<()> {
     let page = page.map(|page| format!(",\"page\":\"{page}\"")).unwrap_or_default();
-    let text = format!("{{\"http\":\"{http}\"{page}}}\n");
+    let webhooks = webhooks.map(|at| format!(",\"webhooks\":\"{at}\"")).unwrap_or_default();
+    let text = format!("{{\"http\":\"{http}\"{page}{webhooks}}}\n");
     let draft = path.with_extension("json.new");
     std::fs::write(&draft, text)
         .and_then(|()| std::fs::rename(&draft, path))

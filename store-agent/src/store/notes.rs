@@ -23,6 +23,16 @@ pub fn each_note(db: &Connection, mut each: impl FnMut(Writer, Note, Seq)) -> Re
     Ok(())
 }
 
+/// The texts of a topic, by key; empty ones count as none.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_topic(db: &Connection, writer: Writer, topic: Topic) -> Result<Vec<String>> {
+    let sql = "SELECT text FROM note WHERE from_hub = ?1 AND topic = ?2 AND text <> '' ORDER BY key";
+    let mut statement = db.prepare_cached(sql)?;
+    statement.query_map(params![writer == Writer::Hub, topic.0], |row| row.get(0))?.collect()
+}
+
 /// The text, and its place in the sequence of changes.
 ///
 /// # Errors

@@ -5,6 +5,8 @@
 mod batches;
 mod bounds;
 mod client;
+mod clients;
+mod cloud_events;
 mod doors;
 mod files;
 mod movements;
@@ -13,3 +15,4 @@ mod process;
 mod reading;
 mod shop;
 mod views;
+mod webhooks;

@@ -251,6 +251,15 @@ impl Store {
         self.start();
     }
 
+    /// Starts the agent anew with these tables in its configuration, too.
+    pub fn is_also_told(&mut self, tables: &str) {
+        self.stop();
+        let file = self.folder.join("agent.toml");
+        let text = fs::read_to_string(&file).expect("the configuration can be read");
+        write(&file, &format!("{text}{tables}\n"));
+        self.start();
+    }
+
     /// A till of this store; it finds the agent wherever it listens at the time.
     pub fn till(&self, source: &str) -> Till {
         Till::new(source, Arc::clone(&self.http))

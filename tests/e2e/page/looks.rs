@@ -116,7 +116,7 @@ fn every_screen_looks_right() {
     }
     office.goto(&format!("/orders/{first}"));
     look(&office, "order-new");
-    office.click(".item:nth-of-type(1) .acts form:nth-of-type(2) button");
+    office.click("button[aria-label^='Pick all'][aria-label*='Green tea']");
     office.shows(".outcome", "in the bag");
     office.click(".item:not([data-done]) summary.button");
     look(&office, "order-picking");

@@ -19,7 +19,7 @@ const BUILDINGS: [Building; 5] = [
             &["stock", "order"],
             &["record"],
             &["frame"],
-            &["count", "digest", "enrolment", "pause", "pickup_code"],
+            &["canary", "count", "digest", "enrolment", "pause", "pickup_code"],
             &["link"],
         ],
     },

@@ -27,7 +27,8 @@ pub(super) fn source(text: &str) -> SourceId {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings { store: "S0001".parse().unwrap(), reserve: ReservePolicy::default(), timing: Timing::default() }
+    let store = "S0001".parse().unwrap();
+    Settings { store, reserve: ReservePolicy::default(), timing: Timing::default(), canary: None }
 }
 
 /// A document with one line for each (sku, quantity).
@@ -164,7 +165,7 @@ impl Shop {
     /// **Invariant:** the memory is what is on disk, and on hand is what the ledger adds up to.
     pub(super) fn holds_together(&self) {
         let mind = &self.agent.mind;
-        let disk = Mind::load(self.agent.database(), &mind.store, mind.boot).unwrap();
+        let disk = Mind::load(self.agent.database(), &self.agent.settings, mind.boot).unwrap();
         assert_eq!(
             AgentRow { state_acked: disk.state_acked, history_acked: disk.history_acked, ..mind.row() },
             disk.row()
@@ -175,6 +176,7 @@ impl Shop {
         let (here, there) = (&mind.inventory, &disk.inventory);
         assert_eq!(here.items(), there.items());
         assert_eq!((&here.up, &here.down), (&there.up, &there.down));
+        assert_eq!(mind.canaries.shown(), disk.canaries.shown());
         let pending = |inventory: &Inventory| inventory.pending_after(mind.state_acked).collect::<Vec<_>>();
         assert_eq!(pending(here), pending(there));
         for item in (1..mind.next_item.0).map(ItemNo) {

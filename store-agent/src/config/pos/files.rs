@@ -375,7 +375,7 @@ impl Checker<'_> {
         if let Some(given) = files.pattern.as_ref().filter(|_| pattern.is_empty() || pattern.contains('/')) {
             return Err(self.wrong(given, "must name files of one folder, such as `sales-*.csv`"));
         }
-        Ok(PosKind::Files(FilesConfig {
+        Ok(PosKind::Files(Box::new(FilesConfig {
             folder: self.folder.join(path.get_ref()),
             pattern: pattern.to_owned(),
             after: files.after.unwrap_or(After::Archive),
@@ -383,7 +383,7 @@ impl Checker<'_> {
             patience: Duration::from_secs(files.patience_s.unwrap_or(PATIENCE_S)),
             keep_days: files.keep_days.unwrap_or(KEEP_DAYS),
             format,
-        }))
+        })))
     }
 }
 
@@ -413,7 +413,7 @@ pub(super) mod tests {
 
     fn files(pos: &PosConfig) -> FilesConfig {
         match &pos.kind {
-            PosKind::Files(files) => files.clone(),
+            PosKind::Files(files) => *files.clone(),
             other => panic!("{other:?}"),
         }
     }

@@ -111,7 +111,7 @@ impl Scene {
         let pos = config.pos[0].clone();
         let crate::config::pos::PosKind::Files(files) = pos.kind.clone() else { panic!("{pos:?}") };
         let sidecar = self.folder.path().join("pos-files.db");
-        FileSource::new(pos, files, sidecar, Clocks { wall, instant })
+        FileSource::new(pos, *files, sidecar, Clocks { wall, instant })
     }
 
     fn path(&self, name: &str) -> PathBuf {

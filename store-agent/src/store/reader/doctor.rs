@@ -15,6 +15,8 @@ pub struct SourceSeen {
     pub name: String,
     /// `None`: not within the newest stretch of the ledger.
     pub last_report: Option<UnixMillis>,
+    /// Whether it ever has.
+    pub has_reported: bool,
     /// How many documents it has there.
     pub documents: u64,
     /// How far it has been read, where it is one that is read.
@@ -47,13 +49,17 @@ impl Reader {
                 ledger::cursors(&snapshot)?.into_iter().map(|(source, value, _)| (source, value)).collect();
             let mut sources: Vec<SourceSeen> = ledger::sources(&snapshot)?
                 .into_iter()
-                .map(|(source, name)| SourceSeen {
-                    name,
-                    last_report: seen.get(&source).map(|(at, _)| *at),
-                    documents: seen.get(&source).map_or(0, |(_, documents)| *documents),
-                    cursor: cursors.get(&source).map(|value| String::from_utf8_lossy(value).into_owned()),
+                .map(|(source, name)| {
+                    let newest = seen.get(&source);
+                    Ok(SourceSeen {
+                        name,
+                        last_report: newest.map(|(at, _)| *at),
+                        has_reported: newest.is_some() || has_reported(&snapshot, source)?,
+                        documents: newest.map_or(0, |(_, documents)| *documents),
+                        cursor: cursors.get(&source).map(|value| String::from_utf8_lossy(value).into_owned()),
+                    })
                 })
-                .collect();
+                .collect::<rusqlite::Result<_>>()?;
             sources.sort_by(|one, other| one.name.cmp(&other.name));
             Ok(sources)
         })
@@ -70,4 +76,9 @@ impl Reader {
             Ok(shown.collect())
         })
     }
+}
+
+fn has_reported(db: &rusqlite::Connection, source: i64) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM document WHERE source = ?1)";
+    db.prepare_cached(sql)?.query_row([source], |row| row.get(0))
 }

@@ -5,12 +5,15 @@ use crate::health::Storage;
 use crate::inbox::{Crossing, Transport};
 use crate::ui::PageDesk;
 use crate::ui::layout::HeadOffice;
+use crate::ui::ledger_words;
 use crate::ui::texts::help as texts;
 use crate::ui::texts::{Text, shared};
 use crate::ui::words::Words;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use sync_protocol::UnixMillis;
+use sync_protocol::canary::Canary;
 
 /// Renewing by hand takes somebody a visit or a mail: a month is time enough. One that lives for two months only is renewed by itself
 /// at two thirds of its life, so that it has become late in its last sixth.
@@ -61,6 +64,8 @@ pub async fn all(desk: &PageDesk, words: &Words<'_>) -> Vec<Finding> {
     let mut findings = vec![line(desk, words)];
     if desk.has_hub {
         findings.push(backlog(desk, words));
+        let canaries = Arc::clone(&desk.bulletin.borrow().sync.canaries);
+        findings.extend(canary(words, &canaries));
         findings.push(clock(words, desk.bulletin.borrow().sync.hub_clock_ahead_ms));
     }
     findings.extend(hub.map(|validity| certificate_of(words, texts::CERTIFICATE, validity)));
@@ -112,6 +117,32 @@ fn backlog(desk: &PageDesk, words: &Words<'_>) -> Finding {
         finding.sentences.push(words.say(texts::BACKLOG_STUCK).to_owned());
     }
     finding
+}
+
+/// `None`: there is no source yet.
+fn canary(words: &Words<'_>, canaries: &[Canary]) -> Option<Finding> {
+    if canaries.is_empty() {
+        return None;
+    }
+    let overdue: Vec<String> =
+        canaries.iter().filter(|of| of.is_overdue(words.now)).map(|of| overdue(words, of)).collect();
+    if overdue.is_empty() {
+        return Some(Finding::new(texts::CANARY, Health::Good, words.say(texts::CANARY_GOOD)));
+    }
+    Some(Finding { name: texts::CANARY, health: Health::Look, sentences: overdue })
+}
+
+fn overdue(words: &Words<'_>, canary: &Canary) -> String {
+    let source = ledger_words::source(words, canary.source.as_str());
+    let age = words.age(Duration::from_millis(canary.age_ms(words.now)));
+    match canary.under_way {
+        Some(flight) => {
+            let recorded = words.moment(UnixMillis(flight.recorded_at));
+            let values = [("source", &*source), ("time", &*recorded), ("age", &*age)];
+            words.fill(texts::CANARY_NO_HUB, &values)
+        }
+        None => words.fill(texts::CANARY_NO_MOVEMENT, &[("source", &source), ("age", &age)]),
+    }
 }
 
 fn certificate_of(words: &Words<'_>, name: Text, validity: Option<Validity>) -> Finding {
@@ -172,6 +203,7 @@ mod tests {
     use super::*;
     use crate::config::Language;
     use jiff::tz::TimeZone;
+    use sync_protocol::canary::{Arrival, Flight};
 
     const NOW: UnixMillis = UnixMillis(1_795_410_000_000);
 
@@ -208,6 +240,33 @@ mod tests {
         assert!(behind.health == Health::Look && behind.sentences[0].contains("3 min behind"), "{behind:?}");
         let ahead = clock(&words, Some(-7_200_000));
         assert!(ahead.health == Health::Bad && ahead.sentences[0].contains("2 h ahead"), "{ahead:?}");
+    }
+
+    #[test]
+    fn an_overdue_canary_says_where_it_stopped() {
+        let words = Words { language: Language::English, zone: &TimeZone::UTC, now: NOW };
+        let hours = |hours: i64| NOW.0 - hours * 3_600_000;
+        let flight = |hours_ago| Flight {
+            happened_at: hours(hours_ago),
+            read_at: hours(hours_ago),
+            recorded_at: hours(hours_ago),
+            position: 7,
+        };
+        let of = |under_way, accepted_h| Canary {
+            source: "till-3".parse().unwrap(),
+            item: String::new(),
+            since: hours(100),
+            overdue_after_ms: 26 * 3_600_000,
+            under_way,
+            arrived: Some(Arrival { flight: flight(accepted_h), accepted_at: hours(accepted_h) }),
+        };
+        assert_eq!(canary(&words, &[]), None);
+        let fresh = canary(&words, &[of(None, 3), of(Some(flight(1)), 25)]).unwrap();
+        assert_eq!(fresh.health, Health::Good);
+        let found = canary(&words, &[of(None, 3), of(Some(flight(20)), 27), of(None, 48)]).unwrap();
+        assert_eq!((found.health, found.sentences.len()), (Health::Look, 2));
+        assert!(found.sentences[0].contains("not at head office yet"), "{found:?}");
+        assert!(found.sentences[1].contains("nothing to follow has come"), "{found:?}");
     }
 
     #[test]

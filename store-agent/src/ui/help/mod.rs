@@ -27,6 +27,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
+use std::sync::Arc;
+use sync_protocol::UnixMillis;
+use sync_protocol::canary::Canary;
 
 pub const PATH: &str = "/help";
 const QUARANTINE_SHOWN: u32 = 20;
@@ -38,6 +41,7 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
     let more = quarantine.len() > QUARANTINE_SHOWN as usize;
     quarantine.truncate(QUARANTINE_SHOWN as usize);
     let sales = WebSales::ask(&desk.reader, visitor.now).await?;
+    let canaries = Arc::clone(&desk.bulletin.borrow().sync.canaries);
     let findings = findings::all(&desk, &words).await;
     let amiss = findings.iter().filter(|finding| finding.health != Health::Good).count() as u64
         + u64::from(!quarantine.is_empty());
@@ -64,7 +68,7 @@ pub async fn show(State(desk): Desk, Extension(visitor): Extension<Visitor>) -> 
         }
         div.columns {
             (quarantined(&words, &visitor, &quarantine, more))
-            (seen(&words, &sources))
+            (seen(&words, &sources, &canaries))
         }
         (support::block(&desk, &words, &findings, &sources))
         @if visitor.may(Deed::SeeAudit) == May::Yes { p.buttons { a.button href="/audit" { (words.say(texts::WHO_DID)) } } }
@@ -112,7 +116,7 @@ fn quarantined(words: &Words<'_>, visitor: &Visitor, rows: &[Quarantined], more:
     }
 }
 
-fn seen(words: &Words<'_>, sources: &[SourceSeen]) -> Markup {
+fn seen(words: &Words<'_>, sources: &[SourceSeen], canaries: &[Canary]) -> Markup {
     html! {
         section.panel aria-labelledby="sources" {
             h2 #sources { (words.say(texts::SOURCES)) }
@@ -123,6 +127,7 @@ fn seen(words: &Words<'_>, sources: &[SourceSeen]) -> Markup {
                         tr {
                             th scope="col" { (words.say(texts::SOURCE)) }
                             th scope="col" { (words.say(texts::LAST_REPORT)) }
+                            @if !canaries.is_empty() { th scope="col" { (words.say(texts::ALL_THE_WAY)) } }
                             @if sources.iter().any(|source| source.cursor.is_some()) { th scope="col" { (words.say(texts::READ_UP_TO)) } }
                         }
                     }
@@ -133,7 +138,13 @@ fn seen(words: &Words<'_>, sources: &[SourceSeen]) -> Markup {
                                 td data-head=(words.say(texts::LAST_REPORT)) {
                                     @match source.last_report {
                                         Some(at) => (words.fill(texts::REPORTED, &[("time", &words.moment(at)), ("age", &words.since(at))])),
-                                        None => (words.say(texts::LONG_SILENT)),
+                                        None if source.has_reported => (words.say(texts::LONG_SILENT)),
+                                        None => (words.say(texts::NEVER_REPORTED)),
+                                    }
+                                }
+                                @if !canaries.is_empty() {
+                                    td data-head=(words.say(texts::ALL_THE_WAY)) {
+                                        (canaries.iter().find(|of| of.source.as_str() == source.name).map_or_else(|| "–".to_owned(), |of| way(words, of)))
                                     }
                                 }
                                 @if sources.iter().any(|source| source.cursor.is_some()) {
@@ -145,6 +156,20 @@ fn seen(words: &Words<'_>, sources: &[SourceSeen]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// How far the movement that is followed from a source has come.
+fn way(words: &Words<'_>, canary: &Canary) -> String {
+    match (canary.under_way, canary.arrived) {
+        (Some(flight), _) => {
+            words.fill(texts::WAY_UNDER_WAY, &[("time", &words.moment(UnixMillis(flight.recorded_at)))])
+        }
+        (None, Some(arrival)) => {
+            let at = UnixMillis(arrival.accepted_at);
+            words.fill(texts::WAY_ARRIVED, &[("time", &words.moment(at)), ("age", &words.since(at))])
+        }
+        (None, None) => words.say(texts::WAY_AWAITED).to_owned(),
     }
 }
 

@@ -113,9 +113,12 @@ fn one_line(
     let ordered = words.amount(line.ordered, unit);
     let at_risk = !is_done && item.is_some_and(|item| item.cell.shortfall().is_positive());
     html! {
-        li.item data-done[is_done] {
+        li.item data-done[is_done] data-short[line.short.is_positive()] {
             div.what {
-                span.tick aria-hidden="true" { @if is_done { "✓" } }
+                // What is missing must not pass for what is in the bag.
+                span.tick aria-hidden="true" {
+                    @if is_done && line.short.is_positive() { "!" } @else if is_done { "✓" }
+                }
                 div {
                     strong.name { (item.map_or("?", |item| item_name(&item.name, &item.sku))) }
                     @if let Some(item) = item { span.soft.sku { (words.fill(shared::SKU, &[("sku", &item.sku)])) } }

@@ -51,6 +51,16 @@ texts! {
     LAST_REPORT: "Last report", "Último informe", "पिछली सूचना";
     REPORTED: "{time}, {age} ago", "{time}, hace {age}", "{time}, {age} पहले";
     LONG_SILENT: "not lately", "no últimamente", "हाल में नहीं";
+    NEVER_REPORTED: "never yet", "nunca todavía", "अभी तक कभी नहीं";
+    ALL_THE_WAY: "At head office", "En la central", "मुख्यालय में";
+    WAY_ARRIVED: "{time}, {age} ago", "{time}, hace {age}", "{time}, {age} पहले";
+    WAY_UNDER_WAY: "not yet: recorded {time}", "aún no: registrado {time}", "अभी नहीं: {time} दर्ज";
+    WAY_AWAITED: "nothing yet", "nada todavía", "अभी कुछ नहीं";
+
+    CANARY: "From each source to head office", "De cada fuente a la central", "हर स्रोत से मुख्यालय तक";
+    CANARY_GOOD: "One movement of each source is followed all the way; all have lately arrived.", "Se sigue un movimiento de cada fuente hasta el final; todos han llegado hace poco.", "हर स्रोत की एक आवाजाही अंत तक देखी जाती है; सब हाल में पहुँची हैं।";
+    CANARY_NO_HUB: "{source}: recorded here {time} and not at head office yet; nothing has come all the way for {age}. Look at the line above; if it is in order, call IT.", "{source}: registrado aquí {time} y aún no en la central; nada ha llegado hasta el final desde hace {age}. Mire la línea arriba; si está en orden, llame a informática.", "{source}: यहाँ {time} दर्ज हुआ, मुख्यालय में अभी नहीं; {age} से कुछ अंत तक नहीं पहुँचा। ऊपर लाइन देखें; वह ठीक हो तो आईटी को बुलाएँ।";
+    CANARY_NO_MOVEMENT: "{source}: nothing to follow has come from it for {age}. If it has sold meanwhile, it is not connected: look at its cable and its program, then call IT.", "{source}: desde hace {age} no llega nada que seguir. Si ha vendido entretanto, no está conectada: mire su cable y su programa, y llame a informática.", "{source}: {age} से इससे कुछ नहीं आया। इस बीच बिक्री हुई हो तो यह जुड़ा नहीं है: केबल और प्रोग्राम देखें, फिर आईटी को बुलाएँ।";
     READ_UP_TO: "Read up to", "Leído hasta", "यहाँ तक पढ़ा";
 
     QUARANTINE: "Set aside", "Apartado", "अलग रखा";

@@ -184,16 +184,13 @@ impl Records {
         let left = self.size.saturating_sub(self.offset);
         let room = usize::try_from(left).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
         (self.start, self.end) = (0, 0);
-        while room > 0 {
+        self.end = loop {
             match self.file.read(&mut self.buffer[..room]) {
-                Ok(bytes) => {
-                    self.end = bytes;
-                    break;
-                }
+                Ok(bytes) => break bytes,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(Broken::Io(error)),
             }
-        }
+        };
         Ok(())
     }
 }
