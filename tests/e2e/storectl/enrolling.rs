@@ -1,9 +1,7 @@
 //! Tokens, certificates, and whoever stands in the way.
 
 use super::{Office, Server};
-use crate::harness::{eventually, expired};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use crate::harness::eventually;
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -39,7 +37,8 @@ fn a_token_is_good_once_and_for_its_own_store_only() {
 
 #[test]
 fn a_certificate_is_renewed_while_the_agent_runs_and_got_back_when_it_has_ended() {
-    let office = Office::open("storectl-renew");
+    let mut office = Office::open("storectl-renew");
+    let old_door = office.hub.enrolment_address().to_string();
     let (mut server, token) = office.bare("S0042");
     server.ends(0, &office.install("S0042", &token));
     assert_eq!(server.json(&["renew"])["renewed"], false, "it is not time yet");
@@ -53,16 +52,22 @@ fn a_certificate_is_renewed_while_the_agent_runs_and_got_back_when_it_has_ended(
     office.hub.shows("S0042", "4011", "9");
     server.stop();
 
-    // As after a summer in a cupboard: the certificate has ended, only the second key is left to speak for the store.
-    let pki = office.hub.data().join("pki");
-    let old = expired("S0042", &pki.join("ca.pem"), &pki.join("ca.key"));
-    let pem = |what: &str, der: &[u8]| {
-        format!("-----BEGIN {what}-----\n{}\n-----END {what}-----\n", BASE64_STANDARD.encode(der))
-    };
-    let text = pem("CERTIFICATE", &old.chain[0]) + &pem("PRIVATE KEY", old.key.secret_der());
-    fs::write(server.path(IDENTITY), text).unwrap();
-    let said = server.ends(4, &["doctor"]);
-    assert!(said.contains("[E602]"), "{said}");
+    // After a summer in a cupboard the certificate has ended, and only the second key is left to speak for the store.
+    office.hub.stop();
+    office.hub.live_days_later(70);
+    office.hub.start();
+    assert!(server.ends(4, &["doctor"]).contains("[E302]"), "the hub has moved");
+    let known = server.path("var/lib/shopsmart/identity/enrolment.json");
+    let moved =
+        fs::read_to_string(&known).unwrap().replace(&old_door, &office.hub.enrolment_address().to_string());
+    fs::write(&known, moved).unwrap();
+    let behind = server.ends(4, &["doctor"]);
+    assert!(behind.contains("[E205]") && behind.contains("behind the hub's"), "{behind}");
+
+    server.days_ahead = 70;
+    let (quic, mqtt) = (office.hub.quic_address().to_string(), office.hub.mqtt_address().to_string());
+    server.ends(0, &["install", "--hub", &quic, "--mqtt", &mqtt]);
+    assert!(server.ends(4, &["doctor"]).contains("[E602]"));
     assert_eq!(server.json(&["renew"])["how"], "recovered");
     server.start();
     server.report("sale", "4011", 1);

@@ -7,7 +7,7 @@ mod installing;
 mod interrupted;
 mod leaving;
 
-use crate::harness::{Client, Daemon, Ground, Hub, Scene, Transport, binary, eventually};
+use crate::harness::{Client, Daemon, Ground, Hub, Scene, Transport, binary, days_later, eventually};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
@@ -67,7 +67,7 @@ impl Office {
         fs::create_dir_all(root.join("etc")).expect("a folder can be made");
         fs::write(root.join("etc/machine-id"), format!("{:032x}\n", name.len()))
             .expect("a file can be written");
-        Server { root, agent: None, references: 0 }
+        Server { root, agent: None, references: 0, days_ahead: 0 }
     }
 
     /// What a person types to install a store.
@@ -99,6 +99,7 @@ struct Server {
     root: PathBuf,
     agent: Option<Daemon>,
     references: u32,
+    days_ahead: u32,
 }
 
 impl Server {
@@ -106,6 +107,7 @@ impl Server {
         let mut command = Command::new(binary("storectl"));
         command.arg("--root").arg(&self.root).args(["--service-manager", "none", "--non-interactive"]);
         command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::null());
+        days_later(&mut command, self.days_ahead);
         command
     }
 
@@ -150,6 +152,7 @@ impl Server {
         }
         let mut command = Command::new(self.path("opt/shopsmart/bin/store-agent"));
         command.arg("run").arg("--config").arg(config);
+        days_later(&mut command, self.days_ahead);
         let addresses = self.path("var/lib/shopsmart/agent/addresses.json");
         let _ = fs::remove_file(&addresses);
         let mut daemon = Daemon::start("the agent", command, &self.path("agent.log"));
