@@ -48,7 +48,7 @@ pub fn days_later(command: &mut Command, days: u32) {
     let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let library =
         libraries.map(|entry| entry.path().join("faketime/libfaketime.so.1")).find(|path| path.exists());
-    let library = library.expect("the package libfaketime is installed");
+    let library = library.expect("the package faketime is installed");
     command
         .env("LD_PRELOAD", library)
         .env("FAKETIME", format!("+{days}d"))
