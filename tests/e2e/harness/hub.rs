@@ -6,7 +6,7 @@ use super::disk::Ground;
 use super::http::Client;
 use super::relay::{Addresses, HubAddress, nowhere};
 use super::scene::{Scene, copy_folder, replace_folder};
-use super::wait::{days_later, eventually};
+use super::wait::{eventually, seconds_ahead};
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
@@ -197,7 +197,7 @@ impl Hub {
     fn command(&self, subcommand: &[&str], more: &[&str]) -> Command {
         let mut command = self.ground.command(&binary("cloud-hub"));
         command.args(subcommand).arg("--config").arg(self.folder.join("hub.toml")).args(more);
-        days_later(&mut command, self.days_ahead);
+        seconds_ahead(&mut command, i64::from(self.days_ahead) * 86_400);
         command
     }
 

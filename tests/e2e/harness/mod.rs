@@ -37,4 +37,4 @@ pub use receiver::{Reaction, Received, Receiver};
 pub use rounds::rounds;
 pub use scene::{Scene, Transport};
 pub use store::Store;
-pub use wait::{days_later, eventually, pause};
+pub use wait::{eventually, pause, seconds_ahead};

@@ -40,19 +40,17 @@ pub fn eventually<T, E: Debug>(hope: &str, mut ask: impl FnMut() -> Result<T, E>
     }
 }
 
-/// Has a process see a wall clock that is so many days ahead; what it measures stays as it is.
-pub fn days_later(command: &mut Command, days: u32) {
-    if days == 0 {
-        return;
+/// Sets the clock of one process. The dynamic linker finds it for the machine's own architecture.
+const FAKE_TIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
+
+/// Has a process see a wall clock that is so far ahead; what it measures stays as it is.
+pub fn seconds_ahead(command: &mut Command, seconds: i64) {
+    if seconds != 0 {
+        command
+            .env("LD_PRELOAD", FAKE_TIME)
+            .env("FAKETIME", format!("{seconds:+}s"))
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
-    let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let library =
-        libraries.map(|entry| entry.path().join("faketime/libfaketime.so.1")).find(|path| path.exists());
-    let library = library.expect("the package faketime is installed");
-    command
-        .env("LD_PRELOAD", library)
-        .env("FAKETIME", format!("+{days}d"))
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
 }
 
 /// Lets the others work. Only for pacing a load or choosing a moment to strike, never to wait for an effect.

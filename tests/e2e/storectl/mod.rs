@@ -7,7 +7,7 @@ mod installing;
 mod interrupted;
 mod leaving;
 
-use crate::harness::{Client, Daemon, Ground, Hub, Scene, Transport, binary, days_later, eventually};
+use crate::harness::{Client, Daemon, Ground, Hub, Scene, Transport, binary, eventually, seconds_ahead};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
@@ -99,7 +99,7 @@ struct Server {
     root: PathBuf,
     agent: Option<Daemon>,
     references: u32,
-    days_ahead: u32,
+    days_ahead: i64,
 }
 
 impl Server {
@@ -107,7 +107,7 @@ impl Server {
         let mut command = Command::new(binary("storectl"));
         command.arg("--root").arg(&self.root).args(["--service-manager", "none", "--non-interactive"]);
         command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::null());
-        days_later(&mut command, self.days_ahead);
+        seconds_ahead(&mut command, self.days_ahead * 86_400);
         command
     }
 
@@ -152,7 +152,7 @@ impl Server {
         }
         let mut command = Command::new(self.path("opt/shopsmart/bin/store-agent"));
         command.arg("run").arg("--config").arg(config);
-        days_later(&mut command, self.days_ahead);
+        seconds_ahead(&mut command, self.days_ahead * 86_400);
         let addresses = self.path("var/lib/shopsmart/agent/addresses.json");
         let _ = fs::remove_file(&addresses);
         let mut daemon = Daemon::start("the agent", command, &self.path("agent.log"));
