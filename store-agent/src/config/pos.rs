@@ -3,6 +3,7 @@
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
 mod files;
+pub mod mysql;
 mod sqlite;
 
 pub use files::{
@@ -28,6 +29,9 @@ const RECONCILE_EVERY_S: u64 = 3_600;
 const UNITS_DECIMALS_MAX: usize = 6;
 const UNITS_DIGITS_MAX: usize = 6;
 const SOURCES_MAX: usize = 64;
+/// Some days of a busy store.
+const REMEMBER_ROWS: usize = 20_000;
+const REMEMBER_ROWS_MAX: usize = 1_000_000;
 
 /// One POS that is read.
 #[derive(Debug, Clone)]
@@ -36,6 +40,8 @@ pub struct PosConfig {
     pub kind: PosKind,
     pub poll_every: Duration,
     pub gap_patience: Duration,
+    /// How many of the newest rows are held against what was recorded of them.
+    pub remember_rows: usize,
     /// `None`: never.
     pub reconcile_every: Option<Duration>,
     pub pos_is_truth: bool,
@@ -47,6 +53,8 @@ pub struct PosConfig {
 pub enum PosKind {
     /// An SQLite database on this machine.
     Sqlite { path: PathBuf },
+    /// A database of a MySQL or MariaDB server.
+    Mysql(mysql::MysqlServer),
     /// A folder that it puts files into.
     Files(Box<FilesConfig>),
 }
@@ -57,6 +65,7 @@ impl PosKind {
     pub fn name(&self) -> &'static str {
         match self {
             PosKind::Sqlite { .. } => "sqlite",
+            PosKind::Mysql(_) => "mysql",
             PosKind::Files(files) => files.format.name(),
         }
     }
@@ -147,8 +156,16 @@ pub(super) struct PosTable {
     source: Spanned<String>,
     kind: Spanned<String>,
     path: Option<Spanned<PathBuf>>,
+    address: Option<Spanned<String>>,
+    socket: Option<Spanned<PathBuf>>,
+    user: Option<Spanned<String>>,
+    password_file: Option<Spanned<PathBuf>>,
+    database: Option<Spanned<String>>,
+    ca_file: Option<Spanned<PathBuf>>,
+    unencrypted: Option<Spanned<bool>>,
     poll_every_ms: Option<Spanned<u64>>,
     gap_patience_s: Option<u64>,
+    remember_rows: Option<Spanned<usize>>,
     reconcile_every_s: Option<u64>,
     #[serde(default)]
     pos_is_truth: Option<Spanned<bool>>,
@@ -198,12 +215,17 @@ impl Checker<'_> {
         if let Some(given) = table.pos_is_truth.as_ref().filter(|_| pos_is_truth && table.on_hand.is_none()) {
             return Err(self.wrong(given, "needs `on_hand`: how much does the POS say is there?"));
         }
+        let remember_rows = table.remember_rows.as_ref().map_or(REMEMBER_ROWS, |rows| *rows.get_ref());
+        if let Some(given) = table.remember_rows.as_ref().filter(|_| remember_rows > REMEMBER_ROWS_MAX) {
+            return Err(self.wrong(given, "must be 1000000 at most"));
+        }
         let reconcile = table.reconcile_every_s.unwrap_or(RECONCILE_EVERY_S);
         Ok(PosConfig {
             source,
             kind: self.pos_kind(&table)?,
             poll_every: Duration::from_millis(poll),
             gap_patience: Duration::from_secs(table.gap_patience_s.unwrap_or(GAP_PATIENCE_S)),
+            remember_rows,
             reconcile_every: (reconcile > 0).then(|| Duration::from_secs(reconcile)),
             pos_is_truth,
             mapping: self.mapping(table)?,
@@ -213,11 +235,12 @@ impl Checker<'_> {
     fn pos_kind(&self, table: &PosTable) -> Result<PosKind, ConfigError> {
         match table.kind.get_ref().as_str() {
             "sqlite" => self.sqlite_pos(table),
+            "mysql" => self.mysql_pos(table),
             "csv" => self.csv_pos(table),
             "poslog" => self.poslog_pos(table),
             _ => {
-                Err(self
-                    .wrong(&table.kind, "must be `sqlite`, `csv` or `poslog`; nothing else can be read yet"))
+                let message = "must be `sqlite`, `mysql`, `csv` or `poslog`; nothing else can be read yet";
+                Err(self.wrong(&table.kind, message))
             }
         }
     }
@@ -333,6 +356,7 @@ mod tests {
     use std::path::Path;
 
     const POS: &str = "store = \"S0001\"\ndata_dir = \"data\"\n[[pos]]\nsource = \"till-db\"\nkind = \"sqlite\"\npath = \"pos.db\"\n";
+    const MYSQL: &str = "store = \"S0001\"\ndata_dir = \"data\"\n[[pos]]\nsource = \"till-db\"\nkind = \"mysql\"\nuser = \"reader\"\ndatabase = \"ospos\"\n";
     const KINDS: &str = "kinds = [{ starts = \"POS \", kind = \"sale\" }, { starts = \"*\", kind = \"adjustment\", units = 0.5 }]\n";
     const CHANGES: &str = "changes = \"SELECT id AS key FROM t;\"\n";
 
@@ -350,6 +374,25 @@ mod tests {
         assert_eq!(pos.mapping.kinds[0].starts, "POS ");
         assert_eq!(pos.mapping.kinds[1].starts, "");
         assert_eq!(pos.mapping.kinds[1].units, Factor { mantissa: 5, decimals: 1 });
+    }
+
+    #[test]
+    fn a_server_on_this_machine_needs_no_certificate() {
+        for (line, expected) in [
+            ("address = \"localhost\"", mysql::Address::Tcp("localhost".to_owned(), 3306)),
+            ("address = \"127.0.0.1:3307\"", mysql::Address::Tcp("127.0.0.1".to_owned(), 3307)),
+            ("socket = \"/run/m.sock\"", mysql::Address::Socket("/run/m.sock".into())),
+            (
+                "address = \"db.shop:3306\"\nca_file = \"ca.pem\"",
+                mysql::Address::Tcp("db.shop".to_owned(), 3306),
+            ),
+        ] {
+            let config = parse(&format!("{MYSQL}{line}\n{CHANGES}{KINDS}")).unwrap();
+            match &config.pos[0].kind {
+                PosKind::Mysql(server) => assert_eq!(server.address, expected),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
@@ -375,6 +418,7 @@ mod tests {
         let shown_files = shown.pos[1..].to_vec();
         let (shown, bare) = (&shown.pos[0], &bare.pos[0]);
         assert_eq!((shown.poll_every, shown.gap_patience), (bare.poll_every, bare.gap_patience));
+        assert_eq!(shown.remember_rows, bare.remember_rows);
         assert_eq!((shown.reconcile_every, shown.pos_is_truth), (bare.reconcile_every, bare.pos_is_truth));
         let (shown, bare) = (&shown.mapping, &bare.mapping);
         assert_eq!((shown.item_is, shown.times), (bare.item_is, bare.times));
@@ -410,6 +454,10 @@ mod tests {
             (format!("{POS}{CHANGES}{KINDS}chnges = 1\n"), "did you mean `changes`"),
             (POS.replace("sqlite", "oracle"), "must be `sqlite`"),
             (POS.replace("path = \"pos.db\"\n", ""), "has no `path`"),
+            (format!("{MYSQL}{CHANGES}{KINDS}"), "either `socket` or `address`"),
+            (format!("{MYSQL}address = \"10.0.0.9\"\n{CHANGES}{KINDS}"), "`ca_file`"),
+            (format!("{MYSQL}address = \"a b\"\n{CHANGES}{KINDS}"), "is no address"),
+            (format!("{POS}{CHANGES}{KINDS}remember_rows = 2000000\n"), "1000000 at most"),
             (POS.replace("till-db", "pickup"), "agent's own"),
             (POS.replace("till-db", "../x"), "names a file"),
         ];

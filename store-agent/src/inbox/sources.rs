@@ -50,6 +50,10 @@ pub struct SourceHealth {
     pub rounded: u64,
     /// Keys that never showed up within the patience.
     pub gaps_given_up: u64,
+    /// Rows that the POS has changed or deleted after they were recorded, and whose movement was corrected; and those that merely read
+    /// otherwise.
+    pub corrected: u64,
+    pub redated: u64,
     /// Keys that are waited for.
     pub gaps_open: u64,
     pub errors: u64,

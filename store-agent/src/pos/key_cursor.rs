@@ -78,6 +78,12 @@ impl KeyCursor {
         self.gaps.iter().map(|gap| (gap.first, gap.last))
     }
 
+    /// A row with this key would be new.
+    #[must_use]
+    pub fn is_waited_for(&self, key: i64) -> bool {
+        key > self.high || self.gaps.iter().any(|gap| gap.first <= key && key <= gap.last)
+    }
+
     /// How many keys are waited for.
     #[must_use]
     pub fn waited_for(&self) -> u64 {

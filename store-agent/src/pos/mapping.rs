@@ -10,6 +10,7 @@ use super::times::Clockwork;
 use crate::agent::{Counted, Document, ItemKey, Line, SetAside, SourceDocument};
 use crate::config::pos::{Factor, ItemIs, Mapping, QuantityIs, Rule};
 use serde_json::{Map, Value};
+use std::fmt;
 use sync_protocol::limits::REASON_BYTES_MAX;
 use sync_protocol::record::Kind;
 use sync_protocol::{Gtin, Position, Quantity, Reference, SourceId, UnixMillis};
@@ -32,10 +33,38 @@ pub enum Cell {
     Bytes(usize),
 }
 
+/// What tells a row from all others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Key {
+    Number(i64),
+    Text(String),
+}
+
+impl Key {
+    /// 0, which is no key, for what can't be one.
+    #[must_use]
+    pub fn of(cell: Cell) -> Key {
+        match cell {
+            Cell::Integer(number) => Key::Number(number),
+            Cell::Text(text) => Key::Text(text),
+            Cell::Null | Cell::Real(_) | Cell::Long(_) | Cell::Bytes(_) => Key::Number(0),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Number(number) => write!(f, "{number}"),
+            Key::Text(text) => write!(f, "{text}"),
+        }
+    }
+}
+
 /// A row, by our names for its columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    pub key: i64,
+    pub key: Key,
     pub item: Cell,
     pub quantity: Cell,
     pub at: Cell,
@@ -70,14 +99,14 @@ pub struct Mapper<'a> {
 
 impl Mapper<'_> {
     pub fn map(&mut self, row: &Row) -> Mapped {
-        let key = row.key;
+        let key = &row.key;
         let cells = [&row.item, &row.what, &row.location, &row.reason, &row.document, &row.quantity, &row.at];
         if cells.iter().any(|cell| holds_card_number(cell)) {
             return Mapped::CardNumber(SetAside {
                 reason: format!(
                     "row `{key}` holds what looks like a card number; nothing of it was kept. Take that column out of `changes`"
                 ),
-                row: format!("{{\"key\":{key}}}"),
+                row: serde_json::json!({ "key": key_value(key) }).to_string(),
             });
         }
         match self.documents(row) {
@@ -292,6 +321,13 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX).flat_map(char::escape_debug).collect()
 }
 
+fn key_value(key: &Key) -> Value {
+    match key {
+        Key::Number(number) => Value::from(*number),
+        Key::Text(text) => Value::from(text.as_str()),
+    }
+}
+
 /// The row for quarantine.
 fn json(row: &Row) -> String {
     let value = |cell: &Cell| match cell {
@@ -301,7 +337,7 @@ fn json(row: &Row) -> String {
         other => Value::from(cell_text(other).chars().take(SHOWN_CHARS_MAX).collect::<String>()),
     };
     let mut map = Map::new();
-    map.insert("key".to_owned(), Value::from(row.key));
+    map.insert("key".to_owned(), key_value(&row.key));
     let cells = [
         ("item", &row.item),
         ("quantity", &row.quantity),
@@ -351,7 +387,7 @@ mod tests {
 
     fn row(what: &str, quantity: Cell) -> Row {
         Row {
-            key: 7,
+            key: Key::Number(7),
             item: text("0042"),
             quantity,
             at: text("2026-10-31 12:00:00"),

@@ -15,9 +15,11 @@ pub mod http;
 mod json;
 mod key_cursor;
 mod mapping;
+pub mod mysql;
 pub mod runner;
 mod sidecar;
 pub mod source;
+pub mod sql;
 pub mod sqlite;
 mod times;
 pub mod webhooks;
@@ -32,6 +34,7 @@ pub fn open(config: PosConfig, data_dir: &Path, clocks: Clocks) -> Box<dyn sourc
     let sidecar = sidecar_path(data_dir, config.source.as_str());
     match config.kind.clone() {
         PosKind::Sqlite { path } => Box::new(sqlite::SqliteSource::new(config, path, sidecar, clocks)),
+        PosKind::Mysql(server) => Box::new(mysql::MysqlSource::new(config, server, sidecar, clocks)),
         PosKind::Files(files) => Box::new(files::FileSource::new(config, *files, sidecar, clocks)),
     }
 }

@@ -1,7 +1,7 @@
 //! One thread for each POS source: reads, hands over, waits, and keeps its health. What fails here fails here alone.
 
 use super::source::{Figure, PosSource, Reading, SourceError};
-use super::sqlite::item_text;
+use super::sql::item_text;
 use crate::agent::{ItemKey, ReadingTaken, RecordError, SourceReading};
 use crate::config::pos::PosConfig;
 use crate::http::Clocks;
@@ -130,7 +130,10 @@ impl Runner {
                 let whole =
                     SourceReading { source, from, read_at, documents, set_aside, cursor: cursor.clone() };
                 match self.desk.inbox.read(whole) {
-                    Ok(Ok(taken)) => (taken, Some(cursor)),
+                    Ok(Ok(taken)) => {
+                        self.source.taken()?;
+                        (taken, Some(cursor))
+                    }
                     Ok(Err(error)) => return Err(refused(&error)),
                     Err(NoAnswer::Stopping | NoAnswer::Busy | NoAnswer::Late) => return Ok(None),
                 }
@@ -164,6 +167,8 @@ impl Runner {
             health.rounded += notes.rounded;
             health.gaps_given_up += notes.gaps_given_up;
             health.gaps_open = notes.gaps_open;
+            health.corrected += notes.corrected;
+            health.redated += notes.redated;
             health.cursor = shown;
         });
         Ok(Some(cursor))

@@ -4,6 +4,8 @@
 //! before they are handed over, with the number of their go; the cursor that the core commits says which goes it has taken. So a
 //! crash between the two can neither lose nor double any.
 
+pub mod memory;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -29,6 +31,7 @@ impl Sidecar {
         // FULL: figures must be on disk before the core is told that they are.
         db.pragma_update(None, "synchronous", "FULL")?;
         db.execute_batch(SCHEMA)?;
+        db.execute_batch(memory::SCHEMA)?;
         Ok(Sidecar { db })
     }
 

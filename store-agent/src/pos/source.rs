@@ -4,6 +4,7 @@
 //! on is told to it each time, as the core has it.
 
 use crate::agent::{ItemKey, SetAside, SourceDocument};
+use std::error::Error;
 use std::path::PathBuf;
 
 /// A POS that can be read.
@@ -16,6 +17,11 @@ pub trait PosSource: Send {
 
     /// What has come since `from`, the cursor as the core has it.
     fn read(&mut self, from: Option<&[u8]>) -> Result<Reading, SourceError>;
+
+    /// The core has taken the last reading.
+    fn taken(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
 
     /// What the POS itself says is there, if everything up to that moment has been read; `None` while rows wait, or when it
     /// doesn't say.
@@ -44,6 +50,10 @@ pub struct Notes {
     pub rounded: u64,
     pub gaps_given_up: u64,
     pub gaps_open: u64,
+    /// Rows whose recorded movement was corrected, because the POS has changed or deleted them.
+    pub corrected: u64,
+    /// Rows that read otherwise now and move the same.
+    pub redated: u64,
 }
 
 /// How much of an item the POS says is there, in thousandths.
@@ -84,19 +94,31 @@ pub struct MovementShown {
 pub enum SourceError {
     #[error("cannot open the POS database {path}; is the path right, and may the agent's user read it?", path = path.display())]
     Open { path: PathBuf, source: std::io::Error },
+    #[error("cannot reach the POS database at {to}; is it running, and may this user come in from here?")]
+    Connect { to: String, source: Box<dyn Error + Send + Sync> },
+    #[error("cannot read the password file {path}; may the agent's user read it?", path = path.display())]
+    Password { path: PathBuf, source: std::io::Error },
+    #[error("everybody may read the password file {path}; allow it to the agent's user alone (chmod 600)", path = path.display())]
+    PasswordShown { path: PathBuf },
+    #[error("the connection to the POS database was lost")]
+    Lost,
     #[error(
         "the folder {path} could not be {doing}; is the path right, and may the agent's user read and write there?",
         path = path.display()
     )]
     Folder { path: PathBuf, doing: &'static str, source: std::io::Error },
     #[error("the POS database could not be read ({what})")]
-    Sqlite { what: &'static str, source: rusqlite::Error },
+    Database { what: &'static str, source: Box<dyn Error + Send + Sync> },
     #[error("`{select}` gives no column `{column}`; name it with `AS {column}`")]
     Column { select: &'static str, column: &'static str },
     #[error("the tables of the POS have changed: {}; look with `store-agent pos check`, then `store-agent pos accept`", changes.join("; "))]
     Schema { changes: Vec<String> },
     #[error("the file {path} of this source can't be used", path = path.display())]
     Sidecar { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "what is remembered of the POS's rows could not be read; if its file is damaged, remove it: it is made anew"
+    )]
+    Memory { source: rusqlite::Error },
     #[error(
         "the cursor `{found}` was not written by this kind of source; has its mapping changed from one way of reading to another?"
     )]

@@ -10,6 +10,7 @@ mod cloud_events;
 mod doors;
 mod files;
 mod movements;
+mod mysql;
 mod orders;
 mod process;
 mod reading;

@@ -21,10 +21,10 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A running program; killed if a test fails.
-struct Daemon(Child);
+pub struct Daemon(Child);
 
 impl Daemon {
-    fn start(folder: &Path) -> Daemon {
+    pub fn start(folder: &Path) -> Daemon {
         let child = Command::new(PROGRAM)
             .args(["run", "--config", "agent.toml"])
             .current_dir(folder)
@@ -34,7 +34,11 @@ impl Daemon {
         Daemon(child)
     }
 
-    fn signal(&self, name: &str) {
+    pub fn wait(&mut self) {
+        self.0.wait().unwrap();
+    }
+
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
@@ -53,7 +57,7 @@ fn address(folder: &Path) -> Option<SocketAddr> {
     Some(addresses["http"].as_str().unwrap().parse().unwrap())
 }
 
-fn listening(folder: &Path) -> SocketAddr {
+pub fn listening(folder: &Path) -> SocketAddr {
     until("the agent listens", || {
         address(folder).is_some_and(|address| std::net::TcpStream::connect(address).is_ok())
     });

@@ -183,6 +183,7 @@ fn a_row_that_the_pos_has_changed_is_named_and_not_counted_twice() {
     let agent = Connection::open(shop.folder.path().join("data/agent.db")).unwrap();
     agent.execute("UPDATE cursor SET value = cast('0;' AS BLOB)", []).unwrap();
     drop(agent);
+    std::fs::remove_file(shop.folder.path().join("data/pos-till-db.db")).unwrap();
     db.execute("UPDATE inventory SET at = '2026-10-30 12:00:00'", []).unwrap();
     with_key(&db, 2, "milk", -1.0);
     shop.start();
@@ -194,6 +195,72 @@ fn a_row_that_the_pos_has_changed_is_named_and_not_counted_twice() {
         "{source}"
     );
     assert!(source["last_set_aside"].as_str().unwrap().contains("the POS has changed the row"), "{source}");
+}
+
+#[test]
+fn rows_that_the_pos_changes_or_deletes_are_corrected_by_the_difference() {
+    let (mut shop, db) = open(&mapping(CHANGES), |db| {
+        with_key(db, 1, "milk", 100.0);
+        with_key(db, 2, "milk", -3.0);
+        db.execute("INSERT INTO inventory VALUES (3, 'milk', 2, -7, 'POS 1', '2026-10-31 12:00:00')", [])
+            .unwrap();
+    });
+    has(&shop, "milk", "97");
+    db.execute("UPDATE inventory SET moved = -1.5 WHERE id = 2", []).unwrap();
+    has(&shop, "milk", "98.5");
+    db.execute("UPDATE inventory SET at = '2026-10-30 09:00:00' WHERE id = 1", []).unwrap();
+    until("the new date is noted", || source(&shop)["counts"]["redated"] == 1);
+    // It enters the SELECT long after its key was passed.
+    db.execute("UPDATE inventory SET place = 1 WHERE id = 3", []).unwrap();
+    has(&shop, "milk", "91.5");
+    shop.stop();
+    db.execute("DELETE FROM inventory WHERE id = 2", []).unwrap();
+    db.execute("UPDATE inventory SET item = 'ham' WHERE id = 3", []).unwrap();
+    with_key(&db, 4, "milk", -2.0);
+    shop.start();
+    has(&shop, "milk", "98");
+    has(&shop, "ham", "-7");
+    let source = source(&shop);
+    assert_eq!(
+        (&source["counts"]["conflicts"], &source["counts"]["set_aside"]),
+        (&0.into(), &0.into()),
+        "{source}"
+    );
+}
+
+#[test]
+fn a_key_that_is_given_out_again_is_another_row() {
+    let (shop, db) = open(&mapping(CHANGES), |db| {
+        with_key(db, 1, "milk", 100.0);
+        with_key(db, 2, "milk", -3.0);
+    });
+    has(&shop, "milk", "97");
+    let step = db.unchecked_transaction().unwrap();
+    step.execute("DELETE FROM inventory WHERE id = 2", []).unwrap();
+    step.execute("INSERT INTO inventory VALUES (NULL, 'ham', 1, -1, 'POS 2', '2026-10-31 12:00:00')", [])
+        .unwrap();
+    step.commit().unwrap();
+    has(&shop, "milk", "100");
+    has(&shop, "ham", "-1");
+}
+
+#[test]
+fn old_rows_that_are_tidied_away_move_nothing() {
+    let (shop, db) = open(&mapping(CHANGES), |db| {
+        for id in 1..=10 {
+            with_key(db, id, "milk", 10.0);
+        }
+    });
+    has(&shop, "milk", "100");
+    db.execute("UPDATE inventory SET at = '2020-01-01 12:00:00' WHERE id < 9", []).unwrap();
+    until("the new dates are noted", || source(&shop)["counts"]["redated"] == 8);
+    db.execute("DELETE FROM inventory WHERE id < 6", []).unwrap();
+    until("it is said", || source(&shop)["counts"]["set_aside"] == 1);
+    assert!(source(&shop)["last_set_aside"].as_str().unwrap().contains("archived"), "{}", source(&shop));
+    assert_eq!(shop.on_hand("milk"), "100");
+    // One out of the middle was undone, however old.
+    db.execute("DELETE FROM inventory WHERE id = 7", []).unwrap();
+    has(&shop, "milk", "90");
 }
 
 #[test]

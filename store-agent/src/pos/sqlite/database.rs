@@ -3,11 +3,14 @@
 //! **Invariants:** nothing here writes, checkpoints or keeps a transaction open between two reads; a row is bounded as it is read,
 //! whatever it holds.
 
+use crate::config::pos::Mapping;
 use crate::pos::mapping::{Cell, Row, TEXT_BYTES_MAX};
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
+use crate::pos::sql::columns::Columns;
+use crate::pos::sql::database::{Look, Met, PosDatabase, Selects, failed};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Statement, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, Params, config::DbConfig, params};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,20 +18,43 @@ use std::time::Duration;
 /// How long a read waits for a writer that has the file to itself.
 const BUSY: Duration = Duration::from_millis(1_000);
 
+/// The POS's file, and the connection to it where there is one.
+#[derive(Debug)]
+pub struct SqliteDatabase {
+    path: PathBuf,
+    selects: Selects,
+    open: Option<Open>,
+}
+
 /// An open database and which file it is.
 #[derive(Debug)]
-pub struct Database {
+struct Open {
     db: Connection,
     identity: (u64, u64),
-    path: PathBuf,
 }
 
-pub fn failed(what: &'static str) -> impl FnOnce(rusqlite::Error) -> SourceError {
-    move |source| SourceError::Sqlite { what, source }
+impl SqliteDatabase {
+    #[must_use]
+    pub fn new(path: PathBuf, mapping: &Mapping) -> SqliteDatabase {
+        SqliteDatabase { path, selects: Selects::of(mapping), open: None }
+    }
+
+    fn db(&mut self) -> Result<&Connection, SourceError> {
+        if self.open.is_none() {
+            self.open = Some(Open::at(&self.path)?);
+        }
+        let closed =
+            || SourceError::Open { path: self.path.clone(), source: std::io::ErrorKind::NotFound.into() };
+        self.open.as_ref().map(|open| &open.db).ok_or_else(closed)
+    }
+
+    fn number(&mut self, pragma: &'static str, what: &'static str) -> Result<i64, SourceError> {
+        self.db()?.query_row(pragma, [], |row| row.get(0)).map_err(failed(what))
+    }
 }
 
-impl Database {
-    pub fn open(path: &Path) -> Result<Database, SourceError> {
+impl Open {
+    fn at(path: &Path) -> Result<Open, SourceError> {
         let identity = identity(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags).map_err(failed("opening it"))?;
@@ -41,40 +67,124 @@ impl Database {
             db.pragma_update(None, "wal_autocheckpoint", 0)
         };
         set_up().map_err(failed("setting it up"))?;
-        Ok(Database { db, identity, path: path.to_owned() })
+        Ok(Open { db, identity })
+    }
+}
+
+impl PosDatabase for SqliteDatabase {
+    fn connect(&mut self) -> Result<Met, SourceError> {
+        // Another file lies there now, or none.
+        let is_replaced = |open: &Open| identity(&self.path).map_or(true, |now| now != open.identity);
+        if self.open.as_ref().is_some_and(is_replaced) {
+            tracing::info!(path = %self.path.display(), "another file has taken the place of the POS database; opening it");
+            self.open = None;
+        }
+        if self.open.is_some() {
+            return Ok(Met::Again);
+        }
+        self.open = Some(Open::at(&self.path)?);
+        Ok(Met::Anew)
     }
 
-    /// Another file lies there now, or none.
-    pub fn is_replaced(&self) -> bool {
-        identity(&self.path).map_or(true, |now| now != self.identity)
+    fn bell(&mut self) -> Result<Option<i64>, SourceError> {
+        self.number("PRAGMA data_version", "asking for changes").map(Some)
     }
 
-    /// Changes whenever somebody else has committed.
-    pub fn data_version(&self) -> Result<i64, SourceError> {
-        self.db.query_row("PRAGMA data_version", [], |row| row.get(0)).map_err(failed("asking for changes"))
+    fn schema_mark(&mut self) -> Result<i64, SourceError> {
+        self.number("PRAGMA schema_version", "asking for its schema")
     }
 
-    /// Changes with the tables.
-    pub fn schema_version(&self) -> Result<i64, SourceError> {
-        self.db
-            .query_row("PRAGMA schema_version", [], |row| row.get(0))
-            .map_err(failed("asking for its schema"))
+    /// With the SQL that made them.
+    fn tables(&mut self) -> Result<Tables, SourceError> {
+        let selects = self.selects.clone();
+        let moment = self.db()?.unchecked_transaction().map_err(failed("beginning to read"))?;
+        let found = tables(&moment, selects.all()).map_err(failed("looking at its tables"))?;
+        moment.rollback().map_err(failed("ending the read"))?;
+        Ok(found)
     }
 
-    /// What `look` sees is of one moment; nothing is held afterwards.
-    pub fn at_once<T>(
-        &self,
-        look: impl FnOnce(&Connection) -> Result<T, SourceError>,
+    fn at_once<T>(
+        &mut self,
+        look: impl FnOnce(&mut dyn Look) -> Result<T, SourceError>,
     ) -> Result<T, SourceError> {
-        let moment = self.db.unchecked_transaction().map_err(failed("beginning to read"))?;
-        let seen = look(&moment)?;
+        let selects = self.selects.clone();
+        let moment = self.db()?.unchecked_transaction().map_err(failed("beginning to read"))?;
+        let seen = look(&mut Moment { db: &moment, selects: &selects })?;
         moment.rollback().map_err(failed("ending the read"))?;
         Ok(seen)
     }
+}
 
-    /// The tables and views that the SELECTs use, with the SQL that made them.
-    pub fn tables(&self, selects: &[&str]) -> Result<Tables, SourceError> {
-        self.at_once(|db| tables(db, selects).map_err(failed("looking at its tables")))
+/// The database within one read transaction.
+struct Moment<'a> {
+    db: &'a Connection,
+    selects: &'a Selects,
+}
+
+/// Named with its table: SQLite takes a quoted name that it does not find for a text.
+const WHOLE_KEYS: &str = "typeof(pos.\"key\") = 'integer' AND pos.\"key\" > 0";
+
+impl Moment<'_> {
+    /// Rows of the ledger; none where the mapping has none.
+    fn ledger(&self, rest: &str, params: impl Params) -> Result<Vec<Row>, SourceError> {
+        let Some(sql) = &self.selects.changes else { return Ok(Vec::new()) };
+        self.rows(&format!("SELECT * FROM ({sql}) AS pos {rest}"), params, "changes", true)
+    }
+
+    fn rows(
+        &self,
+        sql: &str,
+        params: impl Params,
+        select: &'static str,
+        is_ledger: bool,
+    ) -> Result<Vec<Row>, SourceError> {
+        let what = if is_ledger { "`changes`" } else { "`on_hand`" };
+        let mut statement = self.db.prepare(sql).map_err(failed(what))?;
+        let columns = Columns::of(statement.column_names(), select, is_ledger, self.selects.wants_location)?;
+        let rows = statement
+            .query_map(params, |row| columns.row(|at| row.get_ref(at).map(bounded)))
+            .map_err(failed(what))?;
+        rows.collect::<Result<_, _>>().map_err(failed(what))
+    }
+}
+
+impl Look for Moment<'_> {
+    fn figures(&mut self) -> Result<Vec<Row>, SourceError> {
+        let Some(sql) = &self.selects.on_hand else { return Ok(Vec::new()) };
+        self.rows(&format!("SELECT * FROM ({sql})"), [], "on_hand", false)
+    }
+
+    fn newest_keys(&mut self, most: usize) -> Result<Vec<i64>, SourceError> {
+        let Some(sql) = &self.selects.changes else { return Ok(Vec::new()) };
+        let newest = format!(
+            "SELECT pos.\"key\" FROM ({sql}) AS pos WHERE {WHOLE_KEYS} ORDER BY pos.\"key\" DESC LIMIT ?1"
+        );
+        let mut statement = self.db.prepare(&newest).map_err(failed("`changes`"))?;
+        let keys = statement.query_map([most], |row| row.get(0)).map_err(failed("`changes`"))?;
+        let mut keys: Vec<i64> = keys.collect::<Result<_, _>>().map_err(failed("`changes`"))?;
+        keys.reverse();
+        Ok(keys)
+    }
+
+    fn rows_between(&mut self, first: i64, last: i64, most: usize) -> Result<Vec<Row>, SourceError> {
+        let rest =
+            format!("WHERE pos.\"key\" BETWEEN ?1 AND ?2 AND {WHOLE_KEYS} ORDER BY pos.\"key\" LIMIT ?3");
+        self.ledger(&rest, params![first, last, most])
+    }
+
+    fn newest_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
+        let mut rows =
+            self.ledger(&format!("WHERE {WHOLE_KEYS} ORDER BY pos.\"key\" DESC LIMIT ?1"), [most])?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    fn odd_keys(&mut self, most: usize) -> Result<u64, SourceError> {
+        let Some(sql) = &self.selects.changes else { return Ok(0) };
+        let text = format!(
+            "SELECT count(*) FROM (SELECT pos.\"key\" FROM ({sql}) AS pos WHERE NOT ({WHOLE_KEYS}) LIMIT ?1)"
+        );
+        self.db.query_row(&text, [most], |row| row.get(0)).map_err(failed("`changes`"))
     }
 }
 
@@ -86,7 +196,7 @@ fn identity(path: &Path) -> Result<(u64, u64), SourceError> {
 }
 
 /// The bytecode of a SELECT names the root page of each table and index it opens; a view is found by its name in the text.
-fn tables(db: &Connection, selects: &[&str]) -> rusqlite::Result<Tables> {
+fn tables<'a>(db: &Connection, selects: impl Iterator<Item = &'a str>) -> rusqlite::Result<Tables> {
     let mut found = Tables::new();
     for select in selects {
         let mut explain = db.prepare(&format!("EXPLAIN SELECT * FROM ({select})"))?;
@@ -111,64 +221,6 @@ fn tables(db: &Connection, selects: &[&str]) -> rusqlite::Result<Tables> {
         }
     }
     Ok(found)
-}
-
-/// Where a SELECT has our columns.
-#[derive(Debug, Clone)]
-pub struct Columns {
-    key: Option<usize>,
-    item: usize,
-    quantity: usize,
-    at: Option<usize>,
-    what: Option<usize>,
-    location: Option<usize>,
-    reason: Option<usize>,
-    document: Option<usize>,
-}
-
-impl Columns {
-    /// `is_ledger`: rows have keys and times.
-    pub fn of(
-        statement: &Statement<'_>,
-        select: &'static str,
-        is_ledger: bool,
-        wants_location: bool,
-    ) -> Result<Columns, SourceError> {
-        let names: Vec<String> = statement.column_names().map(|name| name.to_ascii_lowercase()).collect();
-        let find = |column: &str| names.iter().position(|name| name == column);
-        let needed = |column: &'static str| find(column).ok_or(SourceError::Column { select, column });
-        if is_ledger {
-            needed("key")?;
-            needed("at")?;
-        }
-        if wants_location {
-            needed("location")?;
-        }
-        Ok(Columns {
-            key: find("key"),
-            item: needed("item")?,
-            quantity: needed("quantity")?,
-            at: find("at"),
-            what: find("what"),
-            location: find("location"),
-            reason: find("reason"),
-            document: find("document"),
-        })
-    }
-
-    pub fn row(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-        let cell = |at: Option<usize>| at.map_or(Ok(Cell::Null), |at| row.get_ref(at).map(bounded));
-        Ok(Row {
-            key: self.key.map_or(Ok(0), |at| row.get(at))?,
-            item: cell(Some(self.item))?,
-            quantity: cell(Some(self.quantity))?,
-            at: cell(self.at)?,
-            what: cell(self.what)?,
-            location: cell(self.location)?,
-            reason: cell(self.reason)?,
-            document: cell(self.document)?,
-        })
-    }
 }
 
 fn bounded(value: ValueRef<'_>) -> Cell {

@@ -1,0 +1,258 @@
+//! The connection: set up so that it can only read, looked at in short snapshots, given up at the first error.
+//!
+//! **Invariants:** the session is read-only and its statements have a time limit; a look is one snapshot that takes no row locks; no
+//! transaction is left open; the password is in this process's memory only while a connection is made.
+
+use super::cells::bounded;
+use crate::config::pos::Mapping;
+use crate::config::pos::mysql::{Address, MysqlServer};
+use crate::pos::mapping::{Cell, Key, Row};
+use crate::pos::sidecar::Tables;
+use crate::pos::source::SourceError;
+use crate::pos::sql::columns::Columns;
+use crate::pos::sql::database::{Look, Met, PosDatabase, Selects, failed};
+use mysql::consts::ColumnType;
+use mysql::prelude::Queryable;
+use mysql::{Conn, OptsBuilder, SslOpts};
+use std::borrow::Cow;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+use twox_hash::XxHash3_64;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Longer than any statement may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Largest packet taken from the server; a row is one.
+const PACKET_BYTES_MAX: usize = 16 << 20;
+/// The tables are asked after at one go in so many.
+const GOES_PER_MARK: u32 = 10;
+/// The rights that everybody has to a file.
+const EVERYBODY: u32 = 0o007;
+/// What every session begins with. Times that the server keeps as moments come out in UTC.
+const SESSION: [&str; 6] = [
+    "SET SESSION TRANSACTION READ ONLY",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "SET SESSION time_zone = '+00:00'",
+    "SET SESSION sql_mode = 'NO_ENGINE_SUBSTITUTION'",
+    "SET SESSION lock_wait_timeout = 5",
+    "SET SESSION innodb_lock_wait_timeout = 1",
+];
+/// MariaDB knows the one, MySQL the other.
+const TIME_LIMITS: [&str; 2] =
+    ["SET SESSION max_statement_time = 30", "SET SESSION max_execution_time = 30000"];
+
+/// A server, and the connection to it where there is one.
+pub struct MysqlDatabase {
+    server: MysqlServer,
+    selects: Selects,
+    conn: Option<Conn>,
+    mark: i64,
+    goes_until_mark: u32,
+}
+
+impl MysqlDatabase {
+    #[must_use]
+    pub fn new(server: MysqlServer, mapping: &Mapping) -> MysqlDatabase {
+        MysqlDatabase { server, selects: Selects::of(mapping), conn: None, mark: 0, goes_until_mark: 0 }
+    }
+
+    /// Asks something; the connection is given up when that fails, as nobody knows what state it is in.
+    fn ask<T>(
+        &mut self,
+        what: &'static str,
+        ask: impl FnOnce(&mut Conn) -> mysql::Result<T>,
+    ) -> Result<T, SourceError> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.open()?,
+        };
+        let answer = ask(&mut conn).map_err(failed(what))?;
+        self.conn = Some(conn);
+        Ok(answer)
+    }
+
+    fn open(&self) -> Result<Conn, SourceError> {
+        let to = || self.server.address.to_string();
+        let password = self.server.password_file.as_deref().map(password).transpose()?;
+        let mut opts = OptsBuilder::new()
+            .user(Some(self.server.user.clone()))
+            .pass(password)
+            .db_name(Some(self.server.database.clone()))
+            .prefer_socket(false)
+            .tcp_connect_timeout(Some(CONNECT_WITHIN))
+            .read_timeout(Some(ANSWER_WITHIN))
+            .write_timeout(Some(ANSWER_WITHIN))
+            .stmt_cache_size(0usize)
+            .max_allowed_packet(Some(PACKET_BYTES_MAX));
+        opts = match &self.server.address {
+            Address::Socket(path) => opts.socket(Some(path.to_string_lossy().into_owned())),
+            Address::Tcp(host, port) => opts.ip_or_hostname(Some(host.clone())).tcp_port(*port),
+        };
+        if let Some(ca_file) = &self.server.ca_file {
+            let tls = SslOpts::default().with_root_cert_path(Some(Cow::<Path>::from(ca_file.clone())));
+            opts = opts.ssl_opts(tls);
+        }
+        let connect = || -> mysql::Result<Conn> {
+            let mut conn = Conn::new(opts)?;
+            for statement in SESSION {
+                conn.query_drop(statement)?;
+            }
+            let limits = TIME_LIMITS.iter().filter(|limit| conn.query_drop(limit).is_ok()).count();
+            if limits == 0 {
+                tracing::warn!("the server of the POS knows no time limit for statements");
+            }
+            Ok(conn)
+        };
+        connect().map_err(|source| SourceError::Connect { to: to(), source: Box::new(source) })
+    }
+}
+
+/// A name as the server has it.
+fn text(row: &mysql::Row, at: usize) -> String {
+    match row.as_ref(at) {
+        Some(mysql::Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+        _ => String::new(),
+    }
+}
+
+fn password(file: &Path) -> Result<String, SourceError> {
+    let wrong = |source| SourceError::Password { path: file.to_owned(), source };
+    let mode = std::fs::metadata(file).map_err(wrong)?.permissions().mode();
+    if mode & EVERYBODY != 0 {
+        return Err(SourceError::PasswordShown { path: file.to_owned() });
+    }
+    let text = std::fs::read_to_string(file).map_err(wrong)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+impl PosDatabase for MysqlDatabase {
+    fn connect(&mut self) -> Result<Met, SourceError> {
+        if self.conn.is_some() {
+            return Ok(Met::Again);
+        }
+        self.conn = Some(self.open()?);
+        self.goes_until_mark = 0;
+        Ok(Met::Anew)
+    }
+
+    fn bell(&mut self) -> Result<Option<i64>, SourceError> {
+        Ok(None)
+    }
+
+    fn schema_mark(&mut self) -> Result<i64, SourceError> {
+        if self.goes_until_mark == 0 {
+            let text = format!("{:?}", self.tables()?);
+            self.mark = XxHash3_64::oneshot(text.as_bytes()).cast_signed();
+            self.goes_until_mark = GOES_PER_MARK;
+        }
+        self.goes_until_mark -= 1;
+        Ok(self.mark)
+    }
+
+    /// With the columns that they have, in their order.
+    fn tables(&mut self) -> Result<Tables, SourceError> {
+        let sql = "SELECT table_name, GROUP_CONCAT(CONCAT(column_name, ' ', column_type, IF(is_nullable = 'YES', '', ' NOT NULL'))
+                   ORDER BY ordinal_position SEPARATOR ', ') FROM information_schema.columns WHERE table_schema = DATABASE() GROUP BY table_name";
+        let all: Vec<mysql::Row> = self.ask("looking at its tables", |conn| {
+            conn.query_drop("SET SESSION group_concat_max_len = 1000000")?;
+            conn.query(sql)
+        })?;
+        let selects: Vec<String> = self.selects.all().map(str::to_ascii_lowercase).collect();
+        let is_used = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+            selects.iter().any(|sql| sql.split(|c: char| !is_part(c)).any(|word| word == name))
+        };
+        let named = all.iter().map(|row| (text(row, 0), text(row, 1)));
+        Ok(named.filter(|(name, _)| is_used(name)).collect())
+    }
+
+    fn at_once<T>(
+        &mut self,
+        look: impl FnOnce(&mut dyn Look) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let selects = self.selects.clone();
+        let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        self.ask("beginning to read", |conn| conn.query_drop(begin))?;
+        // Dropped on the way out of an error, and the snapshot with it.
+        let Some(mut conn) = self.conn.take() else { return Err(SourceError::Lost) };
+        let seen = look(&mut Moment { conn: &mut conn, selects: &selects })?;
+        conn.query_drop("ROLLBACK").map_err(failed("ending the read"))?;
+        self.conn = Some(conn);
+        Ok(seen)
+    }
+}
+
+/// The database within one snapshot.
+struct Moment<'a> {
+    conn: &'a mut Conn,
+    selects: &'a Selects,
+}
+
+impl Moment<'_> {
+    /// Rows of the ledger; none where the mapping has none.
+    fn ledger(&mut self, rest: &str) -> Result<Vec<Row>, SourceError> {
+        let Some(sql) = &self.selects.changes else { return Ok(Vec::new()) };
+        self.rows(&format!("SELECT * FROM ({sql}) AS pos {rest}"), "changes", true)
+    }
+
+    fn rows(&mut self, sql: &str, select: &'static str, is_ledger: bool) -> Result<Vec<Row>, SourceError> {
+        let what = if is_ledger { "`changes`" } else { "`on_hand`" };
+        let result = self.conn.query_iter(sql).map_err(failed(what))?;
+        let described: Vec<(String, ColumnType)> = result
+            .columns()
+            .as_ref()
+            .iter()
+            .map(|column| (column.name_str().into_owned(), column.column_type()))
+            .collect();
+        let names = described.iter().map(|(name, _)| name.as_str());
+        let columns = Columns::of(names, select, is_ledger, self.selects.wants_location)?;
+        let mut rows = Vec::new();
+        for row in result {
+            let row = row.map_err(failed(what))?;
+            let cell = |at: usize| {
+                let column = described.get(at).map_or(ColumnType::MYSQL_TYPE_NULL, |(_, column)| *column);
+                Ok::<Cell, SourceError>(bounded(row.as_ref(at), column))
+            };
+            rows.push(columns.row(cell)?);
+        }
+        Ok(rows)
+    }
+}
+
+impl Look for Moment<'_> {
+    fn figures(&mut self) -> Result<Vec<Row>, SourceError> {
+        let Some(sql) = &self.selects.on_hand else { return Ok(Vec::new()) };
+        self.rows(&format!("SELECT * FROM ({sql}) AS pos"), "on_hand", false)
+    }
+
+    fn newest_keys(&mut self, most: usize) -> Result<Vec<i64>, SourceError> {
+        let number = |row: Row| match row.key {
+            Key::Number(key) => Some(key),
+            Key::Text(_) => None,
+        };
+        Ok(self.newest_rows(most)?.into_iter().filter_map(number).collect())
+    }
+
+    fn rows_between(&mut self, first: i64, last: i64, most: usize) -> Result<Vec<Row>, SourceError> {
+        let first = first.max(1);
+        self.ledger(&format!("WHERE pos.`key` BETWEEN {first} AND {last} ORDER BY pos.`key` LIMIT {most}"))
+    }
+
+    fn newest_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
+        let mut rows = self.ledger(&format!("WHERE pos.`key` > 0 ORDER BY pos.`key` DESC LIMIT {most}"))?;
+        rows.reverse();
+        Ok(rows)
+    }
+
+    fn odd_keys(&mut self, most: usize) -> Result<u64, SourceError> {
+        let Some(sql) = &self.selects.changes else { return Ok(0) };
+        let sql = format!(
+            "SELECT COUNT(*) FROM (SELECT pos.`key` FROM ({sql}) AS pos
+             WHERE pos.`key` IS NULL OR NOT (pos.`key` REGEXP '^[0-9]+$' AND pos.`key` > 0) LIMIT {most}) AS odd"
+        );
+        let found: Option<mysql::Row> = self.conn.query_first(sql).map_err(failed("`changes`"))?;
+        Ok(found.and_then(|row| text(&row, 0).parse().ok()).unwrap_or(0))
+    }
+}

@@ -1,0 +1,350 @@
+//! Following a ledger by its growing key: what is new, and what has become of rows that were read before.
+//!
+//! New rows are looked for at every look. Of those that are remembered the newest are gone over again every other second, and all of
+//! them in rounds; a look at old rows is followed by a rest of a hundred times its length, so that the rounds never cost the POS more
+//! than a hundredth. A row that enters the SELECT long after its key was passed is found the same way.
+
+use super::correction::{Weighing, is_same, known};
+use super::database::{Look, PosDatabase};
+use super::{REST_TIMES, ROWS_MAX, SqlSource};
+use crate::pos::key_cursor::KeyCursor;
+use crate::pos::mapping::{Key, Mapped, Mapper, Row};
+use crate::pos::sidecar::Sidecar;
+use crate::pos::sidecar::memory::{Remembered, Step};
+use crate::pos::source::{Notes, Reading, SourceError};
+use crate::pos::times::Clockwork;
+use std::collections::{BTreeMap, BTreeSet};
+use sync_protocol::{Ticks, UnixMillis};
+
+/// Remembered rows that one look goes over again.
+const CHUNK_ROWS: usize = 500;
+const AGAIN_EVERY_MS: u64 = 1_000;
+/// Rows that leave the beginning of a ledger when they are older than this were tidied away, not undone.
+const ARCHIVED_AFTER_MS: u64 = 3 * 24 * 3_600 * 1_000;
+/// So many rows that are gone with all others were not undone one by one.
+const CLEARED_ROWS: usize = 20;
+
+/// Rows of one moment, and whether there were more.
+pub struct Seen {
+    pub rows: Vec<Row>,
+    pub is_all: bool,
+}
+
+/// Where the rounds over what is remembered are.
+#[derive(Debug)]
+pub struct Rounds {
+    /// This round has been up to this key.
+    after: i64,
+    is_newest_next: bool,
+    due: Ticks,
+    /// There is something to go over: somebody has committed since the round before began.
+    is_owed: bool,
+    has_rung: bool,
+}
+
+impl Rounds {
+    /// After a start everything is gone over.
+    #[must_use]
+    pub fn new() -> Rounds {
+        Rounds { after: 0, is_newest_next: true, due: Ticks(0), is_owed: true, has_rung: false }
+    }
+
+    /// Somebody has committed something.
+    pub fn ring(&mut self) {
+        (self.is_owed, self.has_rung) = (true, true);
+    }
+
+    #[must_use]
+    pub fn is_due(&self, now: Ticks) -> bool {
+        self.is_owed && now.0 >= self.due.0
+    }
+
+    /// Something has been found to differ: no rest.
+    pub fn hurry(&mut self) {
+        (self.is_owed, self.due) = (true, Ticks(0));
+    }
+
+    fn has_nothing(&mut self) {
+        (self.is_owed, self.has_rung) = (false, false);
+    }
+
+    fn went(&mut self, chunk: &Chunk, last: i64, now: Ticks, took_ms: u64) {
+        self.due = Ticks(now.0.saturating_add(AGAIN_EVERY_MS.max(took_ms.saturating_mul(REST_TIMES))));
+        self.is_newest_next = !chunk.is_newest;
+        if chunk.is_newest {
+            return;
+        }
+        self.after = last;
+        if chunk.is_end && last == chunk.last {
+            (self.after, self.is_owed, self.has_rung) = (0, self.has_rung, false);
+        }
+    }
+}
+
+/// Remembered rows that are gone over in one look.
+struct Chunk {
+    first: i64,
+    last: i64,
+    is_newest: bool,
+    /// The round ends with it.
+    is_end: bool,
+    held: BTreeMap<i64, Remembered>,
+}
+
+/// What a look at a chunk found.
+struct Again {
+    rows: Vec<(i64, Row)>,
+    /// How far the look got.
+    last: i64,
+    /// The ledger has rows before the first that is gone.
+    has_older: bool,
+    is_ledger_empty: bool,
+}
+
+impl Chunk {
+    fn look(&self, look: &mut dyn Look) -> Result<Again, SourceError> {
+        let most = 2 * CHUNK_ROWS;
+        let rows = numbered(look.rows_between(self.first, self.last, most)?);
+        let reached = rows.last().filter(|_| rows.len() >= most).map_or(self.last, |(key, _)| *key);
+        let mut again = Again { rows, last: reached, has_older: true, is_ledger_empty: false };
+        if let Some(first) = self.gone(&again).first().map(|row| row.key) {
+            again.has_older = first > 1 && !look.rows_between(1, first - 1, 1)?.is_empty();
+            again.is_ledger_empty = again.rows.is_empty() && look.newest_keys(1)?.is_empty();
+        }
+        Ok(again)
+    }
+
+    fn gone(&self, again: &Again) -> Vec<&Remembered> {
+        let there: BTreeSet<i64> = again.rows.iter().map(|(key, _)| *key).collect();
+        let looked_at = self.held.values().filter(|row| row.is_there && row.key <= again.last);
+        looked_at.filter(|row| !there.contains(&row.key)).collect()
+    }
+}
+
+impl Again {
+    /// Of the rows that are gone, those that were tidied away.
+    fn archived<'a>(&self, gone: &[&'a Remembered], now: UnixMillis) -> Vec<&'a Remembered> {
+        let is_cleared = self.is_ledger_empty && gone.len() >= CLEARED_ROWS;
+        let is_old = |row: &Remembered| row.at.is_some_and(|at| now.since(at) > ARCHIVED_AFTER_MS);
+        let first_left = self.rows.first().map_or(i64::MAX, |(key, _)| *key);
+        let is_archived =
+            |row: &&&Remembered| !self.has_older && row.key < first_left && (is_cleared || is_old(row));
+        gone.iter().filter(is_archived).copied().collect()
+    }
+}
+
+/// Rows whose keys have not been accounted for, in the order of their keys: those that were missing first.
+pub fn rows_after(look: &mut dyn Look, keys: &KeyCursor) -> Result<Seen, SourceError> {
+    let mut rows = Vec::new();
+    let after = keys.high().checked_add(1).map(|next| (next, i64::MAX));
+    for (first, last) in keys.gaps().chain(after) {
+        rows.extend(look.rows_between(first, last, ROWS_MAX - rows.len())?);
+        if rows.len() >= ROWS_MAX {
+            return Ok(Seen { rows, is_all: false });
+        }
+    }
+    Ok(Seen { rows, is_all: true })
+}
+
+/// Every row that is remembered is there as it was, and none has come between them.
+pub fn is_as_remembered(look: &mut dyn Look, sidecar: &Sidecar) -> Result<bool, SourceError> {
+    let broken = |source| SourceError::Memory { source };
+    let Some(lowest) = sidecar.lowest_key(None).map_err(broken)? else { return Ok(true) };
+    let mut after = lowest - 1;
+    while let Some((last, _)) = sidecar.chunk_after(after, CHUNK_ROWS).map_err(broken)? {
+        let held = sidecar.remembered(after + 1, last).map_err(broken)?;
+        let rows = numbered(look.rows_between(after + 1, last, 2 * CHUNK_ROWS)?);
+        let there = held.values().filter(|row| row.is_there).count();
+        let is_known = |(key, row): &(i64, Row)| held.get(key).is_some_and(|before| is_same(before, row));
+        if rows.len() != there || !rows.iter().all(is_known) {
+            return Ok(false);
+        }
+        after = last;
+    }
+    Ok(true)
+}
+
+fn numbered(rows: Vec<Row>) -> Vec<(i64, Row)> {
+    let number = |row: Row| match row.key {
+        Key::Number(key) => Some((key, row)),
+        Key::Text(_) => None,
+    };
+    rows.into_iter().filter_map(number).collect()
+}
+
+impl<D: PosDatabase> SqlSource<D> {
+    pub(super) fn keys(&mut self, mut keys: KeyCursor) -> Result<Reading, SourceError> {
+        self.database()?;
+        if let Some(reading) = self.waiting()? {
+            return Ok(reading);
+        }
+        let (before, now) = (keys.text(), self.now());
+        let chunk = if self.rounds.is_due(now) { self.chunk(&keys)? } else { None };
+        if chunk.is_none() && self.rounds.is_due(now) {
+            self.rounds.has_nothing();
+        }
+        let rows_max = self.config.remember_rows;
+        let broken = self.broken();
+        let is_begun = self.sidecar()?.memory_name().map_err(broken)?.is_some();
+        let (seen, known_rows, again) = self.db.at_once(|look| {
+            let seen = rows_after(look, &keys)?;
+            let known = if is_begun { Vec::new() } else { look.newest_rows(rows_max)? };
+            let again = match &chunk {
+                Some(chunk) if seen.is_all => Some(chunk.look(look)?),
+                _ => None,
+            };
+            Ok((seen, known, again))
+        })?;
+        let took = self.now().since(now);
+        if !is_begun {
+            // This file is new, or another was lost: what the core has been given is taken for what is there.
+            let given = |(key, _): &(i64, Row)| !keys.is_waited_for(*key);
+            let known = numbered(known_rows).into_iter().filter(given).collect();
+            self.begin_memory(known)?;
+        }
+        let is_all = seen.is_all;
+        let again = chunk.zip(again);
+        if let Some((chunk, again)) = &again {
+            self.rounds.went(chunk, again.last, now, took);
+        }
+        let (step, notes) = self.weigh(&mut keys, seen, again, now)?;
+        let broken = self.broken();
+        self.sidecar()?.take_step(&step, rows_max).map_err(broken)?;
+        self.has_waiting |= !step.documents.is_empty() || !step.set_aside.is_empty();
+        let mut reading = Reading {
+            documents: step.documents,
+            set_aside: step.set_aside,
+            is_all,
+            notes,
+            ..Reading::default()
+        };
+        let patience = u64::try_from(self.config.gap_patience.as_millis()).unwrap_or(u64::MAX);
+        // With rows still to come nothing is missing yet.
+        let given_up = if is_all { keys.give_up(now, patience) } else { 0 };
+        reading.notes.gaps_given_up = given_up + keys.fit();
+        reading.notes.gaps_open = keys.waited_for();
+        let text = keys.text();
+        self.at = Some(super::Cursor::Keys(keys));
+        reading.cursor = (text != before).then(|| text.into_bytes());
+        Ok(reading)
+    }
+
+    fn weigh(
+        &mut self,
+        keys: &mut KeyCursor,
+        seen: Seen,
+        again: Option<(Chunk, Again)>,
+        now: Ticks,
+    ) -> Result<(Step, Notes), SourceError> {
+        let broken = self.broken();
+        let wall = (self.clocks.wall)();
+        let clock = self.clockwork.clone();
+        let sidecar = self.sidecar()?;
+        let name = sidecar.memory_name().map_err(broken)?.unwrap_or_default();
+        let mut weighing = Weighing {
+            source: &self.config.source,
+            name: &name,
+            now: wall,
+            step: Step::default(),
+            notes: Notes::default(),
+        };
+        let mut mapper = Mapper { source: &self.config.source, mapping: &self.config.mapping, clock };
+        let mut done = BTreeSet::new();
+        let broken = |source| SourceError::Memory { source };
+        for (key, row) in numbered(seen.rows) {
+            keys.see(key, now);
+            done.insert(key);
+            let before = match &self.sidecar {
+                Some(sidecar) => sidecar.remembered(key, key).map_err(broken)?.remove(&key),
+                None => None,
+            };
+            if !before.as_ref().is_some_and(|before| is_same(before, &row)) {
+                weighing.seen(key, &row, mapper.map(&row), before.as_ref());
+            }
+        }
+        self.clockwork = mapper.clock.clone();
+        if let Some((chunk, again)) = again {
+            // Old rows say nothing about what the clock showed at the newest.
+            let mapping = &self.config.mapping;
+            mapper.clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
+            for (key, row) in again.rows.iter().filter(|(key, _)| !done.contains(key)) {
+                let before = chunk.held.get(key);
+                if !before.is_some_and(|before| is_same(before, row)) {
+                    keys.see(*key, now);
+                    weighing.seen(*key, row, mapper.map(row), before);
+                }
+            }
+            let gone = chunk.gone(&again);
+            let archived = again.archived(&gone, wall);
+            weighing.archived(&archived);
+            for row in gone.iter().filter(|row| !archived.contains(row)) {
+                weighing.gone(row);
+            }
+        }
+        Ok((weighing.step, weighing.notes))
+    }
+
+    /// The next rows to go over again.
+    fn chunk(&mut self, keys: &KeyCursor) -> Result<Option<Chunk>, SourceError> {
+        let (after, is_newest) = (self.rounds.after, self.rounds.is_newest_next);
+        let broken = self.broken();
+        let sidecar = self.sidecar()?;
+        let plan = || -> rusqlite::Result<Option<Chunk>> {
+            let lowest = sidecar.lowest_key(is_newest.then_some(CHUNK_ROWS))?;
+            let Some(lowest) = lowest else { return Ok(None) };
+            let first = lowest.max(after.saturating_add(1));
+            let (first, last, is_end) = if is_newest {
+                (lowest, keys.high(), false)
+            } else {
+                match sidecar.chunk_after(first - 1, CHUNK_ROWS)? {
+                    Some((last, true)) => (first, last, false),
+                    // Up to the highest key, should a row have entered behind the last that is remembered.
+                    Some((last, false)) => (first, last.max(keys.high()), true),
+                    None => (first, keys.high(), true),
+                }
+            };
+            let held = sidecar.remembered(first, last)?;
+            Ok(Some(Chunk { first, last, is_newest, is_end, held }))
+        };
+        plan().map_err(broken)
+    }
+
+    /// What was handed over before and may not have been taken, to be handed over again.
+    fn waiting(&mut self) -> Result<Option<Reading>, SourceError> {
+        if !self.has_waiting {
+            return Ok(None);
+        }
+        let source = self.config.source.clone();
+        let broken = self.broken();
+        let (documents, set_aside) = self.sidecar()?.waiting(&source).map_err(broken)?;
+        if documents.is_empty() && set_aside.is_empty() {
+            self.has_waiting = false;
+            return Ok(None);
+        }
+        Ok(Some(Reading { documents, set_aside, ..Reading::default() }))
+    }
+
+    /// Begins to remember, with rows of which the core has all it needs.
+    pub(super) fn begin_memory(&mut self, rows: Vec<(i64, Row)>) -> Result<(), SourceError> {
+        let clock = Clockwork::new(self.config.mapping.times, self.config.mapping.time_zone.clone());
+        let mut mapper = Mapper { source: &self.config.source, mapping: &self.config.mapping, clock };
+        let known: Vec<Remembered> = rows
+            .iter()
+            .map(|(key, row)| {
+                let mapped: Mapped = mapper.map(row);
+                known(*key, row, &mapped)
+            })
+            .collect();
+        let mut bytes = [0; 3];
+        // Without random numbers two memories may have one name; the ledger then says that a reference was used before.
+        let _ = getrandom::fill(&mut bytes);
+        let name = bytes.iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
+        let broken = self.broken();
+        self.sidecar()?.begin_memory(&name, &known).map_err(broken)
+    }
+
+    /// The same for the rows of a first reading.
+    pub(super) fn begin_memory_with(&mut self, rows: Vec<Row>) -> Result<(), SourceError> {
+        self.begin_memory(numbered(rows))
+    }
+}
