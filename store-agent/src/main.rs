@@ -1,4 +1,4 @@
-//! The program: `store-agent run`, `check-config`, `page setup-code`, `pos check`, `pos accept`, `version`.
+//! The program: `store-agent run`, `check-config`, `backlog`, `page setup-code`, `pos check`, `pos accept`, `version`.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +13,7 @@ use store_agent::pos::source::PosSource;
 use store_agent::pos::{self, checkup};
 use store_agent::runtime::clock;
 use store_agent::runtime::supervisor::Running;
+use store_agent::store::backlog::Backlog;
 use store_agent::telemetry;
 use store_agent::transport::choice;
 use tracing::Instrument;
@@ -38,6 +39,8 @@ enum Command {
     Run(Given),
     /// Says whether the configuration and the files it names can be used.
     CheckConfig(Given),
+    /// Says as JSON what the hub has not confirmed of this store, by the database of an agent that is not running.
+    Backlog(Given),
     /// Looks at the POS systems of the configuration.
     #[command(subcommand)]
     Pos(PosCommand),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(given) => run(&given),
         Command::CheckConfig(given) => check_config(&given),
+        Command::Backlog(given) => backlog(&given),
         Command::Pos(PosCommand::Check { given, source }) => check_pos(&given, source.as_deref()),
         Command::Pos(PosCommand::Accept { given, source }) => accept_pos(&given, &source),
         Command::Page(PageCommand::SetupCode(given)) => setup_code(&given),
@@ -133,6 +137,13 @@ fn check_config(given: &Given) -> anyhow::Result<()> {
         config.store,
         config.http.listen
     ))
+}
+
+fn backlog(given: &Given) -> anyhow::Result<()> {
+    let config = Config::load(&given.config)?;
+    let backlog = Backlog::of(&config.database())
+        .with_context(|| format!("cannot read {}", config.database().display()))?;
+    say(&serde_json::to_string(&backlog)?)
 }
 
 fn check_pos(given: &Given, only: Option<&str>) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ mod enrolment;
 mod harness;
 mod intruders;
 mod page;
+mod storectl;
 mod switching;
 
 #[path = "."]

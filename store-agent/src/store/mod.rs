@@ -3,6 +3,7 @@
 //! It promises that a commit that has returned is on disk (`synchronous=FULL`), that there is one writer, and that a file
 //! left behind by a crash is checked before it is trusted.
 
+pub mod backlog;
 pub mod ledger;
 pub mod notes;
 pub mod orders;

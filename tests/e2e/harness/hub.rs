@@ -6,7 +6,7 @@ use super::disk::Ground;
 use super::http::Client;
 use super::relay::{Addresses, HubAddress, nowhere};
 use super::scene::{Scene, copy_folder, replace_folder};
-use super::wait::eventually;
+use super::wait::{eventually, seconds_ahead};
 use serde_json::Value;
 use std::fs;
 use std::net::SocketAddr;
@@ -26,6 +26,8 @@ pub struct Hub {
     /// Between the stores and the hub; the hub does not speak MQTT itself then.
     broker: Option<Broker>,
     addresses: HubAddress,
+    /// By so much its machine's clock is ahead.
+    days_ahead: u32,
 }
 
 impl Hub {
@@ -51,7 +53,7 @@ impl Hub {
         );
         write(&folder.join("hub.toml"), &config);
         write(&folder.join("keys"), &format!("shop {KEY}\n"));
-        let mut hub = Hub { folder, ground, daemon: None, broker, addresses: nowhere() };
+        let mut hub = Hub { folder, ground, daemon: None, broker, addresses: nowhere(), days_ahead: 0 };
         hub.run(&["init"], &["--name", "localhost", "--name", "127.0.0.1"]);
         hub.open_broker();
         hub.start();
@@ -195,7 +197,13 @@ impl Hub {
     fn command(&self, subcommand: &[&str], more: &[&str]) -> Command {
         let mut command = self.ground.command(&binary("cloud-hub"));
         command.args(subcommand).arg("--config").arg(self.folder.join("hub.toml")).args(more);
+        seconds_ahead(&mut command, i64::from(self.days_ahead) * 86_400);
         command
+    }
+
+    /// From its next start on its machine's clock is so many days ahead.
+    pub fn live_days_later(&mut self, days: u32) {
+        self.days_ahead = days;
     }
 
     /// Where stores enrol; only with a door for that.
@@ -211,6 +219,11 @@ impl Hub {
         let output = self.run(&["token", "create"], &["--store", store]);
         let text = String::from_utf8(output.stdout).expect("a token is text");
         text.parse().expect("a token is printed, and nothing else")
+    }
+
+    /// Where the hub takes MQTT itself, for callers without a line of their own.
+    pub fn mqtt_address(&self) -> SocketAddr {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).mqtt
     }
 
     /// Where the hub itself listens, for callers without a line of their own.

@@ -25,6 +25,7 @@ mod wait;
 
 pub use browser::Browser;
 pub use certificates::{Identity, expired, of_another_authority};
+pub use daemon::{Daemon, binary};
 pub use day::{opened, opened_store, settle, under_load, under_long_load};
 pub use disk::{Ground, SmallDisk};
 pub use gate::Gate;
@@ -36,4 +37,4 @@ pub use receiver::{Reaction, Received, Receiver};
 pub use rounds::rounds;
 pub use scene::{Scene, Transport};
 pub use store::Store;
-pub use wait::{eventually, pause};
+pub use wait::{eventually, pause, seconds_ahead};

@@ -9,7 +9,7 @@ use super::installer::Installer;
 use super::relay::{HubAddress, Relay};
 use super::scene::{Scene, Transport, copy_folder, replace_folder};
 use super::till::{Ledger, Till};
-use super::wait::eventually;
+use super::wait::{eventually, seconds_ahead};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::SocketAddr;
@@ -20,8 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sync_protocol::Quantity;
 
 pub const TOKEN: &str = "till-token-of-the-tests";
-/// Sets the clock of one process. The dynamic linker finds it for the machine's own architecture.
-const FAKE_TIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
 
 /// One store's agent.
 pub struct Store {
@@ -296,12 +294,7 @@ impl Store {
             .arg("--config")
             .arg(self.folder.join("agent.toml"))
             .env_remove("RUST_BACKTRACE");
-        if self.clock_ahead != 0 {
-            command
-                .env("LD_PRELOAD", FAKE_TIME)
-                .env("FAKETIME", format!("{:+}s", self.clock_ahead))
-                .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        }
+        seconds_ahead(&mut command, self.clock_ahead);
         command
     }
 }

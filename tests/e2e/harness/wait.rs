@@ -1,6 +1,7 @@
 //! Waiting for a state, with a deadline generous enough for a busy two-core machine. The one file that reads the clock.
 
 use std::fmt::Debug;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,19 @@ pub fn eventually<T, E: Debug>(hope: &str, mut ask: impl FnMut() -> Result<T, E>
             }
             Err(_) => thread::sleep(POLL),
         }
+    }
+}
+
+/// Sets the clock of one process. The dynamic linker finds it for the machine's own architecture.
+const FAKE_TIME: &str = "/usr/$LIB/faketime/libfaketimeMT.so.1";
+
+/// Has a process see a wall clock that is so far ahead; what it measures stays as it is.
+pub fn seconds_ahead(command: &mut Command, seconds: i64) {
+    if seconds != 0 {
+        command
+            .env("LD_PRELOAD", FAKE_TIME)
+            .env("FAKETIME", format!("{seconds:+}s"))
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
     }
 }
 

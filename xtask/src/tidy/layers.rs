@@ -10,7 +10,7 @@ struct Building {
     floors: &'static [&'static [&'static str]],
 }
 
-const BUILDINGS: [Building; 4] = [
+const BUILDINGS: [Building; 5] = [
     Building {
         package: "sync-protocol",
         floors: &[
@@ -52,6 +52,21 @@ const BUILDINGS: [Building; 4] = [
             &["enrol", "ingest", "storefront"],
             &["runtime"],
             &["commands"],
+            &["main"],
+        ],
+    },
+    Building {
+        package: "installer",
+        floors: &[
+            &["clock", "fault", "layout"],
+            &["console", "files"],
+            &["plan", "program", "talk"],
+            &["identity", "service", "wanted"],
+            &["enrolling", "settings"],
+            &["answers"],
+            &["checks"],
+            &["commands"],
+            &["cli"],
             &["main"],
         ],
     },

@@ -1,0 +1,526 @@
+//! The steps of an installation, in the order in which they depend on each other.
+
+use super::Site;
+use crate::console;
+use crate::enrolling::{self, fingerprint};
+use crate::fault::{Code, Fault};
+use crate::files::{self, Access, Before};
+use crate::plan::{Plan, Points, Step, Undo};
+use crate::program::{Program, words};
+use crate::service::{AGENT_UNIT, Manager, RENEW_TIMER, USER};
+use crate::settings::Settings;
+use crate::wanted::Wanted;
+use std::cell::Cell;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::rc::Rc;
+
+/// Everything that makes a machine the store that is wanted.
+pub fn installation(site: &Site, wanted: &Wanted, anew: bool) -> Plan {
+    let (site, wanted) = (Rc::new(site.clone()), Rc::new(wanted.clone()));
+    let mut plan = Plan::default();
+    plan.add(User(Rc::clone(&site)));
+    plan.add(Folders(Rc::clone(&site)));
+    plan.add(ProgramFile { site: Rc::clone(&site), given: wanted.agent.clone() });
+    plan.add(Tokens(Rc::clone(&site)));
+    if wanted.with_hub {
+        plan.add(Keys { site: Rc::clone(&site), anew });
+        let due = Cell::new(anew);
+        plan.add(Certificate { site: Rc::clone(&site), wanted: Rc::clone(&wanted), due: Rc::new(due) });
+    }
+    plan.add(Config { site: Rc::clone(&site), wanted });
+    plan.add(Machine(Rc::clone(&site)));
+    plan.add(Units(Rc::clone(&site)));
+    plan.add(Service(site));
+    plan
+}
+
+/// The user whom the agent runs as.
+struct User(Rc<Site>);
+
+impl Step for User {
+    fn name(&self) -> &'static str {
+        "user"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let missing = self.0.has_user() && self.0.owner()?.is_none();
+        Ok(if missing { vec![format!("system user `{USER}`: is made")] } else { Vec::new() })
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        let home = self.0.layout.state_folder();
+        let output = Command::new("useradd")
+            .args([
+                "--system",
+                "--user-group",
+                "--no-create-home",
+                "--shell",
+                "/usr/sbin/nologin",
+                "--home-dir",
+            ])
+            .arg(home)
+            .arg(USER)
+            .output()
+            .map_err(|error| Fault::caused(Code::E201, "cannot run `useradd`", error))?;
+        match output.status.success() {
+            true => Ok(Undo::Kept("a user without files does no harm")),
+            false => Err(Fault::new(Code::E201, format!("`useradd`: {}", words(&output)))),
+        }
+    }
+}
+
+/// Folders, and the owners and modes of what is in them.
+struct Folders(Rc<Site>);
+
+impl Folders {
+    fn wanted(&self) -> Result<Vec<(PathBuf, Access)>, Fault> {
+        let (layout, owner) = (&self.0.layout, self.0.owner()?);
+        // Root writes what the agent only reads.
+        let readable = owner.map(|owner| files::Owner { user: 0, ..owner });
+        let private = Access { mode: 0o700, owner };
+        Ok(vec![
+            (layout.config_folder(), Access { mode: 0o750, owner: readable }),
+            (layout.state_folder(), Access { mode: 0o755, owner: None }),
+            (layout.data(), private),
+            (layout.identity(), private),
+            (layout.installer_folder(), Access::folder(owner)),
+        ])
+    }
+
+    /// Files that are there, with the access they should have.
+    fn files(&self) -> Result<Vec<(PathBuf, Access)>, Fault> {
+        let (layout, owner) = (&self.0.layout, self.0.owner()?);
+        let readable = owner.map(|owner| files::Owner { user: 0, ..owner });
+        let mut wanted: Vec<(PathBuf, Access)> =
+            [layout.certificate(), layout.bound_key(), layout.next_key()]
+                .map(|path| (path, Access::secret(owner)))
+                .into();
+        let shared = if readable.is_some() { 0o640 } else { 0o600 };
+        wanted.extend(
+            [layout.tokens(), layout.config()].map(|path| (path, Access { mode: shared, owner: readable })),
+        );
+        wanted
+            .extend([layout.database(), layout.people_database()].map(|path| (path, Access::secret(owner))));
+        // The renewals of the agent's user lock it too.
+        wanted.push((layout.lock(), Access { mode: 0o640, owner }));
+        wanted.retain(|(path, _)| path.exists());
+        Ok(wanted)
+    }
+}
+
+impl Step for Folders {
+    fn name(&self) -> &'static str {
+        "folders"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let mut differences = Vec::new();
+        for (folder, access) in self.wanted()? {
+            match folder.exists() {
+                true => differences.extend(access.differences(&folder)?),
+                false => differences.push(format!("folder {}: is made", folder.display())),
+            }
+        }
+        for (file, access) in self.files()? {
+            differences.extend(access.differences(&file)?);
+        }
+        Ok(differences)
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        for (folder, access) in self.wanted()? {
+            files::make_folder(&folder, access)?;
+        }
+        for (file, access) in self.files()? {
+            access.mend(&file)?;
+        }
+        Ok(Undo::Kept("empty folders do no harm"))
+    }
+}
+
+/// The agent's program, where no package has brought it, and storectl itself for the renewals.
+struct ProgramFile {
+    site: Rc<Site>,
+    given: Option<PathBuf>,
+}
+
+impl ProgramFile {
+    /// What is to be copied where.
+    fn copies(&self) -> Result<Vec<(PathBuf, PathBuf)>, Fault> {
+        let layout = &self.site.layout;
+        if layout.packaged_program().exists() {
+            return Ok(Vec::new());
+        }
+        let own = std::env::current_exe()
+            .map_err(|error| Fault::caused(Code::E501, "cannot tell where storectl itself is", error))?;
+        let mut copies = Vec::new();
+        let agent = self.given.clone().unwrap_or_else(|| own.with_file_name("store-agent"));
+        match (agent.exists(), layout.own_program().exists()) {
+            (true, _) => copies.push((agent, layout.own_program())),
+            (false, true) => {}
+            (false, false) => {
+                return Err(Fault::new(Code::E501, format!("there is no `{}`", agent.display())));
+            }
+        }
+        if self.site.manager == Manager::Systemd {
+            copies.push((own, layout.own_storectl()));
+        }
+        copies.retain(|(from, to)| from != to);
+        Ok(copies)
+    }
+
+    fn differ(from: &Path, to: &Path) -> Result<bool, Fault> {
+        let read = |path: &Path| std::fs::read(path).map_err(|error| files::unreadable(path, error));
+        Ok(!to.exists() || read(from)? != read(to)?)
+    }
+}
+
+impl Step for ProgramFile {
+    fn name(&self) -> &'static str {
+        "program"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let mut differences = Vec::new();
+        for (from, to) in self.copies()? {
+            if ProgramFile::differ(&from, &to)? {
+                differences.push(format!("{}: is copied from {}", to.display(), from.display()));
+            }
+        }
+        Ok(differences)
+    }
+
+    fn apply(&self, points: &Points) -> Result<Undo, Fault> {
+        // Whoever can't say its version is not put in the place of one that runs.
+        let mut undo = Vec::new();
+        for (from, to) in self.copies()? {
+            if !ProgramFile::differ(&from, &to)? {
+                continue;
+            }
+            if to == self.site.layout.own_program() {
+                Program::at(&from).version()?;
+                due(&self.site)?;
+            }
+            if let Some(folder) = to.parent() {
+                files::make_folder(folder, Access { mode: 0o755, owner: None })?;
+            }
+            let before = to.with_extension("before");
+            if to.exists() {
+                std::fs::copy(&to, &before).map_err(|error| files::unwritable(&before, error))?;
+            }
+            let bytes = std::fs::read(&from).map_err(|error| files::unreadable(&from, error))?;
+            files::replace(&to, &bytes, Access { mode: 0o755, owner: None })?;
+            points.reach("program-copied")?;
+            undo.push((before, to));
+        }
+        Ok(Undo::by(move || {
+            for (before, to) in undo {
+                match before.exists() {
+                    true => std::fs::rename(&before, &to).map_err(|error| files::unwritable(&to, error))?,
+                    false => files::remove(&to)?,
+                }
+            }
+            Ok(())
+        }))
+    }
+}
+
+/// The tills' tokens: a first one, where there is none.
+struct Tokens(Rc<Site>);
+
+impl Step for Tokens {
+    fn name(&self) -> &'static str {
+        "tokens"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let path = self.0.layout.tokens();
+        Ok(if path.exists() {
+            Vec::new()
+        } else {
+            vec![format!("{}: a first token for the tills", path.display())]
+        })
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| {
+            Fault::caused(Code::E901, "no random numbers can be had", std::io::Error::from(error))
+        })?;
+        let token = random.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let text = format!(
+            "# One line for each till: its source name and its token. `till-*` stands for every source that starts so.\ntill-* {token}\n"
+        );
+        let path = self.0.layout.tokens();
+        let owner = self.0.owner()?.map(|owner| files::Owner { user: 0, ..owner });
+        let mode = if owner.is_some() { 0o640 } else { 0o600 };
+        files::replace(&path, text.as_bytes(), Access { mode, owner })?;
+        Ok(Undo::by(move || files::remove(&path)))
+    }
+}
+
+/// The store's two keys, on disk before anybody hears of them.
+struct Keys {
+    site: Rc<Site>,
+    anew: bool,
+}
+
+impl Step for Keys {
+    fn name(&self) -> &'static str {
+        "keys"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let layout = &self.site.layout;
+        let enrolled = layout.certificate().exists() && !self.anew;
+        let wanted = [(layout.next_key(), !enrolled), (layout.bound_key(), true)];
+        let missing = wanted.iter().filter(|(path, needed)| *needed && !path.exists());
+        Ok(missing.map(|(path, _)| format!("{}: a key is made", path.display())).collect())
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        let identity = self.site.identity()?;
+        identity.bound_key()?;
+        if self.anew || !self.site.layout.certificate().exists() {
+            identity.next_key()?;
+        }
+        Ok(Undo::Kept("the hub may know them already"))
+    }
+}
+
+/// The store's certificate, for the token.
+struct Certificate {
+    site: Rc<Site>,
+    wanted: Rc<Wanted>,
+    /// A new one is asked for although there is one.
+    due: Rc<Cell<bool>>,
+}
+
+impl Step for Certificate {
+    fn name(&self) -> &'static str {
+        "certificate"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let store = &self.wanted.store;
+        match self.site.identity()?.held()? {
+            Some(held) if held.store != *store => {
+                let says = format!("the certificate here is of store {}, not of {store}", held.store);
+                Err(Fault::new(Code::E102, says))
+            }
+            Some(_) if !self.due.get() => Ok(Vec::new()),
+            _ => Ok(vec![format!("a certificate for store {store} is got from the hub")]),
+        }
+    }
+
+    fn apply(&self, points: &Points) -> Result<Undo, Fault> {
+        let wanted = &self.wanted;
+        let Some(token) = &wanted.token else {
+            return Err(Fault::new(Code::E104, format!("store {}", wanted.store)));
+        };
+        let there = Settings::read(&self.site.layout)?;
+        let proxy = wanted.proxy.clone().or_else(|| there.as_ref().and_then(Settings::proxy));
+        let identity = self.site.identity()?;
+        enrolling::enrol(&identity, token, &wanted.store, proxy.as_ref(), points)?;
+        self.due.set(false);
+        Ok(Undo::Kept("the token is used, and the certificate is good"))
+    }
+}
+
+/// The agent's configuration, which the agent itself has found to be good.
+struct Config {
+    site: Rc<Site>,
+    wanted: Rc<Wanted>,
+}
+
+impl Config {
+    fn text(&self) -> Result<String, Fault> {
+        Settings::with(Settings::read(&self.site.layout)?, &self.wanted, &self.site.layout)
+    }
+}
+
+impl Step for Config {
+    fn name(&self) -> &'static str {
+        "config"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let path = self.site.layout.config();
+        let (is, wanted) = (files::read(&path)?, self.text()?);
+        Ok(match is {
+            Some(is) if is == wanted => Vec::new(),
+            Some(is) => line_differences(&is, &wanted),
+            None => vec![format!("{}: is written", path.display())],
+        })
+    }
+
+    fn apply(&self, points: &Points) -> Result<Undo, Fault> {
+        let layout = &self.site.layout;
+        let owner = self.site.owner()?.map(|owner| files::Owner { user: 0, ..owner });
+        let access = Access { mode: if owner.is_some() { 0o640 } else { 0o600 }, owner };
+        let text = self.text()?;
+        files::replace(&layout.config_candidate(), text.as_bytes(), access)?;
+        let checked = self.site.program()?.check_config(&layout.config_candidate());
+        files::remove(&layout.config_candidate())?;
+        checked?;
+        due(&self.site)?;
+        let before = Before::of(&layout.config())?;
+        if let Some(old) = files::bytes(&layout.config())? {
+            files::replace(&layout.config_before(), &old, access)?;
+        }
+        points.reach("config-checked")?;
+        files::replace(&layout.config(), text.as_bytes(), access)?;
+        Ok(Undo::by(move || before.put_back()))
+    }
+}
+
+/// On which machine this store was installed, to notice a copied disk.
+struct Machine(Rc<Site>);
+
+impl Step for Machine {
+    fn name(&self) -> &'static str {
+        "machine"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let is = files::read(&self.0.layout.machine())?;
+        Ok(match fingerprint(&self.0.layout) {
+            Some(now) if is.as_deref().map(str::trim) != Some(now.as_str()) => {
+                vec!["this machine is the store's from now on".to_owned()]
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        let path = self.0.layout.machine();
+        let before = Before::of(&path)?;
+        let text = format!("{}\n", fingerprint(&self.0.layout).unwrap_or_default());
+        files::replace(&path, text.as_bytes(), Access::public())?;
+        Ok(Undo::by(move || before.put_back()))
+    }
+}
+
+/// The unit files.
+struct Units(Rc<Site>);
+
+impl Step for Units {
+    fn name(&self) -> &'static str {
+        "units"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let mut differences = Vec::new();
+        for unit in self.0.manager.units(&self.0.layout) {
+            if files::read(&unit.path)?.as_deref() != Some(unit.text.as_str()) {
+                differences.push(format!("{}: is written", unit.path.display()));
+            }
+        }
+        Ok(differences)
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        due(&self.0)?;
+        let mut before = Vec::new();
+        for unit in self.0.manager.units(&self.0.layout) {
+            if files::read(&unit.path)?.as_deref() == Some(unit.text.as_str()) {
+                continue;
+            }
+            if let Some(folder) = unit.path.parent() {
+                files::make_folder(folder, Access { mode: 0o755, owner: None })?;
+            }
+            before.push(Before::of(&unit.path)?);
+            files::replace(&unit.path, unit.text.as_bytes(), Access::public())?;
+        }
+        self.0.manager.reload(&self.0.layout)?;
+        let site = Rc::clone(&self.0);
+        Ok(Undo::by(move || {
+            before.into_iter().try_for_each(Before::put_back)?;
+            site.manager.reload(&site.layout)
+        }))
+    }
+}
+
+/// The agent runs, with what was changed, and does so after the next boot too.
+struct Service(Rc<Site>);
+
+impl Step for Service {
+    fn name(&self) -> &'static str {
+        "service"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let Site { layout, manager, .. } = &*self.0;
+        let mut differences = Vec::new();
+        let written = layout.unit(AGENT_UNIT).exists() || layout.packaged_program().exists();
+        if *manager == Manager::Systemd && !written {
+            return Ok(vec!["the agent starts, now and with the machine".to_owned()]);
+        }
+        differences.extend(
+            manager.not_enabled(layout)?.iter().map(|unit| format!("{unit}: starts with the machine")),
+        );
+        let due = layout.restart_due().exists();
+        for unit in [AGENT_UNIT, RENEW_TIMER] {
+            if manager.is_live(layout) && !manager.is_active(layout, unit)? {
+                differences.push(format!("{unit}: is started"));
+            }
+        }
+        if due {
+            differences.push("the agent takes the changes over with its next start".to_owned());
+        }
+        Ok(differences)
+    }
+
+    fn apply(&self, points: &Points) -> Result<Undo, Fault> {
+        let Site { layout, manager, .. } = &*self.0;
+        for unit in manager.not_enabled(layout)? {
+            manager.enable(layout, unit)?;
+        }
+        points.reach("enabled")?;
+        let due = layout.restart_due().exists();
+        if due || (manager.is_live(layout) && !manager.is_active(layout, AGENT_UNIT)?) {
+            manager.restart(layout, AGENT_UNIT)?;
+        }
+        if manager.is_live(layout) && !manager.is_active(layout, RENEW_TIMER)? {
+            manager.restart(layout, RENEW_TIMER)?;
+        }
+        if *manager == Manager::None && self.0.agent_runs()? {
+            console::say("the agent runs with the old settings; start it again when it suits");
+        }
+        files::remove(&layout.restart_due())?;
+        Ok(Undo::Kept("the service goes on"))
+    }
+}
+
+/// Notes that the running agent has to be started again. Written before the change, so that no interruption loses it.
+fn due(site: &Site) -> Result<(), Fault> {
+    files::replace(&site.layout.restart_due(), b"", Access::public())
+}
+
+/// Lines that go and lines that come, in their order.
+fn line_differences(is: &str, wanted: &str) -> Vec<String> {
+    let (is, wanted): (Vec<&str>, Vec<&str>) = (is.lines().collect(), wanted.lines().collect());
+    let gone = is.iter().filter(|line| !wanted.contains(line)).map(|line| format!("- {line}"));
+    let come = wanted.iter().filter(|line| !is.contains(line)).map(|line| format!("+ {line}"));
+    let differences: Vec<String> = gone.chain(come).collect();
+    match differences.is_empty() {
+        true => vec!["the order of its lines".to_owned()],
+        false => differences,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_differ_are_shown_and_no_others() {
+        assert_eq!(line_differences("a\nb\n", "a\nc\n"), ["- b", "+ c"]);
+        assert_eq!(line_differences("a\nb\n", "b\na\n"), ["the order of its lines"]);
+    }
+}

@@ -1,1 +1,0 @@
-//! `storectl`, the field installer: its place in the workspace. Nothing is built here yet.

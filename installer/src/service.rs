@@ -1,0 +1,176 @@
+//! Who runs the agent: systemd, or nobody we know of (containers, tests).
+//!
+//! Below another root systemd's units are written and enabled, and nothing is started.
+
+use crate::fault::{Code, Fault};
+use crate::layout::Layout;
+use crate::program::words;
+use std::path::PathBuf;
+use std::process::Command;
+
+pub const AGENT_UNIT: &str = "store-agent.service";
+pub const RENEW_UNIT: &str = "shopsmart-renew.service";
+pub const RENEW_TIMER: &str = "shopsmart-renew.timer";
+
+const AGENT_TEXT: &str = include_str!("../units/store-agent.service");
+const RENEW_TEXT: &str = include_str!("../units/shopsmart-renew.service");
+const TIMER_TEXT: &str = include_str!("../units/shopsmart-renew.timer");
+
+/// The user whom the agent runs as under systemd.
+pub const USER: &str = "shopsmart";
+
+/// Who runs the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Manager {
+    Systemd,
+    /// Nobody: storectl says how to run it.
+    None,
+}
+
+/// A unit file: where it lies and what is in it.
+pub struct Unit {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl Manager {
+    /// The unit files of this store. A package brings its own.
+    #[must_use]
+    pub fn units(self, layout: &Layout) -> Vec<Unit> {
+        if self == Manager::None || layout.packaged_program().exists() {
+            return Vec::new();
+        }
+        let shown = |path: PathBuf| layout.inside(&path).display().to_string();
+        let fill = |text: &str| {
+            text.replace("/usr/bin/store-agent", &shown(layout.program()))
+                .replace("/usr/bin/storectl", &shown(layout.own_storectl()))
+        };
+        [(AGENT_UNIT, AGENT_TEXT), (RENEW_UNIT, RENEW_TEXT), (RENEW_TIMER, TIMER_TEXT)]
+            .map(|(name, text)| Unit { path: layout.unit(name), text: fill(text) })
+            .into()
+    }
+
+    /// Units are there that shall run, and do not yet start by themselves.
+    pub fn not_enabled(self, layout: &Layout) -> Result<Vec<&'static str>, Fault> {
+        let mut missing = Vec::new();
+        if self == Manager::Systemd {
+            for unit in [AGENT_UNIT, RENEW_TIMER] {
+                if !succeeds(layout, &["is-enabled", "--quiet", unit])? {
+                    missing.push(unit);
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    pub fn enable(self, layout: &Layout, unit: &str) -> Result<(), Fault> {
+        self.tell(layout, &["enable", unit])
+    }
+
+    pub fn disable(self, layout: &Layout, unit: &str) -> Result<(), Fault> {
+        self.tell(layout, &["disable", unit])
+    }
+
+    /// Whether storectl can start and stop anything here.
+    #[must_use]
+    pub fn is_live(self, layout: &Layout) -> bool {
+        self == Manager::Systemd && layout.is_real()
+    }
+
+    /// Whether a unit is up. Nothing is where nothing can be started.
+    pub fn is_active(self, layout: &Layout, unit: &str) -> Result<bool, Fault> {
+        if !self.is_live(layout) {
+            return Ok(false);
+        }
+        succeeds(layout, &["is-active", "--quiet", unit])
+    }
+
+    /// Has changed unit files read.
+    pub fn reload(self, layout: &Layout) -> Result<(), Fault> {
+        if self.is_live(layout) { self.tell(layout, &["daemon-reload"]) } else { Ok(()) }
+    }
+
+    pub fn restart(self, layout: &Layout, unit: &str) -> Result<(), Fault> {
+        if self.is_live(layout) { self.tell(layout, &["restart", unit]) } else { Ok(()) }
+    }
+
+    pub fn stop(self, layout: &Layout, unit: &str) -> Result<(), Fault> {
+        if self.is_live(layout) { self.tell(layout, &["stop", unit]) } else { Ok(()) }
+    }
+
+    fn tell(self, layout: &Layout, args: &[&str]) -> Result<(), Fault> {
+        if self == Manager::None {
+            return Ok(());
+        }
+        let output = systemctl(layout, args).output().map_err(no_systemd)?;
+        match output.status.success() {
+            true => Ok(()),
+            false => {
+                Err(Fault::new(Code::E503, format!("`systemctl {}`: {}", args.join(" "), words(&output))))
+            }
+        }
+    }
+}
+
+fn succeeds(layout: &Layout, args: &[&str]) -> Result<bool, Fault> {
+    let output = systemctl(layout, args).output().map_err(no_systemd)?;
+    Ok(output.status.success())
+}
+
+fn systemctl(layout: &Layout, args: &[&str]) -> Command {
+    let mut command = Command::new("systemctl");
+    if !layout.is_real() {
+        command.arg("--root").arg(layout.root());
+    }
+    command.args(args);
+    command
+}
+
+fn no_systemd(error: std::io::Error) -> Fault {
+    Fault::caused(Code::E503, "cannot run `systemctl`; without systemd say --service-manager none", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn units_name_the_program_as_it_is_inside_an_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let units = Manager::Systemd.units(&Layout::at(folder.path()));
+        assert_eq!(units.len(), 3);
+        assert!(
+            units[0]
+                .text
+                .contains("ExecStart=/opt/shopsmart/bin/store-agent run --config /etc/shopsmart/agent.toml")
+        );
+        assert!(units[1].text.contains("ExecStart=/opt/shopsmart/bin/storectl renew"));
+        assert!(units.iter().all(|unit| !unit.text.contains(&*folder.path().to_string_lossy())));
+    }
+
+    #[test]
+    fn the_services_expose_little_of_the_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [(AGENT_UNIT, AGENT_TEXT), (RENEW_UNIT, RENEW_TEXT)] {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            let mut command = Command::new("systemd-analyze");
+            let output = command
+                .args(["security", "--no-pager", "--offline=true", "--threshold=100"])
+                .arg(&file)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let level = said.split("exposure level for").nth(1).and_then(|rest| rest.split(": ").nth(1));
+            let level: f64 =
+                level.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse().ok()).unwrap();
+            assert!(level <= 1.5, "{name}: {level}\n{said}");
+        }
+    }
+
+    #[test]
+    fn without_a_manager_there_are_no_units() {
+        assert!(Manager::None.units(&Layout::at(Path::new("/nowhere"))).is_empty());
+    }
+}
