@@ -14,8 +14,6 @@ pub const SIGNATURE: &str = "x-square-hmacsha256-signature";
 #[derive(Deserialize)]
 struct EventText {
     event_id: Option<String>,
-    #[serde(rename = "type")]
-    topic: Option<String>,
     data: Option<DataText>,
 }
 
@@ -53,7 +51,6 @@ pub fn read(body: &[u8], location: &str, items: &Items) -> Result<Found, Problem
         return Ok(Found::NotTaken(topic));
     }
     let event: EventText = json::read(body)?;
-    debug_assert_eq!(event.topic.as_deref(), Some(TOPIC));
     let missing = |field: &str| Problem::invalid(field, "is missing");
     let id = event.event_id.ok_or_else(|| missing("event_id"))?;
     let counts = event.data.and_then(|data| data.object).and_then(|object| object.inventory_counts);
