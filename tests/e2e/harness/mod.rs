@@ -31,7 +31,6 @@ pub use disk::{Ground, SmallDisk};
 pub use gate::Gate;
 pub use http::{Client, Reply};
 pub use hub::Hub;
-pub use installer::Installer;
 pub use quic::RawLink;
 pub use receiver::{Reaction, Received, Receiver};
 pub use rounds::rounds;
