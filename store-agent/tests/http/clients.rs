@@ -18,7 +18,7 @@ impl Client {
         let is_here =
             Command::new(self.program).arg("--version").output().is_ok_and(|out| out.status.success());
         if !is_here {
-            println!("skipped: there is no {} on this machine", self.program);
+            eprintln!("skipped: there is no {} on this machine", self.program);
         }
         is_here
     }

@@ -123,7 +123,7 @@ fn recorded() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: {} is not there", folder.display());
+    eprintln!("skipped: {} is not there", folder.display());
     None
 }
 
@@ -157,10 +157,10 @@ fn replay(server: &Server, database: &str, writes: &[serde_json::Value], mut dic
         conn.query_drop(format!("SET timestamp = UNIX_TIMESTAMP('{at}')")).unwrap();
         let sql = write["sql"].as_str().unwrap();
         conn.query_drop(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
-        if let Some(dice) = &mut dice {
-            if dice.below(40) == 0 {
-                std::thread::sleep(Duration::from_millis(dice.below(60)));
-            }
+        if let Some(dice) = &mut dice
+            && dice.below(40) == 0
+        {
+            std::thread::sleep(Duration::from_millis(dice.below(60)));
         }
     }
 }
