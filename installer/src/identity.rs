@@ -65,6 +65,12 @@ impl Identity<'_> {
             .map_err(|error| Fault::caused(Code::E202, format!("cannot read `{}`", path.display()), error))
     }
 
+    /// The certificate by which the hub is known; `None` before the enrolment.
+    pub fn authority(&self) -> Result<Option<CertificateDer<'static>>, Fault> {
+        let text = files::read(&self.layout.authority())?;
+        Ok(text.and_then(|text| CertificateDer::from_pem_slice(text.as_bytes()).ok()))
+    }
+
     /// What this store shows the hub.
     pub fn credentials(&self) -> Result<Credentials, Fault> {
         let text = files::read(&self.layout.certificate())?.unwrap_or_default();

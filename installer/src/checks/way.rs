@@ -6,6 +6,7 @@ use crate::fault::{Code, Fault};
 use crate::talk::https::{Answer, Hub};
 use crate::talk::tls::Shown;
 use crate::talk::{dial, quic, wait_for};
+use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use sync_protocol::UnixMillis;
 use sync_protocol::enrolment::{Address, Pin};
@@ -23,6 +24,8 @@ pub struct Goal {
     pub server_name: Option<String>,
     pub proxy: Option<Address>,
     pub pin: Option<Pin>,
+    /// Known from the enrolment on.
+    pub authority: Option<CertificateDer<'static>>,
 }
 
 /// What was seen of the way.
@@ -47,8 +50,8 @@ impl Way {
             way.tcp = Some(wait_for(async { dial::dial(mqtt, goal.proxy.as_ref()).await.map(drop) }));
         }
         let name = goal.server_name.clone().or_else(|| goal.quic.as_ref().map(|at| at.host().to_owned()));
-        if let (Some(quic), Some(name), Some(pin)) = (&goal.quic, name, goal.pin) {
-            way.udp = Some(wait_for(quic::probe(quic, &name, pin)));
+        if let (Some(quic), Some(name)) = (&goal.quic, name) {
+            way.udp = Some(wait_for(quic::probe(quic, &name, goal.authority.clone())));
         }
         if let (Some(address), Some(pin)) = (&goal.enrolment, goal.pin) {
             let hub = Hub { address, proxy: goal.proxy.as_ref(), pin, credentials: None };
@@ -157,6 +160,7 @@ mod tests {
             server_name: None,
             proxy: None,
             pin: Some(Pin([1; 32])),
+            authority: None,
         };
         let found = Way::look(&goal).judge();
         let codes: Vec<_> = found.iter().map(|finding| (finding.check, finding.code)).collect();

@@ -76,6 +76,7 @@ fn goal(site: &Site, answers: Answers) -> Result<Goal, Fault> {
             server_name: there.server_name(),
             proxy: there.proxy(),
             pin: Some(known.pin),
+            authority: site.identity()?.authority()?,
         });
     }
     // Without answers there is no way to look at yet.
@@ -88,6 +89,7 @@ fn goal(site: &Site, answers: Answers) -> Result<Goal, Fault> {
         server_name: wanted.server_name,
         proxy: wanted.proxy,
         pin: wanted.token.map(|token| token.pin),
+        authority: None,
     })
 }
 

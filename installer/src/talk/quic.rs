@@ -1,9 +1,10 @@
 //! Whether UDP gets through to the hub: a QUIC handshake, which needs nothing of this store.
 
 use super::dial::look_up;
-use super::tls::{Pinned, Shown};
+use super::tls::{Pinned, Shown, pin_of};
 use crate::fault::{Code, Fault};
 use quinn::crypto::rustls::QuicClientConfig;
+use rustls::pki_types::CertificateDer;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +16,15 @@ const ALPN: &[u8] = b"shopsmart-probe/1";
 const ANSWER_WITHIN: Duration = Duration::from_secs(6);
 
 /// Says who answered over UDP. Somebody who answers wrongly has answered all the same.
-pub async fn probe(to: &Address, server_name: &str, pin: Pin) -> Result<Option<Shown>, Fault> {
-    let pinned = Pinned::on(pin);
+pub async fn probe(
+    to: &Address,
+    server_name: &str,
+    authority: Option<CertificateDer<'static>>,
+) -> Result<Option<Shown>, Fault> {
+    let known = authority.is_some();
+    // Without an authority nobody is told from anybody else; that something answers is what is asked here.
+    let pin = authority.as_ref().map_or(Pin([0; 32]), pin_of);
+    let pinned = Pinned::on_known(pin, authority);
     let mut tls = pinned.client(None)?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let crypto = QuicClientConfig::try_from(tls)
@@ -25,8 +33,8 @@ pub async fn probe(to: &Address, server_name: &str, pin: Pin) -> Result<Option<S
     let mut last = String::new();
     for address in look_up(to).await? {
         match timeout(ANSWER_WITHIN, handshake(config.clone(), address, server_name)).await {
-            Ok(Ok(())) => return Ok(pinned.seen()),
-            Ok(Err(_)) if pinned.seen().is_some() => return Ok(pinned.seen()),
+            Ok(Ok(())) => return Ok(pinned.seen().filter(|_| known)),
+            Ok(Err(_)) if pinned.seen().is_some() => return Ok(pinned.seen().filter(|_| known)),
             Ok(Err(error)) => last = error,
             Err(_) => last = "no answer".to_owned(),
         }

@@ -1,6 +1,6 @@
 //! TLS to the hub, which is known by the certificate of its authority: by that certificate's SHA-256, the pin.
 //!
-//! The hub shows the authority's certificate as the last of its chain. Whoever shows another chain is not the hub; who signed that
+//! Where it enrols stores, the hub shows the authority's certificate as the last of its chain; elsewhere it has to be known. Whoever shows another chain is not the hub; who signed that
 //! chain is remembered, because it names whoever opens the encryption on the way.
 
 use crate::fault::{Code, Fault};
@@ -42,6 +42,8 @@ pub struct Shown {
 #[derive(Debug)]
 pub struct Pinned {
     pin: Pin,
+    /// Where it is known already: only the door for enrolments shows it.
+    authority: Option<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
     seen: Mutex<Option<Shown>>,
 }
@@ -49,8 +51,13 @@ pub struct Pinned {
 impl Pinned {
     #[must_use]
     pub fn on(pin: Pin) -> Arc<Pinned> {
+        Pinned::on_known(pin, None)
+    }
+
+    #[must_use]
+    pub fn on_known(pin: Pin, authority: Option<CertificateDer<'static>>) -> Arc<Pinned> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Arc::new(Pinned { pin, provider, seen: Mutex::new(None) })
+        Arc::new(Pinned { pin, authority, provider, seen: Mutex::new(None) })
     }
 
     /// TLS 1.3, with the store's certificate where there is one.
@@ -96,7 +103,8 @@ impl Pinned {
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let authority = others.iter().chain([first]).find(|shown| pin_of(shown) == self.pin);
+        let authority =
+            others.iter().chain([first]).chain(&self.authority).find(|shown| pin_of(shown) == self.pin);
         let Some(authority) = authority else {
             return Err(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
         };
