@@ -71,7 +71,7 @@ pub struct Answers {
     /// A file with [[pos]] tables: the POS systems that are read.
     #[arg(long, value_name = "FILE")]
     pos_file: Option<PathBuf>,
-    /// The agent's program. Default: a package's, or `store-agent` beside storectl.
+    /// The agent's program. Default: the one that is installed; at first a package's, or `store-agent` beside storectl.
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
     /// Works without a hub for now; `storectl enroll` adds it later.

@@ -156,13 +156,14 @@ impl ProgramFile {
         let own = std::env::current_exe()
             .map_err(|error| Fault::caused(Code::E501, "cannot tell where storectl itself is", error))?;
         let mut copies = Vec::new();
-        let agent = self.given.clone().unwrap_or_else(|| own.with_file_name("store-agent"));
-        match (agent.exists(), layout.own_program().exists()) {
-            (true, _) => copies.push((agent, layout.own_program())),
-            (false, true) => {}
-            (false, false) => {
+        // What is installed is replaced only when that is asked for.
+        let there = layout.own_program().exists();
+        let beside = || Some(own.with_file_name("store-agent")).filter(|_| !there);
+        if let Some(agent) = self.given.clone().or_else(beside) {
+            if !agent.exists() {
                 return Err(Fault::new(Code::E501, format!("there is no `{}`", agent.display())));
             }
+            copies.push((agent, layout.own_program()));
         }
         if self.site.manager == Manager::Systemd {
             copies.push((own, layout.own_storectl()));
