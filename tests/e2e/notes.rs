@@ -60,6 +60,8 @@ fn a_followed_movement_stops_where_the_line_is_cut_and_arrives_when_it_is_mended
     let hub = Hub::open(&scene);
     let mut store = Store::open(&scene, &hub, "S0001");
     store.is_also_told("[canary]\nfollow_every_min = 0");
+    // What is under way when the hub grants an epoch is followed no further.
+    store.is_synced();
     store.receive("4011", "10");
     let there = || read(&hub.client(), "/v1/stores/S0001/sources")["sources"][0].clone();
     let is_at = |canary: Value, stage: &str, waits_for: Value| {

@@ -132,6 +132,8 @@ async fn try_ask(
             body.len()
         );
         tls.write_all(format!("{head}{body}").as_bytes()).await?;
+        // What the socket had no room for at once waits in the session until it is flushed.
+        tls.flush().await?;
         let mut answer = String::new();
         tls.read_to_string(&mut answer).await?;
         let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");

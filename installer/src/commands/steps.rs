@@ -505,9 +505,8 @@ fn due(site: &Site) -> Result<(), Fault> {
 
 /// Lines that go and lines that come, in their order.
 fn line_differences(is: &str, wanted: &str) -> Vec<String> {
-    let (is, wanted): (Vec<&str>, Vec<&str>) = (is.lines().collect(), wanted.lines().collect());
-    let gone = is.iter().filter(|line| !wanted.contains(line)).map(|line| format!("- {line}"));
-    let come = wanted.iter().filter(|line| !is.contains(line)).map(|line| format!("+ {line}"));
+    let gone = beyond(is, wanted).map(|line| format!("- {line}"));
+    let come = beyond(wanted, is).map(|line| format!("+ {line}"));
     let differences: Vec<String> = gone.chain(come).collect();
     match differences.is_empty() {
         true => vec!["the order of its lines".to_owned()],
@@ -515,9 +514,26 @@ fn line_differences(is: &str, wanted: &str) -> Vec<String> {
     }
 }
 
+/// The lines of `text` that `other` has not, or not as often: two tables may hold the same line.
+fn beyond<'a>(text: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
+    let mut left: Vec<&str> = other.lines().collect();
+    text.lines().filter(move |line| match left.iter().position(|other| other == line) {
+        Some(at) => {
+            left.swap_remove(at);
+            false
+        }
+        None => true,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_stays_in_another_table_goes_all_the_same() {
+        assert_eq!(line_differences("[a]\nx\n[b]\nx\n", "[a]\ny\n[b]\nx\n"), ["- x", "+ y"]);
+    }
 
     #[test]
     fn lines_that_differ_are_shown_and_no_others() {

@@ -17,6 +17,8 @@ const DRIVER: &str = "/usr/bin/chromedriver";
 const CHROMIUM: &str = "/usr/bin/chromium";
 /// How WebDriver names an element in JSON.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// How long a quick person takes from key to key, in milliseconds: longer than any scanner.
+const PERSON: u32 = 80;
 /// How fast a wedge scanner types, in seconds a character.
 const SCANNER: f64 = 0.005;
 
@@ -191,6 +193,9 @@ impl Browser {
                 other => other,
             };
             for letter in value.chars() {
+                if !actions.is_empty() {
+                    actions.push(json!({ "type": "pause", "duration": PERSON }));
+                }
                 actions.push(json!({ "type": "keyDown", "value": letter }));
                 actions.push(json!({ "type": "keyUp", "value": letter }));
             }
