@@ -352,7 +352,8 @@ mod tests {
                 "endpoint",
                 "broker",
                 "orders",
-                "page"
+                "page",
+                "files"
             ]
         );
     }

@@ -125,6 +125,7 @@ fn inside(problem: Problem, lent: &[Option<(&str, &str)>]) -> Problem {
     let field = match attribute {
         Some((_, name)) => (*name).to_owned(),
         None if field.is_empty() => "data".to_owned(),
+        None if field.starts_with('[') => format!("data{field}"),
         None => format!("data.{field}"),
     };
     Problem { field: Some(field), ..problem }
@@ -224,7 +225,10 @@ mod tests {
         for (text, field) in cases {
             assert_eq!(complaint(&text), (422, field.to_owned()), "{text}");
         }
-        assert_eq!(complaint(&EVENT.replace("\"data\":{", "\"data\":[1],\"x\":{")), (422, "data".to_owned()));
+        assert_eq!(
+            complaint(&EVENT.replace("\"data\":{", "\"data\":[1],\"x\":{")),
+            (422, "data[0]".to_owned())
+        );
     }
 
     #[test]

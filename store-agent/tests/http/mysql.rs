@@ -251,6 +251,10 @@ fn a_pos_in_trouble_is_read_row_by_row_while_the_agent_is_killed() {
         let is_over = AtomicBool::new(false);
         let mut daemon = Daemon::start(folder.path());
         listening(folder.path());
+        // What was written before the first reading would be part of its figures.
+        patiently("the empty shop is read", || {
+            ask(folder.path(), "/v1/sources")["sources"][0]["cursor"].is_string()
+        });
         let mut kills = 0;
         std::thread::scope(|scope| {
             scope.spawn(|| {

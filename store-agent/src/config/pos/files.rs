@@ -421,7 +421,9 @@ pub(super) mod tests {
     /// Called where the whole example is read.
     pub fn the_example_is_the_default(shown: &[PosConfig]) {
         let bare = [format!("{CSV}{COLUMNS}"), format!("{POSLOG}[pos.files]\n")];
-        for (shown, bare) in shown.iter().zip(bare) {
+        let shown: Vec<_> = shown.iter().filter(|pos| matches!(pos.kind, PosKind::Files(_))).collect();
+        assert_eq!(shown.len(), bare.len());
+        for (shown, bare) in shown.into_iter().zip(bare) {
             let (shown, bare) = (files(shown), files(&parse(&bare).unwrap()[0]));
             let about =
                 |of: &FilesConfig| (of.pattern.clone(), of.after, of.settle, of.patience, of.keep_days);
@@ -440,7 +442,6 @@ pub(super) mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(shown.len(), 2);
     }
 
     #[test]

@@ -146,7 +146,7 @@ mod tests {
             ("", "either `socket` or `address`"),
             ("address = \"localhost\"\nsocket = \"/run/postgresql\"\n", "either `socket` or `address`"),
             ("address = \"a b\"\n", "is no address"),
-            ("address = \"localhost\"\npath = \"pos.db\"\n", "`path`"),
+            ("address = \"localhost\"\npath = \"pos.db\"\n", "`pos.path`"),
         ] {
             let refused = postgres(more).unwrap_err().to_string();
             assert!(refused.contains(said), "{more}: {refused}");

@@ -123,6 +123,8 @@ fn replay(seed: u64, kills: u64, pause_ms: u64, more: &str) -> Option<()> {
     furnish(folder.path(), &config);
     let mut agent = Killed { folder, daemon: None };
     agent.start();
+    // What was written before the first reading would be part of its figures.
+    until("the empty shop is read", || agent.get("/v1/sources")["sources"][0]["cursor"].is_string());
     let mut chance = Chance(seed);
     let mut connections: HashMap<String, Client> = HashMap::new();
     let every = u64::try_from(writes.len()).unwrap() / (kills + 1);
