@@ -54,6 +54,15 @@ fn damaged(path: &Path, finding: &str) -> StorageError {
     StorageError { act: "opening the hub's database", source: reason.into() }
 }
 
+impl Drop for Sqlite {
+    /// The last connection to close empties the write-ahead log; of two that close at the same moment neither is the last.
+    fn drop(&mut self) {
+        if let Err(error) = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::warn!(%error, "the write-ahead log of the hub's database stays; the next start reads it");
+        }
+    }
+}
+
 impl Sqlite {
     /// Opens the file at `path`, creating it if need be.
     ///
@@ -64,8 +73,8 @@ impl Sqlite {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = |source| opening(path, source);
-        // A clean stop takes the write-ahead log away. Checking costs a read of the file, so it is done only after another end.
-        let unclean = path.with_extension("db-wal").exists();
+        // A clean stop leaves nothing in the write-ahead log. Checking costs a read of the file, so it is done only after another end.
+        let unclean = std::fs::metadata(path.with_extension("db-wal")).is_ok_and(|log| log.len() > 0);
         let db = Connection::open_with_flags(path, flags).map_err(open)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(open)?;
         db.pragma_update(None, "journal_mode", "WAL").map_err(open)?;
