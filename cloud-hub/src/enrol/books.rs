@@ -12,11 +12,15 @@ pub use asking::{Asked, Given, Kept, Signed, Signing, Way};
 pub use office::{Decision, IdentityRow, NewToken, NoSuch, RegistrationRow, TokenRow, TokenState};
 
 use crate::standing::{Serial, Shut, Standing};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 use sync_protocol::{StoreId, UnixMillis};
+
+/// How often, and how long between, the write-ahead log is tried while somebody else begins the same file: ten seconds in all.
+const BUSY_TRIES: u32 = 500;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Why the books can't be kept: the disk, or a damaged file.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +51,7 @@ impl Books {
         let act = failed("opening the books of enrolment");
         let mut db = Connection::open(path).map_err(&act)?;
         db.busy_timeout(Duration::from_secs(10)).map_err(&act)?;
-        db.pragma_update(None, "journal_mode", "WAL").map_err(&act)?;
+        keep_log(&db).map_err(&act)?;
         db.pragma_update(None, "synchronous", "FULL").map_err(&act)?;
         // Two may begin them at once: the one that comes second finds them begun.
         let step = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&act)?;
@@ -157,4 +161,19 @@ fn store_in(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<StoreId> {
     text.parse().map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
     })
+}
+
+/// Turns the write-ahead log on. SQLite does not wait for somebody who does the same at that moment, so this does.
+fn keep_log(db: &Connection) -> rusqlite::Result<()> {
+    for _ in 0..BUSY_TRIES {
+        let done = db.pragma_update(None, "journal_mode", "WAL");
+        let is_busy = |error: &rusqlite::Error| {
+            matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+        };
+        match done {
+            Err(error) if is_busy(&error) => std::thread::sleep(BUSY_PAUSE),
+            done => return done,
+        }
+    }
+    db.pragma_update(None, "journal_mode", "WAL")
 }
