@@ -9,6 +9,7 @@ mod correction;
 pub mod database;
 mod following;
 
+use super::checkup::movement_shown;
 use super::key_cursor::KeyCursor;
 use super::mapping::{self, Mapped, Mapper, Row};
 use super::sidecar::memory::item_name;
@@ -23,7 +24,7 @@ use following::{Rounds, is_as_remembered, rows_after};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Instant;
-use sync_protocol::{Quantity, Ticks, UnixMillis};
+use sync_protocol::{Quantity, Ticks};
 
 /// Rows of one go: what one look holds the file for, and what one commit holds the tills up for.
 const ROWS_MAX: usize = 1_000;
@@ -465,23 +466,6 @@ impl<D: PosDatabase> SqlSource<D> {
         }
         found.movements = shown.into();
     }
-}
-
-fn movement_shown(of: &SourceDocument) -> MovementShown {
-    let document = &of.document;
-    let line = document.lines.first();
-    MovementShown {
-        reference: document.reference.to_string(),
-        kind: document.kind.name(),
-        item: line.map(|line| item_text(&line.item)).unwrap_or_default(),
-        quantity: line.map(|line| line.quantity.to_string()).unwrap_or_default(),
-        at: time_text(document.occurred_at),
-        reason: document.reason.clone().unwrap_or_default(),
-    }
-}
-
-fn time_text(at: UnixMillis) -> String {
-    jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
 /// One figure for each item: what stands in several rows (batches, places) is added up.
