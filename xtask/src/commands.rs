@@ -21,10 +21,10 @@ pub fn run_release(binary: &str, args: &[OsString]) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))
 }
 
-/// Builds everything that runs in a store or at head office, and says where it is.
-pub fn release_programs() -> anyhow::Result<PathBuf> {
+/// Builds these programs for release, and says where they are.
+pub fn release_programs(names: &[&str]) -> anyhow::Result<PathBuf> {
     let mut build = cargo("build")?;
-    build.args(["--release", "--bins"]).args(RELEASE_PACKAGES);
+    build.arg("--release").args(RELEASE_PACKAGES).args(names.iter().flat_map(|name| ["--bin", name]));
     run(build)?;
     place::built("release")
 }

@@ -43,7 +43,7 @@ pub struct Deb {
 
 pub fn run(deb: &Deb) -> anyhow::Result<()> {
     let programs = match deb.profile {
-        Profile::Release => commands::release_programs()?,
+        Profile::Release => commands::release_programs(&PROGRAMS)?,
         Profile::Dev => place::built("debug")?,
     };
     let version = deb.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
