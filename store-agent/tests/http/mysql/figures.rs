@@ -24,47 +24,50 @@ kinds = [{ starts = \"*\", kind = \"sale\" }]
 #[test]
 #[ignore = "a measurement"]
 fn by_polling() {
-    measure(&Server::start(), "");
+    println!("{}", measure(&Server::start(), ""));
 }
 
 #[test]
 #[ignore = "a measurement"]
 fn by_the_log() {
-    measure(&Server::logging(), "[pos.log]\ntable = \"moves\"\nkey = \"ID\"\n");
+    println!("{}", measure(&Server::logging(), "[pos.log]\ntable = \"moves\"\nkey = \"ID\"\n"));
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures")]
-fn measure(server: &Server, log: &str) {
+fn measure(server: &Server, log: &str) -> String {
     let mut root = server.connect("");
     let began = Instant::now();
     for statement in SCHEMA {
         root.query_drop(statement).unwrap();
     }
     server.reader("measured", !log.is_empty());
-    println!("making the POS's tables: {:?}", began.elapsed());
+    let made = began.elapsed();
     let config = adapted(MAPPING, server, "measured", "") + "\n" + log;
     let began = Instant::now();
     let shop = Shop::prepared(&config, Patience::default(), with_password);
-    println!("the agent's start: {:?}", began.elapsed());
     let source = || shop.get("/v1/sources").json()["sources"][0].clone();
     patiently("everything is imported", || source()["cursor"] == "20000;");
-    println!("first import of 30,000 items, with the agent's start: {:?}", began.elapsed());
+    let imported = began.elapsed();
     if !log.is_empty() {
         patiently("the log is followed", || source()["log"]["followed"] == true);
     }
-    latency(&shop, &mut server.connect("measured"));
+    let waits = latency(&shop, &mut server.connect("measured"));
     patiently("the rounds after the writes are over", || source()["gaps_open"] == 0);
     std::thread::sleep(Duration::from_secs(10));
     let before = cpu_ticks(server);
     std::thread::sleep(Duration::from_secs(30));
-    println!(
-        "the server at rest beside an agent that remembers 20,000 rows: {:.2} % of a core",
-        (cpu_ticks(server) - before) / 30.0
-    );
+    let at_rest = (cpu_ticks(server) - before) / 30.0;
+    format!(
+        "making the POS's tables: {made:?}
+first import of 30,000 items, with the agent's start: {imported:?}
+POS commit to recorded: p50 {:?}, p99 {:?}, max {:?}
+the server at rest beside an agent that remembers 20,000 rows: {at_rest:.2} % of a core",
+        waits[99], waits[197], waits[199]
+    )
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures")]
-fn latency(shop: &Shop, pos: &mut Conn) {
+fn latency(shop: &Shop, pos: &mut Conn) -> Vec<Duration> {
     let mut waits: Vec<Duration> = Vec::new();
     for number in 0..200 {
         std::thread::sleep(Duration::from_millis(37 * (number % 13)));
@@ -80,7 +83,7 @@ fn latency(shop: &Shop, pos: &mut Conn) {
         waits.push(written.elapsed());
     }
     waits.sort_unstable();
-    println!("POS commit to recorded: p50 {:?}, p99 {:?}, max {:?}", waits[99], waits[197], waits[199]);
+    waits
 }
 
 /// In hundredths of a second, which are what Linux counts in.

@@ -155,12 +155,13 @@ fn a_pos_in_trouble_is_read_row_by_row_while_the_agent_is_killed() {
     for (database, seed, is_truth) in
         [("at_full_speed", None, true), ("with_pauses", Some(7), true), ("by_its_ledger_alone", None, false)]
     {
-        in_trouble(&server, &Go { database, seed, is_truth, more, log: "" });
+        println!("{}", in_trouble(&server, &Go { database, seed, is_truth, more, log: "" }));
     }
 }
 
-fn in_trouble(server: &Server, go: &Go) {
-    let Some(data) = recorded() else { return };
+/// Gives how it came out.
+fn in_trouble(server: &Server, go: &Go) -> String {
+    let Some(data) = recorded() else { return String::new() };
     let text = String::from_utf8(unzipped(&data.join("scenario_writes.jsonl.gz"))).unwrap();
     let writes: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let wanted = expected(&data);
@@ -212,12 +213,12 @@ fn in_trouble(server: &Server, go: &Go) {
         let source = &ask(folder.path(), "/v1/sources")["sources"][0];
         source["state"] == "reading" && (source["log"]["followed"] == true) != log.is_empty()
     });
-    println!(
+    format!(
         "{database}: {} of {} items agree, {} rows of the ledger each recorded once, the agent killed {kills} times",
         wanted.len() - differing(folder.path(), &wanted),
         wanted.len(),
         rows.len()
-    );
+    )
 }
 
 /// Several rounds over all that is remembered, on a busy machine.
