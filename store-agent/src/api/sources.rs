@@ -5,7 +5,7 @@ use super::StoreDesk;
 use super::movements::rfc3339;
 use super::status::seconds;
 use crate::http::Problem;
-use crate::inbox::sources::{Differences, SourceHealth, SourceState};
+use crate::inbox::sources::{Differences, LogStanding, SourceHealth, SourceState};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -31,6 +31,9 @@ struct SourceText {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     drift: Vec<String>,
     cursor: Option<String>,
+    /// Only where the settings ask for the database's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogText>,
     counts: Counts,
     last_set_aside: Option<String>,
     gaps_open: u64,
@@ -50,10 +53,19 @@ struct Counts {
     gaps_given_up: u64,
     corrected: u64,
     redated: u64,
+    by_log: u64,
     errors: u64,
     refused_signatures: u64,
     not_taken: u64,
     stale: u64,
+}
+
+/// While it is not followed, changes are polled for.
+#[derive(Serialize)]
+struct LogText {
+    followed: bool,
+    /// Why it is not followed, and what to do; null while it is being opened.
+    reason: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -89,6 +101,7 @@ fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
         }),
         drift: health.drift,
         cursor: health.cursor,
+        log: health.log.map(log_text),
         counts: Counts {
             recorded: health.recorded,
             duplicates: health.duplicates,
@@ -99,6 +112,7 @@ fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
             gaps_given_up: health.gaps_given_up,
             corrected: health.corrected,
             redated: health.redated,
+            by_log: health.by_log,
             errors: health.errors,
             refused_signatures: health.refused_signatures,
             not_taken: health.not_taken,
@@ -108,6 +122,14 @@ fn text(health: SourceHealth, now: UnixMillis) -> SourceText {
         gaps_open: health.gaps_open,
         differing_items: health.differences.map(|found| found.differing.len() as u64),
         source: health.name,
+    }
+}
+
+fn log_text(standing: LogStanding) -> LogText {
+    match standing {
+        LogStanding::Opening => LogText { followed: false, reason: None },
+        LogStanding::Followed => LogText { followed: true, reason: None },
+        LogStanding::Refused(reason) => LogText { followed: false, reason: Some(reason) },
     }
 }
 

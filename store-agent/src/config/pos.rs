@@ -3,6 +3,7 @@
 //! The vendor's tables are named in SQL, as a SELECT with fixed column names; what its words and figures mean is said by rules.
 
 mod files;
+mod log;
 pub mod mysql;
 pub mod postgres;
 mod sqlite;
@@ -12,9 +13,12 @@ pub use files::{
     VoidLines, WeighedBy,
 };
 
+pub use log::{LogConfig, LogLedger};
+
 use super::{Amount, Checker, ConfigError};
 use files::FilesTable;
 use jiff::tz::TimeZone;
+use log::LogTable;
 use postgres::Postgres;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -41,6 +45,8 @@ pub struct PosConfig {
     pub source: SourceId,
     pub kind: PosKind,
     pub poll_every: Duration,
+    /// `None`: the database's log is not followed.
+    pub log: Option<LogConfig>,
     pub gap_patience: Duration,
     /// How many of the newest rows are held against what was recorded of them.
     pub remember_rows: usize,
@@ -182,6 +188,7 @@ pub(super) struct PosTable {
     location: Option<Spanned<String>>,
     kinds: Option<Vec<Spanned<RuleTable>>>,
     files: Option<Spanned<FilesTable>>,
+    log: Option<Spanned<LogTable>>,
 }
 
 #[derive(Deserialize)]
@@ -216,6 +223,7 @@ impl Checker<'_> {
         if let Some(given) = table.poll_every_ms.as_ref().filter(|_| !POLL_EVERY_MS_RANGE.contains(&poll)) {
             return Err(self.wrong(given, "must be between 50 and 3600000 milliseconds"));
         }
+        let log = self.pos_log(&table)?;
         let pos_is_truth = table.pos_is_truth.as_ref().is_some_and(|truth| *truth.get_ref());
         if let Some(given) = table.pos_is_truth.as_ref().filter(|_| pos_is_truth && table.on_hand.is_none()) {
             return Err(self.wrong(given, "needs `on_hand`: how much does the POS say is there?"));
@@ -229,6 +237,7 @@ impl Checker<'_> {
             source,
             kind: self.pos_kind(&table)?,
             poll_every: Duration::from_millis(poll),
+            log,
             gap_patience: Duration::from_secs(table.gap_patience_s.unwrap_or(GAP_PATIENCE_S)),
             remember_rows,
             reconcile_every: (reconcile > 0).then(|| Duration::from_secs(reconcile)),

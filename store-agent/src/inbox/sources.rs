@@ -21,6 +21,16 @@ pub enum SourceState {
     SchemaChanged,
 }
 
+/// How the log of a POS's database is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogStanding {
+    /// It is being opened. Until then changes are polled for.
+    Opening,
+    Followed,
+    /// Changes are polled for: why, and what to do about it. It is tried again from time to time.
+    Refused(String),
+}
+
 /// The health of one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceHealth {
@@ -54,6 +64,9 @@ pub struct SourceHealth {
     /// otherwise.
     pub corrected: u64,
     pub redated: u64,
+    /// How the database's log is followed, where the settings ask for it; and how many old rows it has named that differed.
+    pub log: Option<LogStanding>,
+    pub by_log: u64,
     /// Keys that are waited for.
     pub gaps_open: u64,
     pub errors: u64,

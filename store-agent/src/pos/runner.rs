@@ -5,7 +5,7 @@ use super::sql::item_text;
 use crate::agent::{ItemKey, ReadingTaken, RecordError, SourceReading};
 use crate::config::pos::PosConfig;
 use crate::http::Clocks;
-use crate::inbox::sources::{Difference, Differences, SourceBoard, SourceState};
+use crate::inbox::sources::{Difference, Differences, LogStanding, SourceBoard, SourceState};
 use crate::inbox::{Bulletin, Inbox, NoAnswer};
 use crate::store::reader::{OnHand, Reader};
 use std::error::Error;
@@ -17,6 +17,8 @@ use tokio::sync::watch;
 
 /// Longest pause between two attempts at a source that fails.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+/// The figures are not compared again sooner than this after a moment in which they could not be.
+const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
 /// Most differences that are kept for people to look at.
 const DIFFERENCES_MAX: usize = 1_000;
 
@@ -40,6 +42,8 @@ pub struct Runner {
     desk: Desk,
     failures: u32,
     reconciled_at: Option<Instant>,
+    reconcile_after: Option<Instant>,
+    log: Option<LogStanding>,
 }
 
 /// How a go ended.
@@ -72,7 +76,7 @@ impl From<rusqlite::Error> for Trouble {
 impl Runner {
     #[must_use]
     pub fn new(source: Box<dyn PosSource>, config: PosConfig, desk: Desk) -> Runner {
-        Runner { source, config, desk, failures: 0, reconciled_at: None }
+        Runner { source, config, desk, failures: 0, reconciled_at: None, reconcile_after: None, log: None }
     }
 
     /// Runs until the other end of `stop` is dropped.
@@ -80,7 +84,7 @@ impl Runner {
         loop {
             let pause = match self.go() {
                 Ok(Went::On) => Duration::ZERO,
-                Ok(Went::Quiet) => self.config.poll_every,
+                Ok(Went::Quiet) => self.pause(),
                 Ok(Went::Stopping) => return,
                 Err(trouble) => self.failed(trouble),
             };
@@ -91,6 +95,12 @@ impl Runner {
         }
     }
 
+    /// Until the next go, when there is nothing more to read.
+    fn pause(&self) -> Duration {
+        let log = self.config.log.as_ref().filter(|_| self.log == Some(LogStanding::Followed));
+        log.map_or(self.config.poll_every, |log| log.poll_every)
+    }
+
     fn go(&mut self) -> Result<Went, Trouble> {
         let from = self.desk.reader.cursor(&self.config.source)?;
         // A new disk takes over what the hub knows, cursors and all. Counting everything before that would count it twice.
@@ -98,7 +108,10 @@ impl Runner {
             self.note_state(SourceState::WaitingForHub);
             return Ok(Went::Quiet);
         }
-        let reading = self.source.read(from.as_deref())?;
+        let read = self.source.read(from.as_deref());
+        // A server that is gone takes its log along.
+        self.note_log();
+        let reading = read?;
         let is_all = reading.is_all;
         let was_moved = reading.cursor.is_some();
         let Some(cursor) = self.hand_over(from, reading)? else { return Ok(Went::Stopping) };
@@ -169,6 +182,7 @@ impl Runner {
             health.gaps_open = notes.gaps_open;
             health.corrected += notes.corrected;
             health.redated += notes.redated;
+            health.by_log += notes.by_log;
             health.cursor = shown;
         });
         Ok(Some(cursor))
@@ -181,6 +195,10 @@ impl Runner {
         if self.reconciled_at.is_some_and(|at| now.saturating_duration_since(at) < every) {
             return Ok(());
         }
+        if self.reconcile_after.is_some_and(|after| now < after) {
+            return Ok(());
+        }
+        self.reconcile_after = now.checked_add(RECONCILE_AGAIN);
         let Some(figures) = self.source.figures(&cursor)? else { return Ok(()) };
         let on_hand = self.desk.reader.on_hand()?;
         if self.source.figures(&cursor)?.as_ref() != Some(&figures) {
@@ -203,6 +221,25 @@ impl Runner {
             health.differences = Some(Differences { compared_at: at, items, differing, applied });
         });
         Ok(())
+    }
+
+    /// Says it when the database's log begins or ceases to be followed.
+    fn note_log(&mut self) {
+        let log = self.source.log();
+        if log == self.log {
+            return;
+        }
+        match &log {
+            Some(LogStanding::Refused(reason)) => {
+                tracing::error!(source = %self.config.source, reason, "the log of the POS's database can't be followed; changes are polled for");
+            }
+            Some(LogStanding::Followed) => {
+                tracing::info!(source = %self.config.source, "the log of the POS's database is followed");
+            }
+            Some(LogStanding::Opening) | None => {}
+        }
+        self.log.clone_from(&log);
+        self.desk.board.change(self.desk.place, |health| health.log = log);
     }
 
     fn note_state(&self, state: SourceState) {

@@ -4,6 +4,7 @@
 //! on is told to it each time, as the core has it.
 
 use crate::agent::{ItemKey, SetAside, SourceDocument};
+use crate::inbox::sources::LogStanding;
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -21,6 +22,11 @@ pub trait PosSource: Send {
     /// The core has taken the last reading.
     fn taken(&mut self) -> Result<(), SourceError> {
         Ok(())
+    }
+
+    /// How the database's log is followed; `None` where the settings ask for none, or there is none.
+    fn log(&self) -> Option<LogStanding> {
+        None
     }
 
     /// What the POS itself says is there, if everything up to that moment has been read; `None` while rows wait, or when it
@@ -54,6 +60,8 @@ pub struct Notes {
     pub corrected: u64,
     /// Rows that read otherwise now and move the same.
     pub redated: u64,
+    /// Rows that had been passed, differed from what was remembered, and were named by the database's log.
+    pub by_log: u64,
 }
 
 /// How much of an item the POS says is there, in thousandths.

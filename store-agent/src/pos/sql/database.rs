@@ -4,10 +4,12 @@
 //! it is read, whatever it holds; an error leaves it so that [`PosDatabase::connect`] mends what can be mended.
 
 use crate::config::pos::Mapping;
+use crate::inbox::sources::LogStanding;
 use crate::pos::mapping::Row;
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
 use std::error::Error;
+use sync_protocol::Ticks;
 
 /// The SELECTs of a mapping, and what their rows must have.
 #[derive(Debug, Clone)]
@@ -41,11 +43,38 @@ pub enum Met {
     Anew,
 }
 
+/// What a database's log has said since it was last asked. It only makes haste: what it does not say is found by the rounds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Rows of the ledger that were written, changed or deleted. A row may be named a moment before a look can see what became of it.
+    pub keys: Vec<i64>,
+    /// Rows of the ledger have changed that are not named.
+    pub is_more: bool,
+}
+
 /// A database of a POS, opened when it is needed.
 pub trait PosDatabase: Send {
     /// Makes sure that it is open, anew where it was replaced or lost.
     fn connect(&mut self) -> Result<Met, SourceError>;
 
+    /// Looks after the log: opens it, or opens it again some time after it broke, without waiting for it. Asked at every go, so it
+    /// costs nothing while all is well. `None`: the settings ask for no log, or there is none.
+    fn tend_log(&mut self, _now: Ticks) -> Option<LogStanding> {
+        None
+    }
+
+    /// What the log has said. It can't fail: a log that breaks says nothing more, and `tend_log` why.
+    fn heard(&mut self) -> Heard {
+        Heard::default()
+    }
+
+    /// Tries the log, for somebody who waits for the answer: why it can't be followed, where the settings ask for it.
+    fn check_log(&mut self) -> Option<String> {
+        None
+    }
+
+    /// Asked at every go, before anything else is.
+    ///
     /// A number that changes whenever somebody else may have committed something. `None`: it has no such bell, so look.
     fn bell(&mut self) -> Result<Option<i64>, SourceError>;
 

@@ -3,10 +3,12 @@
 //! New rows are looked for at every look. Of those that are remembered the newest are gone over again every other second, and all of
 //! them in rounds; a look at old rows is followed by a rest of a hundred times its length, so that the rounds never cost the POS more
 //! than a hundredth. A row that enters the SELECT long after its key was passed is found the same way.
+//!
+//! Old rows that the database's log has named are gone over at once. The rounds stay the net beneath: they find what no log has said.
 
 use super::correction::{Weighing, is_same, known};
 use super::database::{Look, PosDatabase};
-use super::{REST_TIMES, ROWS_MAX, SqlSource};
+use super::{REST_TIMES, REST_TIMES_IN_HASTE, ROWS_MAX, SqlSource};
 use crate::pos::key_cursor::KeyCursor;
 use crate::pos::mapping::{Key, Mapped, Mapper, Row};
 use crate::pos::sidecar::Sidecar;
@@ -40,13 +42,15 @@ pub struct Rounds {
     /// There is something to go over: somebody has committed since the round before began.
     is_owed: bool,
     has_rung: bool,
+    /// So many ends of a round are to be reached without long rests.
+    hurried: u8,
 }
 
 impl Rounds {
     /// After a start everything is gone over.
     #[must_use]
     pub fn new() -> Rounds {
-        Rounds { after: 0, is_newest_next: true, due: Ticks(0), is_owed: true, has_rung: false }
+        Rounds { after: 0, is_newest_next: true, due: Ticks(0), is_owed: true, has_rung: false, hurried: 0 }
     }
 
     /// Somebody has committed something.
@@ -59,24 +63,31 @@ impl Rounds {
         self.is_owed && now.0 >= self.due.0
     }
 
-    /// Something has been found to differ: no rest.
+    /// Something differs, and it is not known where: no rest now, and short ones until all of it has been gone over.
     pub fn hurry(&mut self) {
         (self.is_owed, self.due) = (true, Ticks(0));
+        // What this round has passed already is the next one's.
+        self.hurried = if self.after == 0 { 1 } else { 2 };
     }
 
     fn has_nothing(&mut self) {
-        (self.is_owed, self.has_rung) = (false, false);
+        (self.is_owed, self.has_rung, self.hurried) = (false, false, 0);
     }
 
     fn went(&mut self, chunk: &Chunk, last: i64, now: Ticks, took_ms: u64) {
-        self.due = Ticks(now.0.saturating_add(AGAIN_EVERY_MS.max(took_ms.saturating_mul(REST_TIMES))));
+        let rest = match self.hurried {
+            0 => AGAIN_EVERY_MS.max(took_ms.saturating_mul(REST_TIMES)),
+            _ => took_ms.saturating_mul(REST_TIMES_IN_HASTE),
+        };
+        self.due = Ticks(now.0.saturating_add(rest));
         self.is_newest_next = !chunk.is_newest;
         if chunk.is_newest {
             return;
         }
         self.after = last;
         if chunk.is_end && last == chunk.last {
-            (self.after, self.is_owed, self.has_rung) = (0, self.has_rung, false);
+            self.hurried = self.hurried.saturating_sub(1);
+            (self.after, self.is_owed, self.has_rung) = (0, self.has_rung || self.hurried > 0, false);
         }
     }
 }
@@ -86,6 +97,8 @@ struct Chunk {
     first: i64,
     last: i64,
     is_newest: bool,
+    /// The log has named them; they are part of no round.
+    is_named: bool,
     /// The round ends with it.
     is_end: bool,
     held: BTreeMap<i64, Remembered>,
@@ -179,6 +192,8 @@ impl<D: PosDatabase> SqlSource<D> {
             return Ok(reading);
         }
         let (before, now) = (keys.text(), self.now());
+        self.hear(&keys)?;
+        let named = self.named_chunks()?;
         let chunk = if self.rounds.is_due(now) { self.chunk(&keys)? } else { None };
         if chunk.is_none() && self.rounds.is_due(now) {
             self.rounds.has_nothing();
@@ -189,10 +204,8 @@ impl<D: PosDatabase> SqlSource<D> {
         let (seen, known_rows, again) = self.db.at_once(|look| {
             let seen = rows_after(look, &keys)?;
             let known = if is_begun { Vec::new() } else { look.newest_rows(rows_max)? };
-            let again = match &chunk {
-                Some(chunk) if seen.is_all => Some(chunk.look(look)?),
-                _ => None,
-            };
+            let chunks = named.iter().chain(&chunk).filter(|_| seen.is_all);
+            let again = chunks.map(|chunk| chunk.look(look)).collect::<Result<Vec<_>, _>>()?;
             Ok((seen, known, again))
         })?;
         let took = self.now().since(now);
@@ -203,11 +216,20 @@ impl<D: PosDatabase> SqlSource<D> {
             self.begin_memory(known)?;
         }
         let is_all = seen.is_all;
-        let again = chunk.zip(again);
-        if let Some((chunk, again)) = &again {
-            self.rounds.went(chunk, again.last, now, took);
+        let mut gone_over: Vec<(Chunk, Again)> = named.into_iter().chain(chunk).zip(again).collect();
+        for (chunk, again) in &gone_over {
+            match chunk.is_named {
+                true => self.named.looked_at(chunk.first, chunk.last),
+                false => self.rounds.went(chunk, again.last, now, took),
+            }
         }
-        let (step, notes) = self.weigh(&mut keys, seen, again, now)?;
+        // Whether a ledger was tidied away shows in its rows taken together, not in those that the log happens to name.
+        let is_cleared = gone_over.iter().any(|(_, again)| again.is_ledger_empty);
+        if is_cleared && gone_over.iter().any(|(chunk, _)| chunk.is_named) {
+            gone_over.retain(|(chunk, _)| !chunk.is_named);
+            self.rounds.hurry();
+        }
+        let (step, notes) = self.weigh(&mut keys, seen, gone_over, now)?;
         let broken = self.broken();
         self.sidecar()?.take_step(&step, rows_max).map_err(broken)?;
         self.has_waiting |= !step.documents.is_empty() || !step.set_aside.is_empty();
@@ -233,7 +255,7 @@ impl<D: PosDatabase> SqlSource<D> {
         &mut self,
         keys: &mut KeyCursor,
         seen: Seen,
-        again: Option<(Chunk, Again)>,
+        gone_over: Vec<(Chunk, Again)>,
         now: Ticks,
     ) -> Result<(Step, Notes), SourceError> {
         let broken = self.broken();
@@ -263,10 +285,11 @@ impl<D: PosDatabase> SqlSource<D> {
             }
         }
         self.clockwork = mapper.clock.clone();
-        if let Some((chunk, again)) = again {
+        for (chunk, again) in gone_over {
             // Old rows say nothing about what the clock showed at the newest.
             let mapping = &self.config.mapping;
             mapper.clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
+            let weighed = weighing.step.rows.len();
             for (key, row) in again.rows.iter().filter(|(key, _)| !done.contains(key)) {
                 let before = chunk.held.get(key);
                 if !before.is_some_and(|before| is_same(before, row)) {
@@ -274,12 +297,16 @@ impl<D: PosDatabase> SqlSource<D> {
                     weighing.seen(*key, row, mapper.map(row), before);
                 }
             }
-            let gone = chunk.gone(&again);
+            let gone: Vec<_> =
+                chunk.gone(&again).into_iter().filter(|row| !done.contains(&row.key)).collect();
             let archived = again.archived(&gone, wall);
             weighing.archived(&archived);
             for row in gone.iter().filter(|row| !archived.contains(row)) {
                 weighing.gone(row);
             }
+            let weighed = &weighing.step.rows[weighed..];
+            done.extend(weighed.iter().map(|row| row.key));
+            weighing.notes.by_log += if chunk.is_named { weighed.len() as u64 } else { 0 };
         }
         Ok((weighing.step, weighing.notes))
     }
@@ -304,9 +331,37 @@ impl<D: PosDatabase> SqlSource<D> {
                 }
             };
             let held = sidecar.remembered(first, last)?;
-            Ok(Some(Chunk { first, last, is_newest, is_end, held }))
+            Ok(Some(Chunk { first, last, is_newest, is_named: false, is_end, held }))
         };
         plan().map_err(broken)
+    }
+
+    /// Takes what the log has said. Rows that are waited for are looked for anyway, and what is not remembered is not gone over.
+    fn hear(&mut self, keys: &KeyCursor) -> Result<(), SourceError> {
+        let heard = self.db.heard();
+        let has_room = self.named.add(&heard.keys);
+        if heard.is_more || !has_room {
+            self.rounds.hurry();
+        }
+        if self.named.is_empty() {
+            return Ok(());
+        }
+        let broken = self.broken();
+        let lowest = self.sidecar()?.lowest_key(None).map_err(broken)?.unwrap_or(i64::MAX);
+        self.named.keep(|key| key >= lowest && !keys.is_waited_for(key));
+        Ok(())
+    }
+
+    /// The rows that the log has named, as far as one look goes.
+    fn named_chunks(&mut self) -> Result<Vec<Chunk>, SourceError> {
+        let ranges = self.named.ranges();
+        let broken = self.broken();
+        let sidecar = self.sidecar()?;
+        let chunk = |(first, last)| {
+            let held = sidecar.remembered(first, last)?;
+            Ok(Chunk { first, last, is_newest: false, is_named: true, is_end: false, held })
+        };
+        ranges.into_iter().map(chunk).collect::<rusqlite::Result<_>>().map_err(broken)
     }
 
     /// What was handed over before and may not have been taken, to be handed over again.

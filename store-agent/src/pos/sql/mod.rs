@@ -8,6 +8,7 @@ pub mod columns;
 mod correction;
 pub mod database;
 mod following;
+mod named;
 
 use super::checkup::movement_shown;
 use super::key_cursor::KeyCursor;
@@ -19,8 +20,10 @@ use super::times::Clockwork;
 use crate::agent::{ItemKey, SetAside, SourceDocument};
 use crate::config::pos::{Factor, Mapping, PosConfig};
 use crate::http::Clocks;
+use crate::inbox::sources::LogStanding;
 use database::{Look, Met, PosDatabase};
 use following::{Rounds, is_as_remembered, rows_after};
+use named::Named;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -35,8 +38,12 @@ const FULL_LOOK_EVERY_MS: u64 = 30_000;
 /// How many of the newest rows a check goes over.
 const CHECK_ROWS: usize = 1_000;
 const SHOWN_MAX: usize = 10;
+/// Looks that answer one ring of a log: it may ring a moment before a look can see why.
+const LOOKS_PER_RING: u8 = 2;
 /// A look that nothing called for is followed by a rest of so many times its length: a hundredth of the time is what it costs the POS.
 const REST_TIMES: u64 = 100;
+/// After one that a log has called for it is a tenth.
+const REST_TIMES_IN_HASTE: u64 = 9;
 
 /// A cursor of this kind of source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +102,11 @@ pub struct SqlSource<D> {
     looked_at: Ticks,
     clockwork: Clockwork,
     rounds: Rounds,
-    /// Without a bell figures are not looked at before this.
+    /// How the log was at the last go, what it has named, and how many looks its last ring still calls for.
+    log: Option<LogStanding>,
+    named: Named,
+    looks_owed: u8,
+    /// Without a bell, or with a log that rings often, figures are not looked at before this.
     figures_due: Ticks,
     /// Something was handed over that the core may not have taken.
     has_waiting: bool,
@@ -120,6 +131,9 @@ impl<D: PosDatabase> SqlSource<D> {
             looked_at: Ticks(0),
             clockwork,
             rounds: Rounds::new(),
+            log: None,
+            named: Named::default(),
+            looks_owed: 0,
             figures_due: Ticks(0),
             has_waiting: true,
         }
@@ -150,11 +164,27 @@ impl<D: PosDatabase> SqlSource<D> {
         |source| SourceError::Sidecar { path, source }
     }
 
-    /// The database, with the tables that were accepted.
-    fn database(&mut self) -> Result<&mut D, SourceError> {
+    fn connect(&mut self) -> Result<(), SourceError> {
         if self.db.connect()? == Met::Anew {
             (self.schema_seen, self.bell_heard) = (None, None);
         }
+        Ok(())
+    }
+
+    /// Whatever was not followed has to be looked for, so a log that begins or breaks is as good as a ring.
+    fn tend_log(&mut self, now: Ticks) {
+        let log = self.db.tend_log(now);
+        let is_followed = |log: &Option<LogStanding>| *log == Some(LogStanding::Followed);
+        if is_followed(&log) != is_followed(&self.log) {
+            self.bell_heard = None;
+            self.rounds.hurry();
+        }
+        self.log = log;
+    }
+
+    /// The database, with the tables that were accepted.
+    fn database(&mut self) -> Result<&mut D, SourceError> {
+        self.connect()?;
         let schema = self.db.schema_mark()?;
         if self.schema_seen != Some(schema) {
             let tables = self.db.tables()?;
@@ -265,7 +295,9 @@ impl<D: PosDatabase> SqlSource<D> {
         let began = self.now();
         let rows = self.database()?.at_once(|look| look.figures())?;
         let took_ms = self.now().since(began);
-        self.figures_due = Ticks(began.0.saturating_add(took_ms.saturating_mul(REST_TIMES)));
+        let has_log = self.log == Some(LogStanding::Followed);
+        let times = if has_log { REST_TIMES_IN_HASTE } else { REST_TIMES };
+        self.figures_due = Ticks(began.0.saturating_add(took_ms.saturating_mul(times)));
         let (figures, set_aside, rounded) = sum_up(self.mapping(), &rows);
         let mut known = match self.known.take() {
             Some((of, known)) if of == go => known,
@@ -305,23 +337,31 @@ impl<D: PosDatabase> SqlSource<D> {
     /// Nobody has committed anything since the last look, and that was not long ago; or, without a bell, it is too soon for another.
     fn is_quiet(&mut self, from: Option<&[u8]>) -> Result<bool, SourceError> {
         let now = self.now();
-        let bell = self.database()?.bell()?;
+        self.connect()?;
+        self.tend_log(now);
+        let has_log = self.log == Some(LogStanding::Followed);
+        let bell = self.db.bell()?;
         if bell.is_none() || self.bell_heard != bell {
             self.rounds.ring();
+            self.looks_owed = if has_log { LOOKS_PER_RING } else { 0 };
         }
+        let is_answered = self.bell_heard == bell && self.looks_owed == 0 && self.named.is_empty();
         let is_here = self.at.as_ref().map(Cursor::text).as_deref().map(str::as_bytes) == from;
         let is_rest = match (&self.at, bell) {
-            (Some(Cursor::Figures(_)), None) => now.0 < self.figures_due.0,
+            (Some(Cursor::Figures(_)), bell) if bell.is_none() || has_log && now.0 < self.figures_due.0 => {
+                now.0 < self.figures_due.0
+            }
             (_, None) => false,
             (at, Some(_)) => {
                 let has_round = matches!(at, Some(Cursor::Keys(_))) && self.rounds.is_due(now);
-                self.bell_heard == bell && !has_round && now.since(self.looked_at) < FULL_LOOK_EVERY_MS
+                is_answered && !has_round && now.since(self.looked_at) < FULL_LOOK_EVERY_MS
             }
         };
         if is_here && is_rest {
             return Ok(true);
         }
         (self.bell_heard, self.looked_at) = (bell, now);
+        self.looks_owed = self.looks_owed.saturating_sub(1);
         Ok(false)
     }
 
@@ -344,6 +384,7 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
             found.problems.extend(drift(&accepted, &tables));
         }
         found.tables = tables.into_keys().collect();
+        found.problems.extend(self.db.check_log());
         if self.mapping().changes.is_some() {
             let (rows, odd) =
                 self.db.at_once(|look| Ok((look.newest_rows(CHECK_ROWS)?, look.odd_keys(CHECK_ROWS)?)))?;
@@ -388,6 +429,10 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
             self.bell_heard = None;
         }
         read
+    }
+
+    fn log(&self) -> Option<LogStanding> {
+        self.log.clone()
     }
 
     fn taken(&mut self) -> Result<(), SourceError> {
