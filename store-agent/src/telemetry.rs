@@ -66,6 +66,7 @@ pub struct Metrics {
     request_seconds: Family<Label<1>, Histogram, InSeconds>,
     pos_reading: Family<Named, Gauge>,
     pos_schema_changed: Family<Named, Gauge>,
+    pos_log_followed: Family<Named, Gauge>,
     pos_last_read_age_seconds: Family<Named, Seconds>,
     pos_last_row_age_seconds: Family<Named, Seconds>,
     pos_rows: Family<Named, Gauge>,
@@ -140,6 +141,7 @@ impl Metrics {
             request_seconds: Family::new_with_constructor(InSeconds),
             pos_reading: Family::default(),
             pos_schema_changed: Family::default(),
+            pos_log_followed: Family::default(),
             pos_last_read_age_seconds: Family::default(),
             pos_last_row_age_seconds: Family::default(),
             pos_rows: Family::default(),
@@ -276,6 +278,11 @@ impl Metrics {
             self.pos_schema_changed.clone(),
         );
         agent.register(
+            "pos_log_followed",
+            "1 while the log of the POS's database is followed, where the settings ask for it",
+            self.pos_log_followed.clone(),
+        );
+        agent.register(
             "pos_last_read_age_seconds",
             "Time since the POS was last read without an error; -1 before",
             self.pos_last_read_age_seconds.clone(),
@@ -308,6 +315,11 @@ impl Metrics {
         self.pos_schema_changed.get_or_create(&label).set(i64::from(drifted));
         self.pos_last_read_age_seconds.get_or_create(&label).set(read_age);
         self.pos_last_row_age_seconds.get_or_create(&label).set(row_age);
+    }
+
+    pub fn source_log(&self, source: &str, is_followed: bool) {
+        let label = vec![("source", source.to_owned())];
+        self.pos_log_followed.get_or_create(&label).set(i64::from(is_followed));
     }
 
     pub fn source_count(&self, source: &str, what: &'static str, count: u64) {

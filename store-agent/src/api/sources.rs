@@ -219,6 +219,9 @@ pub fn observe(desk: &StoreDesk) {
         let is_reading = health.state == SourceState::Reading;
         let drifted = health.state == SourceState::SchemaChanged;
         desk.metrics.source(&health.name, is_reading, drifted, age(health.last_read), age(health.last_row));
+        if let Some(log) = &health.log {
+            desk.metrics.source_log(&health.name, *log == LogStanding::Followed);
+        }
         let differing = health.differences.as_ref().map_or(0, |found| found.differing.len() as u64);
         let counts = [
             ("recorded", health.recorded),
@@ -228,6 +231,7 @@ pub fn observe(desk: &StoreDesk) {
             ("card_number", health.card_numbers),
             ("rounded", health.rounded),
             ("gap_given_up", health.gaps_given_up),
+            ("by_log", health.by_log),
             ("error", health.errors),
             ("bad_signature", health.refused_signatures),
             ("not_taken", health.not_taken),

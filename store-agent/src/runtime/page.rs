@@ -89,6 +89,7 @@ impl Page {
             },
             bulletin: store.bulletin.clone(),
             crossing: store.crossing.clone(),
+            sources: store.sources.clone(),
             metrics: Arc::clone(&store.metrics),
             clocks: clock::clocks(),
             started_at: (clock::clocks().wall)(),

@@ -46,6 +46,7 @@ use crate::config::PageConfig;
 use crate::counter::Counter;
 use crate::http::Clocks;
 use crate::http::body::BodyLimits;
+use crate::inbox::sources::SourceBoard;
 use crate::inbox::{Bulletin, Crossing, Inbox};
 use crate::store::reader::Reader;
 use crate::telemetry::Metrics;
@@ -79,6 +80,7 @@ pub struct PageDesk {
     pub places: Places,
     pub bulletin: watch::Receiver<Bulletin>,
     pub crossing: watch::Receiver<Crossing>,
+    pub sources: SourceBoard,
     pub metrics: Arc<Metrics>,
     pub clocks: Clocks,
     /// When this agent started: a screen that sees another one knows that it was restarted.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 const APPLICATION: &str = "shopsmart store-agent";
+const LOG_APPLICATION: &str = "shopsmart store-agent log";
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// A server that has gone without a word is noticed within this.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -54,12 +55,21 @@ impl From<NoSession> for SourceError {
 
 /// A new session.
 pub fn connect(settings: &Postgres) -> Result<Client, SourceError> {
+    connect_as(settings, APPLICATION)
+}
+
+/// One more, for the log.
+pub fn connect_to_log(settings: &Postgres) -> Result<Client, SourceError> {
+    connect_as(settings, LOG_APPLICATION)
+}
+
+fn connect_as(settings: &Postgres, application: &str) -> Result<Client, SourceError> {
     let mut config = Config::new();
     config
         .port(settings.port)
         .user(&settings.user)
         .dbname(&settings.database)
-        .application_name(APPLICATION)
+        .application_name(application)
         .connect_timeout(CONNECT_WITHIN)
         .keepalives_idle(SILENCE_MAX)
         .keepalives_interval(SILENCE_MAX / 3)

@@ -4,26 +4,34 @@
 //! comes over the line is bounded there, not here.
 
 use super::cells::{KeyColumn, Shape};
+use super::log::PostgresLog;
 use super::{connection, tables};
 use crate::config::pos::Mapping;
 use crate::config::pos::postgres::Postgres;
+use crate::inbox::sources::LogStanding;
 use crate::pos::mapping::Row;
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
-use crate::pos::sql::database::{Look, Met, PosDatabase, Selects, failed};
+use crate::pos::sql::database::{Heard, Look, Met, PosDatabase, Selects, failed};
 use postgres::types::{Oid, ToSql};
 use postgres::{Client, IsolationLevel, Statement, Transaction};
 use std::collections::HashMap;
+use sync_protocol::Ticks;
 use twox_hash::XxHash3_64;
 
 /// Which transactions a look would see: the same text, the same rows.
-const BELL: &str = "SELECT pg_current_snapshot()::text";
+const BELL: &str = "SELECT pg_current_snapshot()::text, NULL::text";
+/// With how far the log can be read: what is committed without waiting for the disk can be seen before.
+const BELL_WITH_LOG: &str = "SELECT pg_current_snapshot()::text, pg_current_wal_flush_lsn()::text";
 
 /// The POS's database, and the session with it where there is one.
 pub struct PostgresDatabase {
     settings: Postgres,
     selects: Selects,
     client: Option<Client>,
+    log: Option<PostgresLog>,
+    /// The bell as the server has it prepared, with or without the log.
+    bell: Option<(bool, Statement)>,
     /// The tables as they were last looked up.
     oids: Vec<Oid>,
     /// How they were last said to be; `None` after they have been looked up.
@@ -46,12 +54,14 @@ impl std::fmt::Debug for PostgresDatabase {
 
 impl PostgresDatabase {
     #[must_use]
-    pub fn new(settings: Postgres, mapping: &Mapping) -> PostgresDatabase {
+    pub fn new(settings: Postgres, mapping: &Mapping, log: Option<PostgresLog>) -> PostgresDatabase {
         let selects = Selects::of(mapping);
         PostgresDatabase {
             settings,
             selects,
             client: None,
+            log,
+            bell: None,
             oids: Vec::new(),
             mark: None,
             known: Known::default(),
@@ -81,15 +91,41 @@ impl PosDatabase for PostgresDatabase {
         if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
             return Ok(Met::Again);
         }
-        self.client = None;
+        (self.client, self.bell) = (None, None);
         self.known = Known::default();
         self.client()?;
         Ok(Met::Anew)
     }
 
     fn bell(&mut self) -> Result<Option<i64>, SourceError> {
-        let rung = self.client()?.query_one(BELL, &[]).and_then(|row| row.try_get::<_, String>(0));
-        rung.map(|text| Some(number(&text))).map_err(failed("asking for changes"))
+        let rest = self.log.as_ref().and_then(PostgresLog::rest);
+        let client = opened(&mut self.client, &self.settings)?;
+        let asking = || failed("asking for changes");
+        let statement = match self.bell.take().filter(|(has_log, _)| *has_log == rest.is_some()) {
+            Some((_, statement)) => statement,
+            None => {
+                let sql = if rest.is_some() { BELL_WITH_LOG } else { BELL };
+                client.prepare(sql).map_err(asking())?
+            }
+        };
+        let rung = client.query_one(&statement, &[]).map_err(asking())?;
+        let snapshot: String = rung.try_get(0).map_err(asking())?;
+        let readable: Option<String> = rung.try_get(1).map_err(asking())?;
+        self.bell = Some((rest.is_some(), statement));
+        Ok(Some(number(&format!("{snapshot} {readable:?} {rest:?}"))))
+    }
+
+    fn tend_log(&mut self, now: Ticks) -> Option<LogStanding> {
+        self.log.as_mut().map(|log| log.tend(now))
+    }
+
+    fn heard(&mut self) -> Heard {
+        self.log.as_mut().map(PostgresLog::heard).unwrap_or_default()
+    }
+
+    fn check_log(&mut self) -> Option<String> {
+        let trouble = self.log.as_ref().and_then(PostgresLog::check)?;
+        Some(format!("`[pos.log]`: {trouble}"))
     }
 
     fn schema_mark(&mut self) -> Result<i64, SourceError> {

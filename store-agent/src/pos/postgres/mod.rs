@@ -3,12 +3,15 @@
 mod cells;
 mod connection;
 mod database;
+mod log;
+mod pgoutput;
 mod tables;
 
 use super::sql::SqlSource;
 use crate::config::pos::{PosConfig, postgres::Postgres};
 use crate::http::Clocks;
 use database::PostgresDatabase;
+use log::PostgresLog;
 use std::path::PathBuf;
 
 /// A POS's PostgreSQL as a source; it connects to nothing yet.
@@ -19,6 +22,10 @@ pub fn open(
     sidecar_path: PathBuf,
     clocks: Clocks,
 ) -> SqlSource<PostgresDatabase> {
-    let db = PostgresDatabase::new(settings, &config.mapping);
+    let log = config.log.clone().map(|log| {
+        let ledger = log.ledger.filter(|_| config.mapping.changes.is_some());
+        PostgresLog::new(settings.clone(), ledger, log.publication)
+    });
+    let db = PostgresDatabase::new(settings, &config.mapping, log);
     SqlSource::over(db, config, sidecar_path, clocks)
 }

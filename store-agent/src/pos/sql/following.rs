@@ -80,7 +80,7 @@ impl Rounds {
             _ => took_ms.saturating_mul(REST_TIMES_IN_HASTE),
         };
         self.due = Ticks(now.0.saturating_add(rest));
-        self.is_newest_next = !chunk.is_newest;
+        self.is_newest_next = !chunk.is_newest && self.hurried == 0;
         if chunk.is_newest {
             return;
         }

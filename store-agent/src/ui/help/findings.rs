@@ -2,6 +2,7 @@
 
 use crate::certificate::{self, Validity};
 use crate::health::Storage;
+use crate::inbox::sources::LogStanding;
 use crate::inbox::{Crossing, Transport};
 use crate::ui::PageDesk;
 use crate::ui::layout::HeadOffice;
@@ -68,6 +69,7 @@ pub async fn all(desk: &PageDesk, words: &Words<'_>) -> Vec<Finding> {
         findings.extend(canary(words, &canaries));
         findings.push(clock(words, desk.bulletin.borrow().sync.hub_clock_ahead_ms));
     }
+    findings.extend(logs(desk, words));
     findings.extend(hub.map(|validity| certificate_of(words, texts::CERTIFICATE, validity)));
     findings.extend(page.map(|validity| certificate_of(words, texts::PAGE_CERTIFICATE, validity)));
     findings.push(disk(desk, words, free));
@@ -143,6 +145,20 @@ fn overdue(words: &Words<'_>, canary: &Canary) -> String {
         }
         None => words.fill(texts::CANARY_NO_MOVEMENT, &[("source", &source), ("age", &age)]),
     }
+}
+
+/// `None`: every log that the settings ask for is followed, or about to be.
+fn logs(desk: &PageDesk, words: &Words<'_>) -> Option<Finding> {
+    let refused = desk.sources.all().into_iter().filter_map(|health| match health.log {
+        Some(LogStanding::Refused(reason)) => Some((health.name, reason)),
+        _ => None,
+    });
+    let sentences: Vec<String> = refused
+        .map(|(source, reason)| {
+            words.fill(texts::POS_LOG_REFUSED, &[("source", &source), ("reason", &reason)])
+        })
+        .collect();
+    (!sentences.is_empty()).then_some(Finding { name: texts::POS_LOG, health: Health::Look, sentences })
 }
 
 fn certificate_of(words: &Words<'_>, name: Text, validity: Option<Validity>) -> Finding {

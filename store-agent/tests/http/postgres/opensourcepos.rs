@@ -39,6 +39,10 @@ kinds = [
 ]
 "#;
 
+const PUBLICATION: &str =
+    "ALTER ROLE reader REPLICATION; CREATE PUBLICATION shopsmart FOR TABLE ospos_inventory";
+const LOG: &str = "[pos.log]\ntable = \"ospos_inventory\"\nkey = \"trans_id\"\n";
+
 /// One statement of one connection.
 struct Write {
     connection: String,
@@ -111,13 +115,16 @@ impl Chance {
 }
 
 /// Replays the day while the agent is killed about `kills` times; `pause_ms` is the longest pause between two statements.
-fn replay(seed: u64, kills: u64, pause_ms: u64, more: &str) -> Option<()> {
+fn replay(seed: u64, kills: u64, pause_ms: u64, log: &str) -> Option<()> {
     let writes = writes()?;
-    let server = Server::start("");
+    let server = Server::start(super::log::SETTINGS);
     server.pos().batch_execute(SCHEMA).unwrap();
+    if !log.is_empty() {
+        server.pos().batch_execute(PUBLICATION).unwrap();
+    }
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
-        "[[pos]]\nsource = \"erp\"\nkind = \"postgres\"\n{}user = \"reader\"\npoll_every_ms = 50\ntime_zone = \"America/New_York\"\nlocation = \"1\"\n{more}{MAPPING}",
+        "[[pos]]\nsource = \"erp\"\nkind = \"postgres\"\n{}user = \"reader\"\npoll_every_ms = 50\ntime_zone = \"America/New_York\"\nlocation = \"1\"\n{MAPPING}{log}",
         server.by_socket()
     );
     furnish(folder.path(), &config);
@@ -148,12 +155,12 @@ fn replay(seed: u64, kills: u64, pause_ms: u64, more: &str) -> Option<()> {
         }
     }
     drop(connections);
-    equal(&server, &mut agent);
+    equal(&server, &mut agent, !log.is_empty());
     Some(())
 }
 
 /// The agent's on hand is the POS's for every item, and each row of the ledger stands in the agent's once.
-fn equal(server: &Server, agent: &mut Killed) {
+fn equal(server: &Server, agent: &mut Killed, has_log: bool) {
     let mut pos = server.pos();
     let expected = std::fs::read_to_string(shared().join("expected_final_stock.json")).unwrap();
     let expected: Value = serde_json::from_str(&expected).unwrap();
@@ -188,6 +195,9 @@ fn equal(server: &Server, agent: &mut Killed) {
             .collect();
         wrong.is_empty()
     });
+    if has_log {
+        until("the log is followed", || agent.get("/v1/sources")["sources"][0]["log"]["followed"] == true);
+    }
     assert!(wrong.is_empty(), "{} of 384 differ: {wrong:?}", wrong.len());
     agent.daemon = None;
     let ledger: BTreeSet<String> = pos
@@ -215,4 +225,14 @@ fn a_day_at_full_speed_is_read_right_by_an_agent_that_is_killed_again_and_again(
 #[test]
 fn a_day_with_pauses_is_read_right_by_an_agent_that_is_killed_again_and_again() {
     replay(0x0512, 12, 60, "");
+}
+
+#[test]
+fn a_day_at_full_speed_is_read_right_by_its_log() {
+    replay(0x0513, 8, 0, LOG);
+}
+
+#[test]
+fn a_day_with_pauses_is_read_right_by_its_log() {
+    replay(0x0514, 12, 60, LOG);
 }
