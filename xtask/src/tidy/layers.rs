@@ -26,7 +26,7 @@ const BUILDINGS: [Building; 5] = [
     Building {
         package: "store-agent",
         floors: &[
-            &["certificate", "config", "health"],
+            &["certificate", "config", "health", "version"],
             &["telemetry"],
             &["store"],
             &["agent"],
