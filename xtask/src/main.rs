@@ -4,6 +4,7 @@
 
 mod commands;
 mod place;
+mod release;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ enum Task {
     Test(Passed),
     /// Only the checks of the tree's shape: layers, packages, docs, metrics.
     Tidy,
+    /// Put built programs into a signed release.
+    Release(release::Asked),
     /// Write the committed OpenAPI document of the storefront API anew.
     Openapi,
 }
@@ -68,6 +71,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Check => commands::check(),
         Task::Test(passed) => commands::test(&passed.args),
         Task::Tidy => tidy::run(),
+        Task::Release(asked) => release::run(&asked),
         Task::Openapi => commands::openapi(),
     }
 }

@@ -25,6 +25,22 @@ impl Deadline {
     }
 }
 
+/// How long something has taken so far: for figures, never to wait.
+#[derive(Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
+    pub fn started() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
+    pub fn elapsed(self) -> Duration {
+        Instant::now().duration_since(self.0)
+    }
+}
+
 /// Asks until the answer is `Ok`; at the deadline it fails with what was hoped for and what was last seen instead.
 #[track_caller]
 pub fn eventually<T, E: Debug>(hope: &str, mut ask: impl FnMut() -> Result<T, E>) -> T {
