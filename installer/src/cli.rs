@@ -1,9 +1,13 @@
 //! The command line: what can be asked, and how it is answered.
 
 use crate::answers::Answers;
-use crate::commands::{Report, Site, backup, diag, doctor, install, renew, restore, status, uninstall};
+use crate::commands::trial::Terms;
+use crate::commands::{
+    Report, Site, backup, diag, doctor, install, renew, restore, status, uninstall, upgrade,
+};
 use crate::console;
 use crate::fault::{Exit, Fault};
+use crate::habits::Window;
 use crate::layout::Layout;
 use crate::plan::Points;
 use crate::service::Manager;
@@ -16,6 +20,7 @@ use std::time::Duration;
 #[derive(Parser)]
 #[command(
     name = "storectl",
+    version,
     about = "Puts a store-agent on a store server, enrols it with the hub, and looks after it.",
     after_help = "Ends with 0: done; 1: failed; 2: an answer is missing or wrong; 3: --dry-run, and something would change; \
                   4: looked at, and not well; 5: refused until told explicitly."
@@ -124,6 +129,34 @@ enum Command {
         #[arg(long)]
         replace: bool,
     },
+    /// Puts a signed release in the place of the programs that are here, and goes back by itself when it is not well.
+    Upgrade {
+        /// The release: a folder, a bundle of one, or a folder on a web server (https://…).
+        #[arg(long, value_name = "PLACE", conflicts_with = "resume")]
+        from: Option<String>,
+        /// Only brings to its end what was interrupted.
+        #[arg(long)]
+        resume: bool,
+        /// Also outside of the window, and while somebody is at work on an order or a count.
+        #[arg(long)]
+        now: bool,
+        /// Also where the version that is here could not go on with the databases afterwards.
+        #[arg(long)]
+        one_way: bool,
+        /// The authorities that count for a web server, in PEM, in the place of the system's.
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
+        /// When the agent may be started anew, as in 01:00-05:00, in this machine's time.
+        #[arg(long, value_name = "HH:MM-HH:MM")]
+        window: Option<Window>,
+        #[command(flatten)]
+        trial: TrialAsked,
+    },
+    /// Goes back to the version before the last upgrade.
+    Rollback {
+        #[command(flatten)]
+        trial: TrialAsked,
+    },
     /// Takes the agent away and keeps the store's data.
     Uninstall {
         /// Data, configuration and keys go too.
@@ -136,6 +169,38 @@ enum Command {
         #[arg(long)]
         even_unsent: bool,
     },
+}
+
+#[derive(Args)]
+struct TrialAsked {
+    /// So long the agent may take to be well after its start.
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    healthy_within: u64,
+    /// So long it has to stay well.
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    trial: u64,
+    /// Starts the agent anew where no service manager does: run by `sh`.
+    #[arg(long, value_name = "COMMAND")]
+    restart_with: Option<String>,
+}
+
+impl TrialAsked {
+    fn asked(self) -> upgrade::Asked {
+        let terms = Terms {
+            healthy_within: Duration::from_secs(self.healthy_within),
+            stays_for: Duration::from_secs(self.trial),
+        };
+        upgrade::Asked {
+            from: None,
+            resume: false,
+            now: false,
+            one_way: false,
+            ca: None,
+            window: None,
+            restart_with: self.restart_with,
+            terms,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -196,6 +261,10 @@ fn run(site: &Site, command: Command) -> Result<Report, Fault> {
         Command::Diag { out } => diag::run(site, &out),
         Command::Backup { out } => backup::run(site, &out),
         Command::Restore { from, replace } => restore::run(site, &from, replace),
+        Command::Upgrade { from, resume, now, one_way, ca, window, trial } => {
+            upgrade::run(site, &upgrade::Asked { from, resume, now, one_way, ca, window, ..trial.asked() })
+        }
+        Command::Rollback { trial } => upgrade::back(site, &trial.asked()),
         Command::Uninstall { purge, yes, even_unsent } => {
             uninstall::run(site, uninstall::Asked { purge, yes, even_unsent })
         }

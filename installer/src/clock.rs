@@ -28,6 +28,14 @@ impl Stopwatch {
     }
 }
 
+/// Minutes since midnight, in the machine's own time zone.
+#[must_use]
+pub fn minute_of_the_day() -> u16 {
+    let at =
+        jiff::Timestamp::from_millisecond(now().0).unwrap_or_default().to_zoned(jiff::tz::TimeZone::system());
+    u16::from(at.hour().unsigned_abs()) * 60 + u16::from(at.minute().unsigned_abs())
+}
+
 /// A moment as people and programs read it.
 #[must_use]
 pub fn rfc3339(at: UnixMillis) -> String {

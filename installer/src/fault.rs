@@ -104,6 +104,19 @@ catalogue! {
     E701 Usage "this is no backup that storectl can use", "give the file that `storectl backup` wrote";
     E702 Refused "the backup is of another store", "give this store's own backup";
     E703 Refused "there is data here already", "say --replace: what is there is moved aside, not removed";
+    E801 Usage "this is no release that storectl can use", "give the folder, the bundle or the address that head office names; copy it again, whole";
+    E802 Failed "the release is not signed by a key that counts here", "do not use it; ask head office which keys sign its releases";
+    E803 Failed "a file of the release is not the one that was signed", "copy or download the release again";
+    E804 Failed "the release or its keys are out of date", "get a newer one; if this one is new, look at the clock";
+    E805 Refused "the release is not newer than what is here", "nothing has to be done; `storectl rollback` goes back to the version before";
+    E806 Refused "a package looks after the agent's program here", "upgrade the package";
+    E807 Refused "this is not the time for it", "try again later, or say --now";
+    E808 Refused "there would be no way back from this release", "make a backup, then say --one-way";
+    E809 Failed "the new version did not stand its trial, and the one before is back", "the store runs as before; send `storectl diag` to head office";
+    E810 NotWell "an upgrade has ended in between", "look at `journalctl -u store-agent`, mend what it names, then run `storectl upgrade --resume`: it judges anew";
+    E811 Failed "there is no version to go back to", "upgrade to the version that is wanted";
+    E812 Failed "no key is known here that may sign releases", "put head office's root key into /etc/shopsmart/release-roots.pub";
+    E813 Failed "the release can't be downloaded", "look at the reason; name its authority with --ca, or bring the release on a stick";
     E901 Failed "storectl itself has a fault", "report it with the words that are shown";
 }
 

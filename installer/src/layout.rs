@@ -162,7 +162,7 @@ impl Layout {
     /// The agent's program where storectl puts it.
     #[must_use]
     pub fn own_program(&self) -> PathBuf {
-        self.root.join("opt/shopsmart/bin/store-agent")
+        self.program_link("store-agent")
     }
 
     /// Nothing but storectl's programs.
@@ -179,7 +179,60 @@ impl Layout {
 
     #[must_use]
     pub fn own_storectl(&self) -> PathBuf {
-        self.root.join("opt/shopsmart/bin/storectl")
+        self.program_link("storectl")
+    }
+
+    /// What is run of a program that storectl puts here: a link to the release that is used.
+    #[must_use]
+    pub fn program_link(&self, program: &str) -> PathBuf {
+        self.own_programs().join("bin").join(program)
+    }
+
+    /// Programs by release, beside each other.
+    #[must_use]
+    pub fn releases(&self) -> PathBuf {
+        self.own_programs().join("releases")
+    }
+
+    /// The link to the release that is used.
+    #[must_use]
+    pub fn current(&self) -> PathBuf {
+        self.own_programs().join("current")
+    }
+
+    /// Root keys of releases beside those that storectl brings: of a chain that signs its own.
+    #[must_use]
+    pub fn release_roots(&self) -> PathBuf {
+        self.config_folder().join("release-roots.pub")
+    }
+
+    /// How storectl itself behaves here, where a person has written that down.
+    #[must_use]
+    pub fn own_config(&self) -> PathBuf {
+        self.config_folder().join("storectl.toml")
+    }
+
+    /// Root's alone: the agent's user must not be able to say what root shall do.
+    #[must_use]
+    pub fn upgrade_folder(&self) -> PathBuf {
+        self.state_folder().join("upgrade")
+    }
+
+    #[must_use]
+    pub fn books(&self) -> PathBuf {
+        self.upgrade_folder().join("books.json")
+    }
+
+    /// Beginnings of what is being downloaded.
+    #[must_use]
+    pub fn downloads(&self) -> PathBuf {
+        self.upgrade_folder().join("download")
+    }
+
+    /// The databases as they were before the last upgrade.
+    #[must_use]
+    pub fn snapshot(&self) -> PathBuf {
+        self.upgrade_folder().join("snapshot")
     }
 
     #[must_use]

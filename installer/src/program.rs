@@ -22,6 +22,35 @@ pub struct Backlog {
     pub movements: u64,
 }
 
+/// `store-agent version --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct About {
+    pub version: String,
+    schemas: Schemas,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Schemas {
+    agent: Schema,
+    people: Schema,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct Schema {
+    version: u64,
+    oldest: u64,
+}
+
+impl About {
+    /// Whether `older` could go on with databases that this one has brought up to its own.
+    #[must_use]
+    pub fn leaves_a_way_back_to(&self, older: &About) -> bool {
+        let (own, other) = (&self.schemas, &older.schemas);
+        let lets_in = |own: Schema, other: Schema| own.oldest <= other.version;
+        lets_in(own.agent, other.agent) && lets_in(own.people, other.people)
+    }
+}
+
 impl Backlog {
     #[must_use]
     pub fn is_empty(self) -> bool {
@@ -42,6 +71,19 @@ impl Program {
             Some(version) => Ok(version.trim().to_owned()),
             None => Err(Fault::new(Code::E501, format!("`{}` is no store-agent", self.path.display()))),
         }
+    }
+
+    /// What the program says of itself and of the databases it makes.
+    pub fn about(&self) -> Result<About, Fault> {
+        let said = self.run(&["version", "--json"])?;
+        serde_json::from_str(&said).map_err(|error| {
+            Fault::caused(Code::E501, "`store-agent version --json` says something odd", error)
+        })
+    }
+
+    /// Whether the agent could work on the databases that are there, also while another one runs on them.
+    pub fn check_data(&self, config: &Path) -> Result<(), Fault> {
+        self.run(&["check-data", "--config", &config.to_string_lossy()]).map(drop)
     }
 
     /// Whether the agent could use this configuration and the files it names.

@@ -7,7 +7,7 @@
 //! together.
 //!
 //! Floors, each importing only what stands before it:
-//! `certificate config health` │ `telemetry` │ `store` │ `agent` │ `inbox` │ `counter explain` │ `http` │ `pos api transport ui` │ `runtime`.
+//! `certificate config health version` │ `telemetry` │ `store` │ `agent` │ `inbox` │ `counter explain` │ `http` │ `pos api transport ui` │ `runtime`.
 
 pub mod agent;
 pub mod api;
@@ -24,3 +24,4 @@ pub mod store;
 pub mod telemetry;
 pub mod transport;
 pub mod ui;
+pub mod version;

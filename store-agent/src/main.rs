@@ -1,4 +1,4 @@
-//! The program: `store-agent run`, `check-config`, `backlog`, `page setup-code`, `pos check`, `pos accept`, `version`.
+//! The program: `store-agent run`, `check-config`, `check-data`, `backlog`, `page setup-code`, `pos check`, `pos accept`, `version`.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -13,9 +13,12 @@ use store_agent::pos::source::PosSource;
 use store_agent::pos::{self, checkup};
 use store_agent::runtime::clock;
 use store_agent::runtime::supervisor::Running;
+use store_agent::store;
 use store_agent::store::backlog::Backlog;
 use store_agent::telemetry;
 use store_agent::transport::choice;
+use store_agent::ui::people;
+use store_agent::version::version;
 use tracing::Instrument;
 
 /// Requests are short and the core has a thread of its own.
@@ -39,6 +42,8 @@ enum Command {
     Run(Given),
     /// Says whether the configuration and the files it names can be used.
     CheckConfig(Given),
+    /// Says as JSON whether this agent can work on the databases that are there, also while another runs on them.
+    CheckData(Given),
     /// Says as JSON what the hub has not confirmed of this store, by the database of an agent that is not running.
     Backlog(Given),
     /// Looks at the POS systems of the configuration.
@@ -48,7 +53,11 @@ enum Command {
     #[command(subcommand)]
     Page(PageCommand),
     /// Prints the version.
-    Version,
+    Version {
+        /// As one JSON object, with the schemas of the databases.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -87,11 +96,13 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(given) => run(&given),
         Command::CheckConfig(given) => check_config(&given),
+        Command::CheckData(given) => check_data(&given),
         Command::Backlog(given) => backlog(&given),
         Command::Pos(PosCommand::Check { given, source }) => check_pos(&given, source.as_deref()),
         Command::Pos(PosCommand::Accept { given, source }) => accept_pos(&given, &source),
         Command::Page(PageCommand::SetupCode(given)) => setup_code(&given),
-        Command::Version => say(&format!("store-agent {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version { json: false } => say(&format!("store-agent {}", version())),
+        Command::Version { json: true } => about(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -137,6 +148,18 @@ fn check_config(given: &Given) -> anyhow::Result<()> {
         config.store,
         config.http.listen
     ))
+}
+
+fn check_data(given: &Given) -> anyhow::Result<()> {
+    let config = Config::load(&given.config)?;
+    let agent = store::check(&config.database())?;
+    let people = people::check(&config.people_database())?;
+    say(&serde_json::json!({ "agent": agent, "people": people }).to_string())
+}
+
+fn about() -> anyhow::Result<()> {
+    let schemas = serde_json::json!({ "agent": store::own_schema()?, "people": people::own_schema()? });
+    say(&serde_json::json!({ "version": version(), "schemas": schemas }).to_string())
 }
 
 fn backlog(given: &Given) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! `docs/operating/metrics.md`.
 
 use crate::config::{LogConfig, LogFormat};
+use crate::version::version;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -163,8 +164,7 @@ impl Metrics {
             self.cpu_seconds.clone(),
         );
         let agent = registry.sub_registry_with_prefix("shopsmart_agent");
-        let build =
-            Info::new([("version", env!("CARGO_PKG_VERSION").to_owned()), ("store", store.to_owned())]);
+        let build = Info::new([("version", version().to_owned()), ("store", store.to_owned())]);
         agent.register("build", "Version and store of this agent", build);
         self.register_core(agent);
         self.register_link(agent);

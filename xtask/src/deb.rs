@@ -9,10 +9,11 @@ use std::process::Command;
 
 const PROGRAMS: [&str; 3] = ["store-agent", "storectl", "cloud-hub"];
 /// What lies beside the programs when debhelper looks for it, and what it is called there.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 9] = [
     ("installer/units/store-agent.service", "units/store-agent.service"),
     ("installer/units/shopsmart-renew.service", "units/shopsmart-renew.service"),
     ("installer/units/shopsmart-renew.timer", "units/shopsmart-renew.timer"),
+    ("installer/units/shopsmart-upgrade.service", "units/shopsmart-upgrade.service"),
     ("cloud-hub/units/cloud-hub.service", "units/cloud-hub.service"),
     ("store-agent/agent.example.toml", "doc/agent.example.toml"),
     ("cloud-hub/hub.example.toml", "doc/hub.example.toml"),

@@ -5,6 +5,7 @@
 mod commands;
 mod deb;
 mod place;
+mod release;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,8 @@ enum Task {
     Tidy,
     /// Build for release and make the Debian packages.
     Deb(deb::Deb),
+    /// Put built programs into a signed release.
+    Release(release::Asked),
     /// Write the committed OpenAPI document of the storefront API anew.
     Openapi,
 }
@@ -72,6 +75,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(passed) => commands::test(&passed.args),
         Task::Tidy => tidy::run(),
         Task::Deb(deb) => deb::run(&deb),
+        Task::Release(asked) => release::run(&asked),
         Task::Openapi => commands::openapi(),
     }
 }

@@ -113,7 +113,7 @@ pub fn append(archive: &mut tar::Builder<GzEncoder<File>>, name: &str, bytes: &[
 }
 
 /// A copy as of one moment, whatever is written meanwhile.
-fn copy_database(from: &Path, to: &Path) -> Result<(), Fault> {
+pub(super) fn copy_database(from: &Path, to: &Path) -> Result<(), Fault> {
     files::remove(to)?;
     // SQLite takes an empty file for the copy, so nobody else ever sees into it.
     files::replace(to, b"", Access::secret(None))?;
@@ -124,6 +124,8 @@ fn copy_database(from: &Path, to: &Path) -> Result<(), Fault> {
         db.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map(drop)
     };
     copy().map_err(|error: rusqlite::Error| {
-        Fault::caused(Code::E506, format!("`{}` can't be copied", from.display()), error)
+        let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
+        let code = if full { Code::E203 } else { Code::E506 };
+        Fault::caused(code, format!("`{}` can't be copied", from.display()), error)
     })
 }

@@ -1,8 +1,9 @@
 //! `doctor`: looks at everything a store needs and says in plain words what is wrong and what to do. Changes nothing.
 
 use super::status::agent;
-use super::{Report, Site};
+use super::{Report, Site, upgrade};
 use crate::answers::Answers;
+use crate::books::Books;
 use crate::checks::agent::{
     judge_backlog, judge_certificate, judge_database, judge_health, judge_version, look_at_database,
 };
@@ -12,7 +13,7 @@ use crate::checks::machine::{
 use crate::checks::way::{Goal, Way};
 use crate::checks::{Finding, Verdict};
 use crate::clock;
-use crate::fault::{Exit, Fault};
+use crate::fault::{Code, Exit, Fault};
 use crate::files;
 use crate::settings::Settings;
 use crate::wanted::with_port;
@@ -93,6 +94,23 @@ fn goal(site: &Site, answers: Answers) -> Result<Goal, Fault> {
     })
 }
 
+/// An upgrade that was taken back is told until the next one.
+fn judge_upgrade(books: &Books) -> Option<Finding> {
+    if let Some(fault) = upgrade::state(books) {
+        return Some(Finding::bad("upgrade", fault.code, fault.story()));
+    }
+    let last = books.last.as_ref()?;
+    let why = last.why.as_deref().unwrap_or_default();
+    Some(match last.at == last.to {
+        true => Finding::good("upgrade", format!("to `{}` at {}", last.to, last.when)),
+        false => Finding::note(
+            "upgrade",
+            Code::E809,
+            format!("to `{}` was taken back at {}: {why}", last.to, last.when),
+        ),
+    })
+}
+
 fn installed(site: &Site) -> Result<Vec<Finding>, Fault> {
     let layout = &site.layout;
     let mut findings = vec![judge_access(layout)?, Origin::look(layout)?.judge()];
@@ -105,6 +123,7 @@ fn installed(site: &Site) -> Result<Vec<Finding>, Fault> {
     findings.push(judge_certificate(held.as_ref(), renew_after, clock::now()));
     let seen = agent(site);
     let health = seen.as_ref().map(|(health, _)| health);
+    findings.extend(judge_upgrade(&Books::read(layout)?));
     findings.push(judge_version(site.program()?.version().as_deref(), health.ok()));
     findings.push(judge_health(health));
     if let Ok((_, sync)) = &seen {

@@ -8,7 +8,9 @@ pub mod renew;
 pub mod restore;
 pub mod status;
 mod steps;
+pub mod trial;
 pub mod uninstall;
+pub mod upgrade;
 
 use crate::fault::{Code, Exit, Fault};
 use crate::files::{self, Access, Owner};

@@ -2,7 +2,8 @@
 //!
 //! A line that is down is not ill health: the store sells without it.
 
-use super::{Report, Site};
+use super::{Report, Site, upgrade};
+use crate::books::Books;
 use crate::clock::{Stopwatch, rfc3339};
 use crate::fault::{Code, Exit, Fault};
 use crate::talk::{local, wait_for};
@@ -42,12 +43,15 @@ pub fn look(site: &Site) -> Result<Report, Fault> {
     if !site.layout.config().exists() {
         return Err(Fault::new(Code::E509, format!("there is no `{}`", site.layout.config().display())));
     }
+    let books = Books::read(&site.layout)?;
+    let unfinished = upgrade::state(&books);
     let certificate = site.identity()?.held()?.map(|held| rfc3339(held.until));
     let (health, sync) = match agent(site) {
         Ok(seen) => seen,
         Err(fault) => {
-            let json = json!({ "healthy": false, "why": fault.story(), "certificate_until": certificate });
-            return Ok(Report { exit: Exit::NotWell, text: fault.to_string(), json });
+            let json = json!({ "healthy": false, "why": fault.story(), "certificate_until": certificate, "upgrade": in_json(&books) });
+            let text = [Some(&fault), unfinished.as_ref()].into_iter().flatten().map(Fault::to_string);
+            return Ok(Report { exit: Exit::NotWell, text: text.collect::<Vec<_>>().join("\n"), json });
         }
     };
     let well = health["status"] == "ok";
@@ -67,9 +71,16 @@ pub fn look(site: &Site) -> Result<Report, Fault> {
     if let Some(until) = &certificate {
         lines.push(format!("certificate good until {until}"));
     }
-    let exit = if well { Exit::Done } else { Exit::NotWell };
-    let json = json!({ "healthy": well, "health": health, "sync": sync, "certificate_until": certificate });
+    lines.extend(unfinished.as_ref().map(Fault::to_string));
+    let exit = if well && unfinished.is_none() { Exit::Done } else { Exit::NotWell };
+    let upgrade = in_json(&books);
+    let json = json!({ "healthy": well, "health": health, "sync": sync, "certificate_until": certificate, "upgrade": upgrade });
     Ok(Report { exit, text: lines.join("\n"), json })
+}
+
+/// How the last upgrade ended, and how far the one is that has not.
+fn in_json(books: &Books) -> Value {
+    json!({ "under_way": books.under_way, "last": books.last, "previous": books.previous })
 }
 
 /// Health and link, as the agent says them.

@@ -9,6 +9,7 @@ use crate::plan::{Plan, Points, Step, Undo};
 use crate::program::{Program, words};
 use crate::service::{AGENT_UNIT, Manager, RENEW_TIMER, USER};
 use crate::settings::Settings;
+use crate::slots::{INSTALLED, Slots, copy_program};
 use crate::wanted::Wanted;
 use std::cell::Cell;
 use std::fmt::Write;
@@ -140,7 +141,8 @@ impl Step for Folders {
     }
 }
 
-/// The agent's program, where no package has brought it, and storectl itself for the renewals.
+/// The agent's program, where no package has brought it, and storectl itself for the renewals: in the release `installed`, which is used
+/// until an upgrade brings another.
 struct ProgramFile {
     site: Rc<Site>,
     given: Option<PathBuf>,
@@ -153,28 +155,35 @@ impl ProgramFile {
         if layout.packaged_program().exists() {
             return Ok(Vec::new());
         }
+        let slots = Slots(layout);
         let own = std::env::current_exe()
             .map_err(|error| Fault::caused(Code::E501, "cannot tell where storectl itself is", error))?;
         let mut copies = Vec::new();
         // What is installed is replaced only when that is asked for.
         let there = layout.own_program().exists();
         let beside = || Some(own.with_file_name("store-agent")).filter(|_| !there);
-        if let Some(agent) = self.given.clone().or_else(beside) {
+        let agent = self.given.clone().or_else(beside);
+        // A release that was signed is not mixed with what somebody brings.
+        let is_signed = slots.current()?.is_some_and(|name| name != INSTALLED);
+        let with_storectl = self.site.manager == Manager::Systemd && (agent.is_some() || !is_signed);
+        if let Some(agent) = agent {
             if !agent.exists() {
                 return Err(Fault::new(Code::E501, format!("there is no `{}`", agent.display())));
             }
-            copies.push((agent, layout.own_program()));
+            copies.push((agent, "store-agent"));
         }
-        if self.site.manager == Manager::Systemd {
-            copies.push((own, layout.own_storectl()));
+        if with_storectl {
+            copies.push((own, "storectl"));
         }
-        copies.retain(|(from, to)| from != to);
-        Ok(copies)
-    }
-
-    fn differ(from: &Path, to: &Path) -> Result<bool, Fault> {
-        let read = |path: &Path| std::fs::read(path).map_err(|error| files::unreadable(path, error));
-        Ok(!to.exists() || read(from)? != read(to)?)
+        let differs =
+            |(from, program): &(PathBuf, &str)| same(from, &layout.program_link(program)).map(|same| !same);
+        let mut placed = Vec::new();
+        for copy in copies {
+            if differs(&copy)? {
+                placed.push((copy.0, slots.program(INSTALLED, copy.1)));
+            }
+        }
+        Ok(placed)
     }
 }
 
@@ -184,35 +193,42 @@ impl Step for ProgramFile {
     }
 
     fn differences(&self) -> Result<Vec<String>, Fault> {
+        let slots = Slots(&self.site.layout);
         let mut differences = Vec::new();
+        if !self.site.layout.packaged_program().exists() {
+            let moved = |program: &str| {
+                format!("{program}: moves to {}", slots.program(INSTALLED, program).display())
+            };
+            differences.extend(slots.unlinked().into_iter().map(moved));
+        }
         for (from, to) in self.copies()? {
-            if ProgramFile::differ(&from, &to)? {
-                differences.push(format!("{}: is copied from {}", to.display(), from.display()));
-            }
+            differences.push(format!("{}: is copied from {}", to.display(), from.display()));
         }
         Ok(differences)
     }
 
     fn apply(&self, points: &Points) -> Result<Undo, Fault> {
-        // Whoever can't say its version is not put in the place of one that runs.
+        let layout = self.site.layout.clone();
+        let slots = Slots(&layout);
+        let copies = self.copies()?;
+        slots.adopt()?;
+        let used = slots.current()?;
         let mut undo = Vec::new();
-        for (from, to) in self.copies()? {
-            if !ProgramFile::differ(&from, &to)? {
-                continue;
-            }
-            if to == self.site.layout.own_program() {
+        for (from, to) in copies {
+            let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name == "store-agent" {
+                // Whoever can't say its version is not put in the place of one that runs.
                 Program::at(&from).version()?;
                 due(&self.site)?;
             }
-            if let Some(folder) = to.parent() {
-                files::make_folder(folder, Access { mode: 0o755, owner: None })?;
-            }
+            files::make_folder(&slots.folder(INSTALLED), Access { mode: 0o755, owner: None })?;
             let before = to.with_extension("before");
             if to.exists() {
                 std::fs::copy(&to, &before).map_err(|error| files::unwritable(&before, error))?;
             }
-            let bytes = std::fs::read(&from).map_err(|error| files::unreadable(&from, error))?;
-            files::replace(&to, &bytes, Access { mode: 0o755, owner: None })?;
+            copy_program(&from, &to)?;
+            slots.switch(INSTALLED)?;
+            slots.link(&name)?;
             points.reach("program-copied")?;
             undo.push((before, to));
         }
@@ -223,9 +239,15 @@ impl Step for ProgramFile {
                     false => files::remove(&to)?,
                 }
             }
-            Ok(())
+            used.map_or(Ok(()), |used| Slots(&layout).switch(&used))
         }))
     }
+}
+
+/// Whether two files hold the same. One that is not there holds nothing.
+fn same(one: &Path, other: &Path) -> Result<bool, Fault> {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| files::unreadable(path, error));
+    Ok(other.exists() && read(one)? == read(other)?)
 }
 
 /// The tills' tokens: a first one, where there is none.

@@ -7,7 +7,7 @@ use crate::console;
 use crate::fault::{Code, Exit, Fault};
 use crate::files;
 use crate::plan::{Plan, Points, Step, Undo};
-use crate::service::{AGENT_UNIT, Manager, RENEW_TIMER, RENEW_UNIT};
+use crate::service::{ENABLED, Manager, UNITS};
 use serde_json::json;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -64,7 +64,7 @@ fn removal(site: &Site, asked: Asked) -> Plan {
 }
 
 fn units(site: &Site) -> Vec<PathBuf> {
-    [AGENT_UNIT, RENEW_UNIT, RENEW_TIMER].map(|unit| site.layout.unit(unit)).into()
+    UNITS.map(|unit| site.layout.unit(unit)).into()
 }
 
 /// Nothing of ours runs, or will by itself.
@@ -74,7 +74,7 @@ impl Stopped {
     fn units(&self) -> Vec<&'static str> {
         let layout = &self.0.layout;
         let packaged = layout.packaged_program().exists();
-        [AGENT_UNIT, RENEW_TIMER].into_iter().filter(|unit| packaged || layout.unit(unit).exists()).collect()
+        ENABLED.into_iter().filter(|unit| packaged || layout.unit(unit).exists()).collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The network: to the hub, through a proxy if need be, and to the agent on this machine.
 //!
 //! Promises: everything has a time limit and a bound; the hub is known by its authority's certificate and by nothing else, the
-//! system's own roots count for nothing; who opens the encryption on the way is named.
+//! system's own roots count for nothing there, only for downloads; who opens the encryption on the way is named.
 
 pub mod dial;
+pub mod download;
 pub mod https;
 pub mod local;
 pub mod quic;

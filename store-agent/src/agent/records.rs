@@ -4,6 +4,7 @@ use super::Mind;
 use super::inventory::Key;
 use crate::store::notes::{self, Writer};
 use crate::store::{ledger, orders};
+use crate::version::version;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use sync_protocol::frame::{
@@ -77,7 +78,7 @@ impl StoreRecords for Records<'_> {
             down_mark: mind.down_mark,
             hub_life: mind.hub_life,
             clock: self.now,
-            software: concat!("store-agent/", env!("CARGO_PKG_VERSION")).to_owned(),
+            software: format!("store-agent/{}", version()),
         }
     }
 

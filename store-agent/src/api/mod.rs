@@ -12,6 +12,7 @@ mod sources;
 mod status;
 mod stock;
 mod tasks;
+mod work;
 
 use crate::counter::Counter;
 use crate::http::Clocks;
@@ -24,8 +25,8 @@ use axum::Router;
 use axum::routing::{get, post, put};
 use std::path::PathBuf;
 use std::sync::Arc;
-use sync_protocol::StoreId;
 use sync_protocol::stock::ReservePolicy;
+use sync_protocol::{Boot, StoreId};
 use tokio::sync::watch;
 
 /// What the store's side needs.
@@ -44,6 +45,8 @@ pub struct StoreDesk {
     pub metrics: Arc<Metrics>,
     pub clocks: Clocks,
     pub counter: Arc<Counter>,
+    /// Drawn at this start: whoever sees another one sees another process.
+    pub boot: Boot,
     /// How the readers of POS systems are.
     pub sources: SourceBoard,
 }
@@ -65,6 +68,7 @@ pub fn routes(desk: StoreDesk) -> Router {
         .route("/v1/pause", post(tasks::pause))
         .route("/v1/resume", post(tasks::resume))
         .route("/v1/sync", get(status::sync))
+        .route("/v1/work", get(work::show))
         .route("/healthz", get(status::health))
         .route("/metrics", get(status::metrics))
         .with_state(desk)

@@ -7,6 +7,7 @@ use crate::certificate::{self, Validity};
 use crate::health::{Health, Vitals};
 use crate::http::Problem;
 use crate::inbox::{Crossing, Transport};
+use crate::version::version;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -184,6 +185,8 @@ struct HealthText {
     health: Health,
     store: StoreId,
     version: &'static str,
+    /// Another one with each start.
+    boot: String,
     link: &'static str,
 }
 
@@ -194,7 +197,8 @@ pub async fn health(State(desk): State<StoreDesk>) -> Response {
     let health = Health::of(&Vitals { core_runs, storage: &bulletin.storage });
     let status = if health.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let link = if desk.has_hub { bulletin.sync.link.name() } else { "off" };
-    let text = HealthText { health, store: desk.store, version: env!("CARGO_PKG_VERSION"), link };
+    let boot = format!("{:016x}", desk.boot.0);
+    let text = HealthText { health, store: desk.store, version: version(), boot, link };
     (status, Json(text)).into_response()
 }
 

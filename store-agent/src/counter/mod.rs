@@ -1,10 +1,12 @@
 //! The pickup counter: what the API and the page must do alike before the core is asked. Is this code the order's, has head office
 //! signed that one, which line of the order is this barcode?
 //!
-//! What an order allows is the core's to say; nothing here changes anything but the count of wrong short codes.
+//! What an order allows is the core's to say; nothing here changes anything but the count of wrong short codes and until when somebody is at work.
 
+mod at_work;
 mod attempts;
 
+pub use at_work::{AtWork, Work};
 pub use attempts::{Attempts, WRONG_MAX, Wrong};
 
 use crate::config::pickup_key::PickupKey;
@@ -20,6 +22,7 @@ pub struct Counter {
     /// The hub's, for signed pickup codes. `None`: they can't be checked here.
     pub key: Option<PickupKey>,
     attempts: Attempts,
+    pub at_work: AtWork,
 }
 
 /// Why a short code was not taken.
@@ -40,7 +43,7 @@ pub enum SignedCodeRefused {
 impl Counter {
     #[must_use]
     pub fn new(key: Option<PickupKey>) -> Counter {
-        Counter { key, attempts: Attempts::default() }
+        Counter { key, ..Counter::default() }
     }
 
     /// Whether `code` is the order's. A wrong one is counted.

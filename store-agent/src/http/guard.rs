@@ -123,7 +123,7 @@ fn without_port(host: &str) -> &str {
 
 /// Route names are a fixed set, so that metrics stay few whatever is asked for.
 fn route_name(path: &str) -> &'static str {
-    const ROUTES: [&str; 18] = [
+    const ROUTES: [&str; 19] = [
         "/v1/movements",
         "/v1/movements:batch",
         "/v1/items",
@@ -139,6 +139,7 @@ fn route_name(path: &str) -> &'static str {
         "/v1/pickup-settings",
         "/v1/resume",
         "/v1/sync",
+        "/v1/work",
         "/healthz",
         "/metrics",
         "other",

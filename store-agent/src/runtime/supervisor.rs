@@ -24,6 +24,7 @@ use crate::store::{self, reader::Reader};
 use crate::telemetry::Metrics;
 use crate::transport::choice::{self, Line};
 use crate::transport::rules::Pace;
+use crate::version::version;
 use anyhow::{Context, bail};
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
@@ -71,7 +72,8 @@ impl Running {
         let tokens = Arc::new(Tokens::load(&config.http.tokens_file)?);
         let counter = Arc::new(Counter::new(pickup_key(&config)?));
         let metrics = Arc::new(Metrics::new(config.store.as_str()));
-        let agent = open(&config)?;
+        let boot = new_boot()?;
+        let agent = open(&config, boot)?;
         let reader = Arc::new(Reader::open(&config.database())?);
         let listener = TcpListener::bind(config.http.listen)
             .await
@@ -84,7 +86,7 @@ impl Running {
         let (crossing, crossed) = watch::channel(Crossing::default());
         let sources = super::readers::board(&config);
         let store = desk(&config, &inbox, &reader, &metrics, &bulletin, crossed, patience);
-        let store = StoreDesk { counter, sources: sources.clone(), ..store };
+        let store = StoreDesk { counter, sources: sources.clone(), boot, ..store };
         let page = Page::open(&config, &store, patience, &stopping).await;
         let webhooks = webhooks(&config, &store, &sources).await;
         let readers = Readers::start(&config, &inbox, &reader, &sources, &bulletin)?;
@@ -195,17 +197,21 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().mode(0o700).create(folder)
 }
 
-fn open(config: &Config) -> anyhow::Result<Agent> {
-    let db = store::open(&config.database())?;
+fn new_boot() -> anyhow::Result<Boot> {
     let mut boot = [0; 8];
     getrandom::fill(&mut boot).context("the system gives no random numbers")?;
+    Ok(Boot(u64::from_le_bytes(boot)))
+}
+
+fn open(config: &Config, boot: Boot) -> anyhow::Result<Agent> {
+    let db = store::open(&config.database())?;
     let settings = Settings {
         store: config.store.clone(),
         reserve: config.reserve,
         timing: Timing::default(),
         canary: canary(config),
     };
-    Ok(Agent::open(db, settings, Boot(u64::from_le_bytes(boot)), Clock::start().now())?)
+    Ok(Agent::open(db, settings, boot, Clock::start().now())?)
 }
 
 /// Without a hub there is no way to follow anything on.
@@ -254,6 +260,7 @@ fn desk(
         metrics: Arc::clone(metrics),
         clocks: clock::clocks(),
         counter: Arc::default(),
+        boot: Boot(0),
         sources: SourceBoard::default(),
     }
 }
@@ -322,7 +329,7 @@ fn publish_addresses(
 
 fn log_start(config: &Config, http: SocketAddr) {
     let hub = config.hub.as_ref().map_or("none", |hub| hub.address.as_str());
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %http, hub, data = %config.data_dir.display(), "listening");
+    tracing::info!(version = version(), %http, hub, data = %config.data_dir.display(), "listening");
     if !http.ip().is_loopback() {
         tracing::warn!(%http, "tokens cross the network unencrypted here; keep this address inside the store's own network");
     }

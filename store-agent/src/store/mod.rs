@@ -8,8 +8,10 @@ pub mod ledger;
 pub mod notes;
 pub mod orders;
 pub mod reader;
+pub mod schema;
 
 use rusqlite::{Connection, OpenFlags};
+use schema::Schema;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002_orders.sql"),
     include_str!("schema/0003_notes.sql"),
     include_str!("schema/0004_page.sql"),
+    include_str!("schema/0005_oldest.sql"),
 ];
 
 /// Why the database can't be used.
@@ -80,6 +83,28 @@ pub fn open_in_memory() -> Result<Connection, OpenError> {
     Ok(db)
 }
 
+/// The schema that this agent brings a database to.
+///
+/// # Errors
+/// SQLite could not make one.
+pub fn own_schema() -> Result<Schema, OpenError> {
+    Ok(Schema::of(&open_in_memory()?)?)
+}
+
+/// Whether this agent can work on the database at `path`, which may be in use. Changes nothing.
+///
+/// # Errors
+/// It can't be read, or lets only newer agents in.
+pub fn check(path: &Path) -> Result<Option<Schema>, OpenError> {
+    let open = |source| OpenError::Open { path: path.to_owned(), source };
+    match Schema::of_file(path).map_err(open)? {
+        Some(found) if !found.lets_in(MIGRATIONS.len()) => {
+            Err(OpenError::Newer { found: found.version, known: MIGRATIONS.len() })
+        }
+        found => Ok(found),
+    }
+}
+
 /// Settings and schema that every writing connection needs.
 ///
 /// # Errors
@@ -95,13 +120,11 @@ pub fn prepare(db: &mut Connection) -> Result<(), OpenError> {
 }
 
 fn migrate(db: &mut Connection) -> Result<(), OpenError> {
-    let found: usize = db
-        .query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))
-        .map(|version| usize::try_from(version).unwrap_or(usize::MAX))?;
-    if found > MIGRATIONS.len() {
-        return Err(OpenError::Newer { found, known: MIGRATIONS.len() });
+    let found = Schema::of(db)?;
+    if !found.lets_in(MIGRATIONS.len()) {
+        return Err(OpenError::Newer { found: found.version, known: MIGRATIONS.len() });
     }
-    for (at, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+    for (at, migration) in MIGRATIONS.iter().enumerate().skip(found.version) {
         let step = db.transaction()?;
         step.execute_batch(migration)?;
         step.pragma_update(None, "user_version", at + 1)?;
@@ -132,9 +155,30 @@ mod tests {
         let path = folder.path().join("agent.db");
         drop(open(&path).unwrap());
         let db = open(&path).unwrap();
-        db.pragma_update(None, "user_version", 99).unwrap();
+        db.execute_batch("UPDATE schema_oldest SET version = 99; PRAGMA user_version = 99").unwrap();
         drop(db);
-        assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 4 })));
+        assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 5 })));
+        assert!(matches!(check(&path), Err(OpenError::Newer { .. })));
+    }
+
+    #[test]
+    fn a_newer_one_that_only_added_is_worked_on_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.db");
+        let db = open(&path).unwrap();
+        db.execute_batch("CREATE TABLE later (x INTEGER) STRICT; PRAGMA user_version = 6").unwrap();
+        drop(db);
+        let db = open(&path).unwrap();
+        assert_eq!(check(&path).unwrap(), Some(Schema { version: 6, oldest: 5 }));
+        db.execute("UPDATE schema_oldest SET version = 6", []).unwrap();
+        drop(db);
+        assert!(matches!(open(&path), Err(OpenError::Newer { found: 6, known: 5 })));
+    }
+
+    #[test]
+    fn what_this_agent_makes_lets_itself_in() {
+        let own = own_schema().unwrap();
+        assert!(own.version == MIGRATIONS.len() && own.oldest <= own.version, "{own:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::form::Form;
 use super::visitor::{Cookie, Visitor};
 use super::{FORM_BYTES_MAX, PageDesk, entering, layout};
+use crate::counter::Work;
 use crate::http::guard::is_own_host;
 use axum::Router;
 use axum::body::Body;
@@ -130,11 +131,24 @@ async fn admit(desk: &Arc<PageDesk>, mut visitor: Visitor, request: Request) -> 
         }
         if !parts.headers.contains_key(LIVE) {
             visitor.touch(desk).await?;
+            if let Some(work) = work(&path, parts.uri.query(), is_change) {
+                desk.counter.at_work.note(work, visitor.now);
+            }
         }
     }
     parts.extensions.insert(visitor);
     parts.extensions.insert(form);
     Ok(Admitted::To(Box::new(Request::from_parts(parts, Body::empty()))))
+}
+
+/// What somebody is at who asks for this.
+fn work(path: &str, query: Option<&str>, is_change: bool) -> Option<Work> {
+    let at_the_counter = path == "/hand-over" && query.is_some_and(|query| query.starts_with("order="));
+    match path.split('/').nth(1) {
+        Some("count") if is_change => Some(Work::Count),
+        Some("orders" | "hand-over") if is_change || at_the_counter => Some(Work::Order),
+        _ => None,
+    }
 }
 
 /// Where somebody has to go first.
@@ -228,6 +242,17 @@ fn plain(response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_acts_is_at_work_and_who_looks_is_not() {
+        assert_eq!(work("/count/enter", None, true), Some(Work::Count));
+        assert_eq!(work("/hand-over", Some("order=7"), false), Some(Work::Order));
+        assert_eq!(work("/orders/7/pick", None, true), Some(Work::Order));
+        for looked in [("/count", None), ("/hand-over", None), ("/orders", None), ("/", Some("order=7"))] {
+            assert_eq!(work(looked.0, looked.1, false), None, "{looked:?}");
+        }
+        assert_eq!(work("/people/add", None, true), None);
+    }
 
     #[test]
     fn nobody_is_sent_elsewhere() {

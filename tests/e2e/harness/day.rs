@@ -43,7 +43,10 @@ pub fn under_long_load<const STORES: usize>(
 }
 
 /// Lets the tills work until `disaster` is over.
-fn at_work<const STORES: usize>(tills: [Vec<Till>; STORES], disaster: impl FnOnce()) -> [Vec<Till>; STORES] {
+pub fn at_work<const STORES: usize>(
+    tills: [Vec<Till>; STORES],
+    disaster: impl FnOnce(),
+) -> [Vec<Till>; STORES] {
     let closing = AtomicBool::new(false);
     thread::scope(|scope| {
         // A test that fails here sends its tills home, too; else it would wait for them for ever.

@@ -13,13 +13,6 @@ const POLL: Duration = Duration::from_millis(25);
 #[derive(Clone, Copy)]
 pub struct Deadline(Instant);
 
-/// How long it has been since; for figures that are printed, never for what a test decides.
-#[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
-pub fn stopwatch() -> impl Fn() -> Duration {
-    let began = Instant::now();
-    move || began.elapsed()
-}
-
 impl Deadline {
     #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
     pub fn within(time: Duration) -> Deadline {
@@ -29,6 +22,22 @@ impl Deadline {
     #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
     pub fn has_passed(self) -> bool {
         Instant::now() >= self.0
+    }
+}
+
+/// How long something has taken so far: for figures, never to wait.
+#[derive(Clone, Copy)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
+    pub fn started() -> Stopwatch {
+        Stopwatch(Instant::now())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
+    pub fn elapsed(self) -> Duration {
+        Instant::now().duration_since(self.0)
     }
 }
 

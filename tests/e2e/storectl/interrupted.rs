@@ -81,7 +81,7 @@ fn a_renewal_that_is_killed_leaves_a_certificate_that_is_good() {
 }
 
 /// SIGKILL, once storectl has come to this point.
-fn kill_at(server: &Server, args: &[String], point: &str) {
+pub(super) fn kill_at(server: &Server, args: &[String], point: &str) {
     let log = server.path("../killed.log");
     let file = File::create(&log).expect("a log can be made");
     let mut command = server.command(args);

@@ -7,6 +7,7 @@ mod installing;
 mod interrupted;
 mod leaving;
 mod packaged;
+mod upgrading;
 
 use crate::harness::{Client, Daemon, Ground, Hub, Scene, Transport, binary, eventually, seconds_ahead};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! The Debian packages on a whole Debian with its own systemd: installed, enrolled, selling, killed, without power, upgraded, removed.
 
 use super::{Office, Server};
-use crate::harness::{BROUGHT, Machine, binary, eventually, stopwatch};
+use crate::harness::{BROUGHT, Machine, Stopwatch, binary, eventually};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -64,7 +64,7 @@ fn bare(office: &Office) -> Option<Store> {
 }
 
 fn installed(store: &mut Store, office: &Office) {
-    let elapsed = stopwatch();
+    let watch = Stopwatch::started();
     store.machine.does(&["dpkg", "--install", &package("0.1.0")]);
     assert_eq!(store.state(), "inactive", "nothing runs before it has been set up");
     let (hub, mqtt) = (office.hub.quic_address().to_string(), office.hub.mqtt_address().to_string());
@@ -76,7 +76,7 @@ fn installed(store: &mut Store, office: &Office) {
     store.machine.does(&install);
     store.server.report("receipt", "tea", 10);
     store.server.is_synced();
-    eprintln!("from the bare system with the package present to stock at the hub: {:.1?}", elapsed());
+    eprintln!("from the bare system with the package present to stock at the hub: {:.1?}", watch.elapsed());
     // Run again, it changes nothing.
     let pid = store.pid();
     let said = store.machine.does(&["storectl", "install", "--non-interactive"]);

@@ -26,7 +26,7 @@ const BUILDINGS: [Building; 5] = [
     Building {
         package: "store-agent",
         floors: &[
-            &["certificate", "config", "health"],
+            &["certificate", "config", "health", "version"],
             &["telemetry"],
             &["store"],
             &["agent"],
@@ -60,9 +60,9 @@ const BUILDINGS: [Building; 5] = [
         floors: &[
             &["clock", "fault", "layout"],
             &["console", "files"],
-            &["plan", "program", "talk"],
-            &["identity", "service", "wanted"],
-            &["enrolling", "settings"],
+            &["books", "habits", "plan", "program", "talk"],
+            &["identity", "release", "service", "wanted"],
+            &["enrolling", "settings", "slots"],
             &["answers"],
             &["checks"],
             &["commands"],

@@ -11,6 +11,7 @@ use self::view::OrderText;
 use self::wanted::{Deed, Wanted};
 use super::{StoreDesk, query};
 use crate::agent::pickup::{Request, Wish};
+use crate::counter::Work;
 use crate::http::reading::ask;
 use crate::http::{Problem, json};
 use crate::store::reader::OrderView;
@@ -101,6 +102,7 @@ pub async fn pick_up(
 }
 
 async fn done(desk: &StoreDesk, request: Request) -> Result<Response, Problem> {
+    desk.counter.at_work.note(Work::Order, (desk.clocks.wall)());
     let answer = desk.inbox.pickup(request).await.map_err(problems::unheard)?;
     let row = *answer.map_err(problems::refused)?;
     let view = ask(&desk.reader, move |reader| reader.items_of(row)).await?;

@@ -6,6 +6,7 @@ use crate::store::reader::SourceSeen;
 use crate::ui::PageDesk;
 use crate::ui::texts::help as texts;
 use crate::ui::words::Words;
+use crate::version::version;
 use maud::{Markup, html};
 use std::fmt::Write;
 
@@ -30,7 +31,7 @@ fn text(desk: &PageDesk, words: &Words<'_>, findings: &[Finding], sources: &[Sou
         // Writing into a text can't fail.
         let _ = writeln!(text, "{name}: {value}");
     };
-    line("version", env!("CARGO_PKG_VERSION").to_owned());
+    line("version", version().to_owned());
     line("store", desk.store.to_string());
     line("now", words.machine(words.now));
     line("started", words.machine(desk.started_at));

@@ -14,6 +14,7 @@ pub mod roles;
 pub mod sessions;
 pub mod staff;
 
+use crate::store::schema::Schema;
 use rusqlite::{Connection, OpenFlags};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// Schema versions in order; the database's `user_version` counts how many have run.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/0001_start.sql"), include_str!("schema/0002_counts.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema/0001_start.sql"),
+    include_str!("schema/0002_counts.sql"),
+    include_str!("schema/0003_oldest.sql"),
+];
 
 /// Why the people's database can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -94,18 +99,37 @@ impl People {
     }
 }
 
+/// The schema that this agent brings the file to.
+///
+/// # Errors
+/// SQLite could not make one.
+pub fn own_schema() -> rusqlite::Result<Schema> {
+    prepared(Connection::open_in_memory()?)?.map_or(Err(rusqlite::Error::InvalidQuery), |db| Schema::of(&db))
+}
+
+/// Whether this agent can work on the file, which may be in use. Changes nothing.
+///
+/// # Errors
+/// It can't be read, or lets only newer agents in.
+pub fn check(path: &Path) -> Result<Option<Schema>, PeopleError> {
+    let open = |source| PeopleError::Open { path: path.to_owned(), source };
+    match Schema::of_file(path).map_err(open)? {
+        Some(found) if !found.lets_in(MIGRATIONS.len()) => Err(PeopleError::Newer { path: path.to_owned() }),
+        found => Ok(found),
+    }
+}
+
 /// `None`: a newer agent has been here.
 fn prepared(mut db: Connection) -> rusqlite::Result<Option<Connection>> {
     db.busy_timeout(Duration::from_secs(5))?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -512)?;
-    let found: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let found = usize::try_from(found).unwrap_or(usize::MAX);
-    if found > MIGRATIONS.len() {
+    let found = Schema::of(&db)?;
+    if !found.lets_in(MIGRATIONS.len()) {
         return Ok(None);
     }
-    for (at, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+    for (at, migration) in MIGRATIONS.iter().enumerate().skip(found.version) {
         let step = db.transaction()?;
         step.execute_batch(migration)?;
         step.pragma_update(None, "user_version", at + 1)?;
@@ -161,7 +185,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("people.db");
         drop(People::open(&path).unwrap());
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let db = Connection::open(&path).unwrap();
+        db.execute_batch("UPDATE schema_oldest SET version = 99; PRAGMA user_version = 99").unwrap();
         assert!(matches!(People::open(&path), Err(PeopleError::Newer { .. })));
     }
 }
