@@ -152,7 +152,8 @@ mod tests {
     #[test]
     fn the_services_expose_little_of_the_machine() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [(AGENT_UNIT, AGENT_TEXT), (RENEW_UNIT, RENEW_TEXT)] {
+        let hub = include_str!("../../cloud-hub/units/cloud-hub.service");
+        for (name, text) in [(AGENT_UNIT, AGENT_TEXT), (RENEW_UNIT, RENEW_TEXT), ("cloud-hub.service", hub)] {
             let file = folder.path().join(name);
             std::fs::write(&file, text).unwrap();
             let mut command = Command::new("systemd-analyze");

@@ -4,19 +4,29 @@ use crate::{place, tidy};
 use anyhow::{Context, bail};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
-/// Everything the demo and the benchmarks start.
-const RELEASE_PACKAGES: [&str; 6] = ["-p", "store-agent", "-p", "cloud-hub", "-p", "simulators"];
+/// Everything that is released, and what the demo and the benchmarks start.
+const RELEASE_PACKAGES: [&str; 8] =
+    ["-p", "store-agent", "-p", "cloud-hub", "-p", "installer", "-p", "simulators"];
 
 /// Builds for release, then becomes the binary: its exit code and its signals are its own.
 pub fn run_release(binary: &str, args: &[OsString]) -> anyhow::Result<()> {
     let mut build = cargo("build")?;
     build.args(["--release", "--bins"]).args(RELEASE_PACKAGES);
     run(build)?;
-    let program = place::release_binary(binary)?;
+    let program = place::built("release")?.join(binary);
     let error = Command::new(&program).args(args).exec();
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))
+}
+
+/// Builds these programs for release, and says where they are.
+pub fn release_programs(names: &[&str]) -> anyhow::Result<PathBuf> {
+    let mut build = cargo("build")?;
+    build.arg("--release").args(RELEASE_PACKAGES).args(names.iter().flat_map(|name| ["--bin", name]));
+    run(build)?;
+    place::built("release")
 }
 
 /// A seed that fails joins the list that the suite runs.

@@ -3,6 +3,7 @@
 //! Kept small on purpose: it is built before anything else, so it depends on nothing of the workspace.
 
 mod commands;
+mod deb;
 mod place;
 mod tidy;
 
@@ -38,6 +39,8 @@ enum Task {
     Test(Passed),
     /// Only the checks of the tree's shape: layers, packages, docs, metrics.
     Tidy,
+    /// Build for release and make the Debian packages.
+    Deb(deb::Deb),
     /// Write the committed OpenAPI document of the storefront API anew.
     Openapi,
 }
@@ -68,6 +71,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Check => commands::check(),
         Task::Test(passed) => commands::test(&passed.args),
         Task::Tidy => tidy::run(),
+        Task::Deb(deb) => deb::run(&deb),
         Task::Openapi => commands::openapi(),
     }
 }

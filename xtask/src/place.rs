@@ -18,9 +18,9 @@ pub fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// A release binary: two folders up from our own, whatever the target folder is called.
-pub fn release_binary(name: &str) -> anyhow::Result<PathBuf> {
+/// The folder of the binaries of a profile: two folders up from our own, whatever the target folder is called.
+pub fn built(profile: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell where xtask itself runs from")?;
     let target = own.parent().and_then(Path::parent).context("xtask does not run from a target folder")?;
-    Ok(target.join("release").join(name))
+    Ok(target.join(profile))
 }

@@ -5,6 +5,8 @@ use crate::clock;
 use crate::fleet::proc_stat;
 use anyhow::{Context, Result};
 use std::fmt::Write;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store_agent::config::Config;
@@ -21,9 +23,9 @@ const POSLOG_BYTES: usize = 900 * 1024;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub async fn measure(folder: &Path) -> Result<Vec<Figure>> {
-    let (_, few) = parse(&folder.join("few"), "csv", &csv(FEW_LINES))?;
-    let (took, many) = parse(&folder.join("many"), "csv", &csv(MANY_LINES))?;
-    let (poslog_parsed, _) = parse(&folder.join("parsed"), "poslog", &poslog(POSLOG_BYTES))?;
+    let (_, few) = parse(&folder.join("few"), "csv", csv(FEW_LINES))?;
+    let (took, many) = parse(&folder.join("many"), "csv", csv(MANY_LINES))?;
+    let (poslog_parsed, _) = parse(&folder.join("parsed"), "poslog", poslog(POSLOG_BYTES))?;
     let recorded = record(&folder.join("recorded"), "csv", &csv(RECORDED_LINES)).await?;
     let poslog_recorded = record(&folder.join("tickets"), "poslog", &poslog(POSLOG_BYTES)).await?;
     let per_second = |lines: u64, took: Duration| as_f64(lines) / took.as_secs_f64();
@@ -64,8 +66,10 @@ fn deliver(folder: &Path, kind: &str, text: &str) -> Result<PathBuf> {
 }
 
 /// How long reading takes, and the memory held at its end.
-fn parse(folder: &Path, kind: &str, text: &str) -> Result<(Duration, u64)> {
-    deliver(folder, kind, text)?;
+fn parse(folder: &Path, kind: &str, text: String) -> Result<(Duration, u64)> {
+    deliver(folder, kind, &text)?;
+    // It is no part of what reading needs.
+    drop(text);
     let pos = config(folder, kind)?.pos.into_iter().next().context("the bench's own source")?;
     let mut source = pos::open(pos, folder, clocks());
     let mut cursor: Option<Vec<u8>> = None;
@@ -90,6 +94,10 @@ fn parse(folder: &Path, kind: &str, text: &str) -> Result<(Duration, u64)> {
 /// From the delivery of a file to a running agent until it is recorded and put away.
 async fn record(folder: &Path, kind: &str, text: &str) -> Result<Duration> {
     std::fs::create_dir_all(folder).context("making an agent's folder")?;
+    let tokens = folder.join("tokens");
+    std::fs::write(&tokens, "till-* 0123456789abcdef0123456789abcdef\n")
+        .context("writing an agent's tokens")?;
+    std::fs::set_permissions(&tokens, Permissions::from_mode(0o600)).context("closing an agent's tokens")?;
     let running = Running::start(config(folder, kind)?).await?;
     let into = deliver(folder, kind, text)?;
     let start = clock::now();

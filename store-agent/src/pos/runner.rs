@@ -108,8 +108,10 @@ impl Runner {
             self.note_state(SourceState::WaitingForHub);
             return Ok(Went::Quiet);
         }
-        let reading = self.source.read(from.as_deref())?;
+        let read = self.source.read(from.as_deref());
+        // A server that is gone takes its log along.
         self.note_log();
+        let reading = read?;
         let is_all = reading.is_all;
         let was_moved = reading.cursor.is_some();
         let Some(cursor) = self.hand_over(from, reading)? else { return Ok(Went::Stopping) };

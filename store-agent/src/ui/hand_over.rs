@@ -69,7 +69,7 @@ async fn at_the_counter(
                 }
                 p #code-hint .hint { (words.say(texts::SCAN_HINT)) }
             }
-            section aria-labelledby="waiting" {
+            section.column aria-labelledby="waiting" {
                 h2 #waiting { (words.say(texts::WAITING)) " " span.count { (ready.len()) } }
                 div #ready hx-get="/hand-over" hx-trigger="orders from:body" hx-select="#ready" hx-swap="outerHTML"
                     hx-headers=r#"{"X-Live":"1"}"# {

@@ -294,16 +294,19 @@ async fn status(desk: &PageDesk, visitor: &Visitor) -> Status {
             hx-headers=r#"{"X-Live":"1"}"# {
             p #screen-light .light data-light="up" {
                 span.lamp aria-hidden="true" {}
-                span.between { (words.say(shared::SCREEN_TO_STORE)) ": " }
-                span #screen-says { (screen_says) }
+                span {
+                    (words.say(shared::SCREEN_TO_STORE)) ": "
+                    span #screen-says { (screen_says) }
+                }
             }
             p.light data-light=(line.light()) {
                 span.lamp aria-hidden="true" {}
-                span.between { (words.say(shared::STORE_TO_HQ)) ": " }
-                span { (line.words(&words)) }
-                @if desk.has_hub {
-                    span.waiting { " · " (waiting(&words, &sync)) }
-                    @if let Some(off) = clock_off(&words, &sync) { span.waiting { " · " (off) } }
+                span {
+                    (words.say(shared::STORE_TO_HQ)) ": " (line.words(&words))
+                    @if desk.has_hub {
+                        " · " (waiting(&words, &sync))
+                        @if let Some(off) = clock_off(&words, &sync) { " · " (off) }
+                    }
                 }
             }
         }
@@ -360,13 +363,8 @@ impl HeadOffice {
     fn words(self, words: &Words<'_>) -> String {
         match self {
             HeadOffice::None => words.say(shared::HQ_NONE).to_owned(),
-            HeadOffice::Connected(Some(Transport::Quic)) => {
-                words.fill(shared::HQ_BY, &[("transport", "QUIC")])
-            }
-            HeadOffice::Connected(Some(Transport::Mqtt)) => {
-                words.fill(shared::HQ_BY, &[("transport", "MQTT")])
-            }
-            HeadOffice::Connected(None) => words.say(shared::CONNECTED).to_owned(),
+            // By which way is for Sync and help.
+            HeadOffice::Connected(_) => words.say(shared::HQ_CONNECTED).to_owned(),
             HeadOffice::Connecting => words.say(shared::HQ_CONNECTING).to_owned(),
             HeadOffice::Away { since: Some(since) } => {
                 words.fill(shared::HQ_AWAY_SINCE, &[("time", &words.moment(since))])

@@ -159,17 +159,17 @@ fn row(words: &Words<'_>, line: &MovementView) -> Markup {
         tr {
             td.when data-head=(words.say(texts::WHEN)) {
                 time datetime=(words.machine(line.recorded_at)) { (words.moment(line.recorded_at)) }
-                @if is_late { " " span.soft { (words.fill(texts::HAPPENED, &[("time", &words.moment(line.occurred_at))])) } }
+                @if is_late { " " span.soft.below { (words.fill(texts::HAPPENED, &[("time", &words.moment(line.occurred_at))])) } }
             }
             td.kind data-head=(words.say(texts::KIND)) { (words.say(ledger_words::kind(line.kind))) }
             td.thing data-head=(words.say(super::texts::items::NAME)) {
                 a.target href=(place("/item", &line.sku)) { (called) }
-                " " span.soft { (words.fill(shared::SKU, &[("sku", &line.sku)])) }
+                " " span.soft.below { (words.fill(shared::SKU, &[("sku", &line.sku)])) }
             }
             td.amount data-head=(words.say(texts::CHANGE)) { (change_of(words, line)) }
             td.why data-head=(words.say(texts::REASON)) { (line.reason.as_deref().map(|reason| ledger_words::reason(words, reason)).unwrap_or_default()) }
             td.from data-head=(words.say(texts::SOURCE)) {
-                (ledger_words::source(words, &line.source)) " " span.soft { (line.reference) }
+                (ledger_words::source(words, &line.source)) " " span.soft.below.token { (line.reference) }
             }
         }
     }

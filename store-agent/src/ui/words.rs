@@ -26,7 +26,7 @@ impl Words<'_> {
         self.language.fill(text, values)
     }
 
-    /// `14:30` today, with the day otherwise.
+    /// `14:30` today, with the day otherwise, and with the year when it is another.
     #[must_use]
     pub fn moment(&self, at: UnixMillis) -> String {
         let (then, now) = (self.local(at), self.local(self.now));
@@ -75,7 +75,8 @@ impl Words<'_> {
             self.say(names).split(' ').nth(index).unwrap_or_default()
         };
         let weekday = pick(shared::MONDAY_TO_SUNDAY, at.weekday().to_monday_one_offset());
-        format!("{weekday} {} {}", at.day(), pick(shared::JANUARY_TO_DECEMBER, at.month()))
+        let day = format!("{weekday} {} {}", at.day(), pick(shared::JANUARY_TO_DECEMBER, at.month()));
+        if at.year() == self.local(self.now).year() { day } else { format!("{day} {}", at.year()) }
     }
 
     fn local(&self, at: UnixMillis) -> DateTime {
@@ -187,6 +188,7 @@ mod tests {
         assert_eq!(words(Language::English, &kolkata).moment(plus(90)), "12:00");
         assert_eq!(words(Language::Spanish, &utc).moment(plus(24 * 60)), "mañana 05:00");
         assert_eq!(words(Language::English, &utc).moment(plus(-24 * 60)), "Sun 22 Nov, 05:00");
+        assert_eq!(words(Language::English, &utc).moment(plus(365 * 24 * 60)), "Tue 23 Nov 2027, 05:00");
         assert_eq!(words(Language::Hindi, &utc).moment(plus(-24 * 60)), "रवि 22 नव॰, 05:00");
     }
 

@@ -56,6 +56,15 @@ impl Daemon {
         assert!(sent.is_ok_and(|status| status.success()), "can't signal {}", self.name);
     }
 
+    /// It ends, and it does not matter how.
+    pub fn ends(&mut self) {
+        self.ended();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     fn ended(&mut self) -> ExitStatus {
         let deadline = Deadline::within(STOP_WITHIN);
         loop {

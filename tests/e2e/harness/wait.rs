@@ -13,6 +13,13 @@ const POLL: Duration = Duration::from_millis(25);
 #[derive(Clone, Copy)]
 pub struct Deadline(Instant);
 
+/// How long it has been since; for figures that are printed, never for what a test decides.
+#[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
+pub fn stopwatch() -> impl Fn() -> Duration {
+    let began = Instant::now();
+    move || began.elapsed()
+}
+
 impl Deadline {
     #[expect(clippy::disallowed_methods, reason = "the one place of the harness that reads the clock")]
     pub fn within(time: Duration) -> Deadline {

@@ -6,6 +6,7 @@ mod enrolling;
 mod installing;
 mod interrupted;
 mod leaving;
+mod packaged;
 
 use crate::harness::{Client, Daemon, Ground, Hub, Scene, Transport, binary, eventually, seconds_ahead};
 use serde_json::{Value, json};

@@ -3,32 +3,28 @@
 //! **Invariants:** the session is read-only and its statements have a time limit; a look is one snapshot that takes no row locks; no
 //! transaction is left open; the password is in this process's memory only while a connection is made.
 
+use super::binlog::Binlog;
 use super::cells::bounded;
-use crate::config::pos::Mapping;
-use crate::config::pos::mysql::{Address, MysqlServer};
+use super::connecting::options;
+use crate::config::pos::PosConfig;
+use crate::config::pos::mysql::MysqlServer;
+use crate::inbox::sources::LogStanding;
 use crate::pos::mapping::{Cell, Key, Row};
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
 use crate::pos::sql::columns::Columns;
-use crate::pos::sql::database::{Look, Met, PosDatabase, Selects, failed};
+use crate::pos::sql::database::{Heard, Look, Met, PosDatabase, Selects, failed};
+use mysql::Conn;
 use mysql::consts::ColumnType;
 use mysql::prelude::Queryable;
-use mysql::{Conn, OptsBuilder, SslOpts};
-use std::borrow::Cow;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
+use sync_protocol::Ticks;
 use twox_hash::XxHash3_64;
 
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Longer than any statement may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// Largest packet taken from the server; a row is one.
-const PACKET_BYTES_MAX: usize = 16 << 20;
 /// The tables are asked after at one go in so many.
 const GOES_PER_MARK: u32 = 10;
-/// The rights that everybody has to a file.
-const EVERYBODY: u32 = 0o007;
 /// What every session begins with. Times that the server keeps as moments come out in UTC.
 const SESSION: [&str; 6] = [
     "SET SESSION TRANSACTION READ ONLY",
@@ -47,14 +43,17 @@ pub struct MysqlDatabase {
     server: MysqlServer,
     selects: Selects,
     conn: Option<Conn>,
+    log: Option<Binlog>,
     mark: i64,
     goes_until_mark: u32,
 }
 
 impl MysqlDatabase {
     #[must_use]
-    pub fn new(server: MysqlServer, mapping: &Mapping) -> MysqlDatabase {
-        MysqlDatabase { server, selects: Selects::of(mapping), conn: None, mark: 0, goes_until_mark: 0 }
+    pub fn new(server: MysqlServer, config: &PosConfig) -> MysqlDatabase {
+        let selects = Selects::of(&config.mapping);
+        let log = config.log.as_ref().map(|log| Binlog::new(server.clone(), log.ledger.clone()));
+        MysqlDatabase { server, selects, conn: None, log, mark: 0, goes_until_mark: 0 }
     }
 
     /// Asks something; the connection is given up when that fails, as nobody knows what state it is in.
@@ -73,26 +72,7 @@ impl MysqlDatabase {
     }
 
     fn open(&self) -> Result<Conn, SourceError> {
-        let to = || self.server.address.to_string();
-        let password = self.server.password_file.as_deref().map(password).transpose()?;
-        let mut opts = OptsBuilder::new()
-            .user(Some(self.server.user.clone()))
-            .pass(password)
-            .db_name(Some(self.server.database.clone()))
-            .prefer_socket(false)
-            .tcp_connect_timeout(Some(CONNECT_WITHIN))
-            .read_timeout(Some(ANSWER_WITHIN))
-            .write_timeout(Some(ANSWER_WITHIN))
-            .stmt_cache_size(0usize)
-            .max_allowed_packet(Some(PACKET_BYTES_MAX));
-        opts = match &self.server.address {
-            Address::Socket(path) => opts.socket(Some(path.to_string_lossy().into_owned())),
-            Address::Tcp(host, port) => opts.ip_or_hostname(Some(host.clone())).tcp_port(*port),
-        };
-        if let Some(ca_file) = &self.server.ca_file {
-            let tls = SslOpts::default().with_root_cert_path(Some(Cow::<Path>::from(ca_file.clone())));
-            opts = opts.ssl_opts(tls);
-        }
+        let opts = options(&self.server)?.read_timeout(Some(ANSWER_WITHIN));
         let connect = || -> mysql::Result<Conn> {
             let mut conn = Conn::new(opts)?;
             for statement in SESSION {
@@ -104,7 +84,8 @@ impl MysqlDatabase {
             }
             Ok(conn)
         };
-        connect().map_err(|source| SourceError::Connect { to: to(), source: Box::new(source) })
+        let to = self.server.address.to_string();
+        connect().map_err(|source| SourceError::Connect { to, source: Box::new(source) })
     }
 }
 
@@ -114,16 +95,6 @@ fn text(row: &mysql::Row, at: usize) -> String {
         Some(mysql::Value::Bytes(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
         _ => String::new(),
     }
-}
-
-fn password(file: &Path) -> Result<String, SourceError> {
-    let wrong = |source| SourceError::Password { path: file.to_owned(), source };
-    let mode = std::fs::metadata(file).map_err(wrong)?.permissions().mode();
-    if mode & EVERYBODY != 0 {
-        return Err(SourceError::PasswordShown { path: file.to_owned() });
-    }
-    let text = std::fs::read_to_string(file).map_err(wrong)?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 impl PosDatabase for MysqlDatabase {
@@ -136,8 +107,21 @@ impl PosDatabase for MysqlDatabase {
         Ok(Met::Anew)
     }
 
+    fn tend_log(&mut self, now: Ticks) -> Option<LogStanding> {
+        self.log.as_mut().map(|log| log.tend(now))
+    }
+
+    fn heard(&mut self) -> Heard {
+        self.log.as_ref().map(Binlog::heard).unwrap_or_default()
+    }
+
+    fn check_log(&mut self) -> Option<String> {
+        self.log.as_ref().and_then(Binlog::check)
+    }
+
+    /// At rest it is the log that would ring, and nothing is asked of the server.
     fn bell(&mut self) -> Result<Option<i64>, SourceError> {
-        Ok(None)
+        Ok(self.log.as_ref().and_then(Binlog::bell))
     }
 
     fn schema_mark(&mut self) -> Result<i64, SourceError> {

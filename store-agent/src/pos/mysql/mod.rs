@@ -1,6 +1,9 @@
-//! A POS that keeps its stock in MySQL or MariaDB: read over a connection of its own that can only read.
+//! A POS that keeps its stock in MySQL or MariaDB: read over a connection of its own that can only read, and listened to over another
+//! where its binary log may be had.
 
+mod binlog;
 mod cells;
+mod connecting;
 mod database;
 
 use super::sql::SqlSource;
@@ -16,6 +19,6 @@ pub type MysqlSource = SqlSource<MysqlDatabase>;
 impl MysqlSource {
     #[must_use]
     pub fn new(config: PosConfig, server: MysqlServer, sidecar_path: PathBuf, clocks: Clocks) -> MysqlSource {
-        SqlSource::over(MysqlDatabase::new(server, &config.mapping), config, sidecar_path, clocks)
+        SqlSource::over(MysqlDatabase::new(server, &config), config, sidecar_path, clocks)
     }
 }

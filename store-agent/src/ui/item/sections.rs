@@ -150,7 +150,7 @@ pub fn change(words: &Words<'_>, line: &MovementView) -> Markup {
     html! {
         b.change { (sign) (words.amount(line.effect, &line.unit)) }
         @if line.kind == Kind::Count {
-            span.soft { (words.fill(ledger::COUNTED, &[("amount", &words.amount(line.quantity, &line.unit))])) }
+            span.soft.below { (words.fill(ledger::COUNTED, &[("amount", &words.amount(line.quantity, &line.unit))])) }
         }
     }
 }

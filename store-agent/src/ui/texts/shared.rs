@@ -33,7 +33,7 @@ texts! {
     LOST_FOR: "lost for {age}", "perdida hace {age}", "{age} से टूटा है";
     COMING_BACK: "The store server has restarted. This page is up to date again.", "El servidor de la tienda se ha reiniciado. Esta página está al día otra vez.", "स्टोर सर्वर फिर से चालू हुआ है। यह पन्ना अब फिर ताज़ा है।";
     LOST_NOW: "This screen has lost the store server. It keeps trying; nothing you saved is lost.", "Esta pantalla ha perdido el servidor de la tienda. Sigue intentándolo; nada de lo guardado se pierde.", "इस स्क्रीन का स्टोर सर्वर से संपर्क टूट गया है। कोशिश जारी है; सहेजा हुआ कुछ नहीं खोएगा।";
-    HQ_BY: "connected by {transport}", "conectado por {transport}", "{transport} से जुड़ा है";
+    HQ_CONNECTED: "connected", "conectado", "जुड़ा है";
     HQ_CONNECTING: "connecting", "conectando", "जुड़ रहा है";
     HQ_AWAY_SINCE: "away since {time}; everything is kept here", "sin conexión desde las {time}; todo se guarda aquí", "{time} से संपर्क नहीं; सब कुछ यहीं सुरक्षित है";
     HQ_AWAY: "away since this server started; everything is kept here", "sin conexión desde que arrancó este servidor; todo se guarda aquí", "सर्वर चालू होने से अब तक संपर्क नहीं; सब कुछ यहीं सुरक्षित है";
