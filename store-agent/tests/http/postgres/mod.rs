@@ -352,6 +352,7 @@ fn figures() {
 }
 
 #[expect(clippy::disallowed_methods, reason = "it measures")]
+#[expect(clippy::print_stdout, reason = "it measures, for a person")]
 fn measure(pos: &mut Client, config: &str) {
     use std::time::{Duration, Instant};
     pos.batch_execute(
