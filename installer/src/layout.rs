@@ -240,6 +240,12 @@ impl Layout {
         self.root.join("etc/systemd/system").join(name)
     }
 
+    /// What this store adds to the agent's unit, whoever brought that.
+    #[must_use]
+    pub fn unit_addition(&self) -> PathBuf {
+        self.unit("store-agent.service.d").join("pos.conf")
+    }
+
     #[must_use]
     pub fn passwd(&self) -> PathBuf {
         self.root.join("etc/passwd")

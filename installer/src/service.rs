@@ -60,6 +60,24 @@ impl Manager {
             .collect()
     }
 
+    /// What the agent's unit has to allow besides, since it sees the whole system as read-only: folders in which it moves files.
+    #[must_use]
+    pub fn addition(self, layout: &Layout, folders: &[PathBuf]) -> Option<Unit> {
+        let path = layout.unit_addition();
+        if self == Manager::None || folders.is_empty() && !path.exists() {
+            return None;
+        }
+        let mut text = "# Written by storectl, by the sources in agent.toml.\n[Service]\n".to_owned();
+        for folder in folders.iter().map(|folder| folder.display().to_string()) {
+            // A line end would begin another setting.
+            if !folder.contains(char::is_control) {
+                let quoted = folder.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
+                text.push_str(&format!("ReadWritePaths=\"-{quoted}\"\n"));
+            }
+        }
+        Some(Unit { path, text })
+    }
+
     /// Units are there that shall run, and do not yet start by themselves.
     pub fn not_enabled(self, layout: &Layout) -> Result<Vec<&'static str>, Fault> {
         let mut missing = Vec::new();
@@ -184,6 +202,23 @@ mod tests {
                 level.and_then(|rest| rest.split(' ').next()).and_then(|word| word.parse().ok()).unwrap();
             assert!(level <= most, "{name}: {level}\n{said}");
         }
+    }
+
+    #[test]
+    fn a_folder_whose_files_the_agent_moves_is_opened_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path());
+        let text = |folders: &[&str]| {
+            let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+            Manager::Systemd.addition(&layout, &folders).map(|unit| unit.text)
+        };
+        assert_eq!(text(&[]), None);
+        let said = text(&["/var/lib/pos out/100%", "/odd\nExecStart=/bin/false"]).unwrap();
+        assert!(said.ends_with("[Service]\nReadWritePaths=\"-/var/lib/pos out/100%%\"\n"), "{said}");
+        // What is no longer named is closed again.
+        std::fs::create_dir_all(layout.unit_addition().parent().unwrap()).unwrap();
+        std::fs::write(layout.unit_addition(), &said).unwrap();
+        assert!(text(&[]).unwrap().ends_with("[Service]\n"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::files;
 use crate::layout::Layout;
 use crate::wanted::{Wanted, proxy_address, with_port};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use sync_protocol::StoreId;
 use sync_protocol::enrolment::Address;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
@@ -72,6 +73,19 @@ impl Settings {
             return None;
         }
         self.text("page", "listen").unwrap_or("127.0.0.1:8181").parse().ok()
+    }
+
+    /// Folders of a POS in which the agent moves or removes the files that it has read.
+    #[must_use]
+    pub fn changed_folders(&self, layout: &Layout) -> Vec<PathBuf> {
+        let sources = self.document.get("pos").and_then(Item::as_array_of_tables);
+        let folder = |source: &Table| {
+            let says = |key: &str| source.get(key).and_then(Item::as_str);
+            let after = source.get("files").and_then(|files| files.get("after")).and_then(Item::as_str);
+            let is_changed = matches!(says("kind"), Some("csv" | "poslog")) && after != Some("leave");
+            says("path").filter(|_| is_changed).map(|path| layout.inside(&layout.meant(path)))
+        };
+        sources.into_iter().flatten().filter_map(folder).collect()
     }
 
     fn text(&self, table: &str, key: &str) -> Option<&str> {
@@ -228,6 +242,14 @@ mod tests {
         let settings = read(&first).unwrap();
         assert_eq!(settings.mqtt().unwrap().to_string(), "hub.example:8883");
         assert_eq!(settings.server_name().as_deref(), Some("hub.example"));
+    }
+
+    #[test]
+    fn the_agent_changes_folders_of_files_unless_they_are_left_alone() {
+        let text = "[[pos]]\nkind = \"csv\"\npath = \"/var/lib/pos/out\"\n\
+                    [[pos]]\nkind = \"poslog\"\npath = \"/var/lib/pos/log\"\n[pos.files]\nafter = \"leave\"\n\
+                    [[pos]]\nkind = \"sqlite\"\npath = \"/var/lib/pos/pos.db\"\n";
+        assert_eq!(read(text).unwrap().changed_folders(&layout()), [PathBuf::from("/var/lib/pos/out")]);
     }
 
     #[test]

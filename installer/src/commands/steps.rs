@@ -7,7 +7,7 @@ use crate::fault::{Code, Fault};
 use crate::files::{self, Access, Before};
 use crate::plan::{Plan, Points, Step, Undo};
 use crate::program::{Program, words};
-use crate::service::{AGENT_UNIT, Manager, RENEW_TIMER, USER};
+use crate::service::{AGENT_UNIT, Manager, RENEW_TIMER, USER, Unit};
 use crate::settings::Settings;
 use crate::slots::{INSTALLED, Slots, copy_program};
 use crate::wanted::Wanted;
@@ -432,6 +432,16 @@ impl Step for Machine {
 /// The unit files.
 struct Units(Rc<Site>);
 
+impl Units {
+    fn wanted(&self) -> Result<Vec<Unit>, Fault> {
+        let Site { layout, manager, .. } = &*self.0;
+        let mut units = manager.units(layout);
+        let folders = Settings::read(layout)?.map(|settings| settings.changed_folders(layout));
+        units.extend(manager.addition(layout, &folders.unwrap_or_default()));
+        Ok(units)
+    }
+}
+
 impl Step for Units {
     fn name(&self) -> &'static str {
         "units"
@@ -439,7 +449,7 @@ impl Step for Units {
 
     fn differences(&self) -> Result<Vec<String>, Fault> {
         let mut differences = Vec::new();
-        for unit in self.0.manager.units(&self.0.layout) {
+        for unit in self.wanted()? {
             if files::read(&unit.path)?.as_deref() != Some(unit.text.as_str()) {
                 differences.push(format!("{}: is written", unit.path.display()));
             }
@@ -450,7 +460,7 @@ impl Step for Units {
     fn apply(&self, _: &Points) -> Result<Undo, Fault> {
         due(&self.0)?;
         let mut before = Vec::new();
-        for unit in self.0.manager.units(&self.0.layout) {
+        for unit in self.wanted()? {
             if files::read(&unit.path)?.as_deref() == Some(unit.text.as_str()) {
                 continue;
             }

@@ -64,7 +64,9 @@ fn removal(site: &Site, asked: Asked) -> Plan {
 }
 
 fn units(site: &Site) -> Vec<PathBuf> {
-    UNITS.map(|unit| site.layout.unit(unit)).into()
+    let mut paths: Vec<PathBuf> = UNITS.map(|unit| site.layout.unit(unit)).into();
+    paths.push(site.layout.unit_addition());
+    paths
 }
 
 /// Nothing of ours runs, or will by itself.

@@ -7,6 +7,18 @@ use std::path::Path;
 use std::process::Command;
 
 const UNIT: &str = "store-agent.service";
+const POS_FOLDER: &str = "/var/lib/pos/out";
+const FILES: &str = r#"
+[[pos]]
+source = "files"
+kind = "csv"
+path = "/var/lib/pos/out"
+kinds = [{ starts = "*", kind = "receipt", quantity_is = "amount" }]
+[pos.files]
+settle_ms = 1000
+[pos.files.csv]
+columns = { key = "id", item = "item", quantity = "qty", at = "at", what = "what" }
+"#;
 
 /// Packages of the development build.
 fn packages(folder: &Path, version: &str) {
@@ -93,10 +105,20 @@ fn a_package_makes_a_store_of_a_bare_debian_and_loses_nothing_whatever_happens_t
     // All of the stock is the web's, so that the hub shows what the ledger says; and a person's own words stay.
     let config = store.server.path("etc/shopsmart/agent.toml");
     let text = fs::read_to_string(&config).unwrap();
-    let text = format!("{text}\n# ours\n[reserve]\nexposure_s = 0\nz = 0.0\n");
+    let text = format!("{text}\n# ours\n[reserve]\nexposure_s = 0\nz = 0.0\n{FILES}");
     fs::write(&config, &text).unwrap();
+    // Files of a POS, in a folder that only this store's settings open to the agent.
+    store.machine.does(&["install", "--directory", "--owner=shopsmart", POS_FOLDER]);
+    store.machine.does(&["storectl", "install", "--non-interactive"]);
     store.machine.does(&["systemctl", "restart", UNIT]);
     store.sells(&office, "9");
+    let folder = store.server.path(&POS_FOLDER[1..]);
+    fs::write(folder.join("day.tmp"), "id,item,qty,at,what\n1,ham,5,2026-11-28 10:00:00,in\n").unwrap();
+    fs::rename(folder.join("day.tmp"), folder.join("day.csv")).unwrap();
+    office.hub.shows("S0042", "ham", "5");
+    eventually("the file to have been put away", || {
+        if folder.join("day.csv").exists() { Err("it lies there") } else { Ok(()) }
+    });
 
     // Killed: systemd starts it again.
     let pid = store.pid();
