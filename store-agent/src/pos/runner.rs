@@ -19,6 +19,8 @@ use tokio::sync::watch;
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// The figures are not compared again sooner than this after a moment in which they could not be.
 const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
+/// A comparison reads everything that is remembered and all figures, so it is followed by a rest of so many times its length.
+const RECONCILE_REST_TIMES: u32 = 100;
 /// Most differences that are kept for people to look at.
 const DIFFERENCES_MAX: usize = 1_000;
 
@@ -198,12 +200,11 @@ impl Runner {
         if self.reconcile_after.is_some_and(|after| now < after) {
             return Ok(());
         }
-        self.reconcile_after = now.checked_add(RECONCILE_AGAIN);
-        let Some(figures) = self.source.figures(&cursor)? else { return Ok(()) };
-        let on_hand = self.desk.reader.on_hand()?;
-        if self.source.figures(&cursor)?.as_ref() != Some(&figures) {
-            return Ok(());
-        }
+        let compared = self.figures_of_a_moment(&cursor);
+        let took = (self.desk.clocks.instant)().saturating_duration_since(now);
+        self.reconcile_after =
+            now.checked_add(RECONCILE_AGAIN.max(took.saturating_mul(RECONCILE_REST_TIMES)));
+        let Some((figures, on_hand)) = compared? else { return Ok(()) };
         self.reconciled_at = Some(now);
         let at = (self.desk.clocks.wall)();
         let (different, differing) = compare(&figures, &on_hand);
@@ -221,6 +222,14 @@ impl Runner {
             health.differences = Some(Differences { compared_at: at, items, differing, applied });
         });
         Ok(())
+    }
+
+    /// The POS's figures and ours; `None` when something was on its way.
+    fn figures_of_a_moment(&mut self, cursor: &[u8]) -> Result<Option<(Vec<Figure>, OnHand)>, Trouble> {
+        let Some(figures) = self.source.figures(cursor)? else { return Ok(None) };
+        let on_hand = self.desk.reader.on_hand()?;
+        let is_still = self.source.figures(cursor)?.as_ref() == Some(&figures);
+        Ok(is_still.then_some((figures, on_hand)))
     }
 
     /// Says it when the database's log begins or ceases to be followed.

@@ -23,8 +23,8 @@ use twox_hash::XxHash3_64;
 
 /// Longer than any statement may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// The tables are asked after at one go in so many.
-const GOES_PER_MARK: u32 = 10;
+/// The tables are asked after no more often, since that opens each of them.
+const MARK_EVERY_MS: u64 = 5_000;
 /// What every session begins with. Times that the server keeps as moments come out in UTC.
 const SESSION: [&str; 6] = [
     "SET SESSION TRANSACTION READ ONLY",
@@ -45,7 +45,8 @@ pub struct MysqlDatabase {
     conn: Option<Conn>,
     log: Option<Binlog>,
     mark: i64,
-    goes_until_mark: u32,
+    marked_at: Option<Ticks>,
+    now: Ticks,
 }
 
 impl MysqlDatabase {
@@ -53,7 +54,7 @@ impl MysqlDatabase {
     pub fn new(server: MysqlServer, config: &PosConfig) -> MysqlDatabase {
         let selects = Selects::of(&config.mapping);
         let log = config.log.as_ref().map(|log| Binlog::new(server.clone(), log.ledger.clone()));
-        MysqlDatabase { server, selects, conn: None, log, mark: 0, goes_until_mark: 0 }
+        MysqlDatabase { server, selects, conn: None, log, mark: 0, marked_at: None, now: Ticks(0) }
     }
 
     /// Asks something; the connection is given up when that fails, as nobody knows what state it is in.
@@ -103,11 +104,12 @@ impl PosDatabase for MysqlDatabase {
             return Ok(Met::Again);
         }
         self.conn = Some(self.open()?);
-        self.goes_until_mark = 0;
+        self.marked_at = None;
         Ok(Met::Anew)
     }
 
     fn tend_log(&mut self, now: Ticks) -> Option<LogStanding> {
+        self.now = now;
         self.log.as_mut().map(|log| log.tend(now))
     }
 
@@ -125,12 +127,11 @@ impl PosDatabase for MysqlDatabase {
     }
 
     fn schema_mark(&mut self) -> Result<i64, SourceError> {
-        if self.goes_until_mark == 0 {
+        if self.marked_at.is_none_or(|at| self.now.since(at) >= MARK_EVERY_MS) {
             let text = format!("{:?}", self.tables()?);
             self.mark = XxHash3_64::oneshot(text.as_bytes()).cast_signed();
-            self.goes_until_mark = GOES_PER_MARK;
+            self.marked_at = Some(self.now);
         }
-        self.goes_until_mark -= 1;
         Ok(self.mark)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! **Invariants:** the slot is a temporary one in a session of its own, and the server ends that session when nothing has been heard of it
 //! for a while: so an agent that is down or hangs fills no disk of the POS. What the log says is read once, in bounded pieces, and nothing
-//! of it is kept but keys. Where it can't be followed, that is said and tried again later; it never fails the source.
+//! of it is kept but keys. A transaction that stays open must not make the server keep more of its log than it would without us, beyond a
+//! bound. Where it can't be followed, that is said and tried again later; it never fails the source.
 
 use super::cells::quoted;
 use super::connection;
@@ -27,7 +28,7 @@ const AGAIN_AFTER_MS_MAX: u64 = 300_000;
 /// How often a log that is read is looked over: has the publication been given tables that it harms?
 const LOOK_OVER_EVERY_MS: u64 = 10_000;
 /// It takes some milliseconds, so it is put off while rows are being named, but no longer than this.
-const LOOK_OVER_EVERY_MS_MAX: u64 = 60_000;
+const LOOK_OVER_EVERY_MS_MAX: u64 = 20_000;
 /// Messages of one reading; a transaction comes whole, however long it is.
 const MESSAGES_MAX: i32 = 10_000;
 /// Of a message longer than this it is only known that something has changed.
@@ -39,6 +40,11 @@ const ENDS_IDLE_SESSIONS: i32 = 140_000;
 
 /// To join the log, open transactions are waited for, as locks are.
 const PATIENCE: &str = "SET statement_timeout = '10s'; SET lock_timeout = 0";
+/// Each reading begins anew at the oldest transaction that is open, so one that has been open for long makes readings slow.
+const READS_BRIEFLY: &str = "SET statement_timeout = '2s'";
+/// So much of its log may the server have to keep for this slot. The oldest open transaction holds it up, and on the server it is the slot
+/// alone that makes that cost room.
+const KEPT_BYTES_MAX: i64 = 32 << 20;
 /// A log is read at least every thirty seconds, so a session that has been silent for twice as long belongs to nobody.
 const ENDS_WHEN_SILENT: &str = "SET idle_session_timeout = '60s'";
 
@@ -80,6 +86,10 @@ const READ: &str = "
     SELECT CASE WHEN octet_length(data) <= $4 THEN data END
       FROM pg_logical_slot_get_binary_changes($1, NULL, $3, 'proto_version', '1', 'publication_names', $2)";
 
+const KEPT: &str = "
+    SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8
+      FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+
 /// Why the log can't be followed, each with what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoLog {
@@ -113,6 +123,10 @@ pub enum NoLog {
         "a transaction of the POS has been open all the while, and the log can't be joined before it ends"
     )]
     Waiting,
+    #[error(
+        "a transaction of the POS has been open for long, and the server would have to keep {0} bytes of its log for this agent; once it has ended the log is followed again"
+    )]
+    Kept(i64),
     #[error("the server: {0}")]
     Server(String),
 }
@@ -204,7 +218,7 @@ impl PostgresLog {
         let opened = thread.join().unwrap_or_else(|_| Err(NoLog::Session("it was given up".to_owned())));
         match opened {
             Ok(mut slot) => {
-                slot.looked_over = self.now;
+                (slot.looked_over, slot.weighed) = (self.now, self.now);
                 self.state = State::Open(Box::new(slot));
                 LogStanding::Followed
             }
@@ -270,6 +284,7 @@ struct Slot {
     /// The ledger's own and its partitions'.
     tables: Vec<Oid>,
     looked_over: Ticks,
+    weighed: Ticks,
     rests: u64,
 }
 
@@ -294,10 +309,21 @@ impl Slot {
                 Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => NoLog::Right,
                 _ => error.into(),
             })?;
+        client.batch_execute(READS_BRIEFLY)?;
         let read = client.prepare(READ)?;
         let publication_names = quoted(&publication);
-        let looked_over = Ticks(0);
-        Ok(Slot { client, read, name, ledger, publication, publication_names, tables, looked_over, rests: 0 })
+        Ok(Slot {
+            client,
+            read,
+            name,
+            ledger,
+            publication,
+            publication_names,
+            tables,
+            looked_over: Ticks(0),
+            weighed: Ticks(0),
+            rests: 0,
+        })
     }
 
     fn heard(&mut self, now: Ticks) -> Result<Heard, NoLog> {
@@ -315,6 +341,13 @@ impl Slot {
         }
         let heard = gathering.end();
         drop(rows);
+        if now.since(self.weighed) >= LOOK_OVER_EVERY_MS {
+            self.weighed = now;
+            let kept: i64 = self.client.query_one(KEPT, &[&self.name])?.try_get(0)?;
+            if kept > KEPT_BYTES_MAX {
+                return Err(NoLog::Kept(kept));
+            }
+        }
         let since = now.since(self.looked_over);
         if since >= LOOK_OVER_EVERY_MS_MAX || since >= LOOK_OVER_EVERY_MS && heard == Heard::default() {
             self.looked_over = now;

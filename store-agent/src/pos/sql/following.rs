@@ -44,13 +44,23 @@ pub struct Rounds {
     has_rung: bool,
     /// So many ends of a round are to be reached without long rests.
     hurried: u8,
+    /// Not even in haste before this.
+    haste_due: Ticks,
 }
 
 impl Rounds {
     /// After a start everything is gone over.
     #[must_use]
     pub fn new() -> Rounds {
-        Rounds { after: 0, is_newest_next: true, due: Ticks(0), is_owed: true, has_rung: false, hurried: 0 }
+        Rounds {
+            after: 0,
+            is_newest_next: true,
+            due: Ticks(0),
+            is_owed: true,
+            has_rung: false,
+            hurried: 0,
+            haste_due: Ticks(0),
+        }
     }
 
     /// Somebody has committed something.
@@ -63,9 +73,9 @@ impl Rounds {
         self.is_owed && now.0 >= self.due.0
     }
 
-    /// Something differs, and it is not known where: no rest now, and short ones until all of it has been gone over.
+    /// Something differs, and it is not known where: short rests until all of it has been gone over.
     pub fn hurry(&mut self) {
-        (self.is_owed, self.due) = (true, Ticks(0));
+        (self.is_owed, self.due) = (true, self.haste_due);
         // What this round has passed already is the next one's.
         self.hurried = if self.after == 0 { 1 } else { 2 };
     }
@@ -75,11 +85,11 @@ impl Rounds {
     }
 
     fn went(&mut self, chunk: &Chunk, last: i64, now: Ticks, took_ms: u64) {
-        let rest = match self.hurried {
-            0 => AGAIN_EVERY_MS.max(took_ms.saturating_mul(REST_TIMES)),
-            _ => took_ms.saturating_mul(REST_TIMES_IN_HASTE),
+        self.haste_due = Ticks(now.0.saturating_add(took_ms.saturating_mul(REST_TIMES_IN_HASTE)));
+        self.due = match self.hurried {
+            0 => Ticks(now.0.saturating_add(AGAIN_EVERY_MS.max(took_ms.saturating_mul(REST_TIMES)))),
+            _ => self.haste_due,
         };
-        self.due = Ticks(now.0.saturating_add(rest));
         self.is_newest_next = !chunk.is_newest && self.hurried == 0;
         if chunk.is_newest {
             return;
@@ -192,12 +202,7 @@ impl<D: PosDatabase> SqlSource<D> {
             return Ok(reading);
         }
         let (before, now) = (keys.text(), self.now());
-        self.hear(&keys)?;
-        let named = self.named_chunks()?;
-        let chunk = if self.rounds.is_due(now) { self.chunk(&keys)? } else { None };
-        if chunk.is_none() && self.rounds.is_due(now) {
-            self.rounds.has_nothing();
-        }
+        let (named, chunk) = if self.is_first_look { (Vec::new(), None) } else { self.old_rows(&keys, now)? };
         let rows_max = self.config.remember_rows;
         let broken = self.broken();
         let is_begun = self.sidecar()?.memory_name().map_err(broken)?.is_some();
@@ -229,6 +234,10 @@ impl<D: PosDatabase> SqlSource<D> {
             gone_over.retain(|(chunk, _)| !chunk.is_named);
             self.rounds.hurry();
         }
+        // As little as it does in a part of a ledger that is being cleared from its beginning.
+        gone_over.retain(|(chunk, again)| {
+            !chunk.is_named || again.has_older || chunk.gone(again).len() < CLEARED_ROWS
+        });
         let (step, notes) = self.weigh(&mut keys, seen, gone_over, now)?;
         let broken = self.broken();
         self.sidecar()?.take_step(&step, rows_max).map_err(broken)?;
@@ -249,6 +258,20 @@ impl<D: PosDatabase> SqlSource<D> {
         self.at = Some(super::Cursor::Keys(keys));
         reading.cursor = (text != before).then(|| text.into_bytes());
         Ok(reading)
+    }
+
+    /// Rows that were read before and are gone over in this look: those that the log names, and the next of the round.
+    fn old_rows(&mut self, keys: &KeyCursor, now: Ticks) -> Result<(Vec<Chunk>, Option<Chunk>), SourceError> {
+        self.hear(keys)?;
+        let named = self.named_chunks()?;
+        if !self.rounds.is_due(now) {
+            return Ok((named, None));
+        }
+        let chunk = self.chunk(keys)?;
+        if chunk.is_none() {
+            self.rounds.has_nothing();
+        }
+        Ok((named, chunk))
     }
 
     fn weigh(

@@ -38,8 +38,11 @@ const FULL_LOOK_EVERY_MS: u64 = 30_000;
 /// How many of the newest rows a check goes over.
 const CHECK_ROWS: usize = 1_000;
 const SHOWN_MAX: usize = 10;
-/// Looks that answer one ring of a log: it may ring a moment before a look can see why.
+/// Looks that answer one ring of a log: it may ring a moment before a look can see why. The first is for new rows alone, since a sale
+/// waits for it; whatever else there is to go over comes with the second.
 const LOOKS_PER_RING: u8 = 2;
+/// What a log has not said is looked for by a round, this often.
+const UNSAID_EVERY_MS: u64 = 600_000;
 /// A look that nothing called for is followed by a rest of so many times its length: a hundredth of the time is what it costs the POS.
 const REST_TIMES: u64 = 100;
 /// After one that a log has called for it is a tenth.
@@ -106,6 +109,9 @@ pub struct SqlSource<D> {
     log: Option<LogStanding>,
     named: Named,
     looks_owed: u8,
+    /// The next look is the first that answers a ring.
+    is_first_look: bool,
+    rung_at: Ticks,
     /// Without a bell, or with a log that rings often, figures are not looked at before this.
     figures_due: Ticks,
     /// Something was handed over that the core may not have taken.
@@ -134,6 +140,8 @@ impl<D: PosDatabase> SqlSource<D> {
             log: None,
             named: Named::default(),
             looks_owed: 0,
+            is_first_look: false,
+            rung_at: Ticks(0),
             figures_due: Ticks(0),
             has_waiting: true,
         }
@@ -341,10 +349,16 @@ impl<D: PosDatabase> SqlSource<D> {
         self.tend_log(now);
         let has_log = self.log == Some(LogStanding::Followed);
         let bell = self.db.bell()?;
-        if bell.is_none() || self.bell_heard != bell {
-            self.rounds.ring();
+        let is_rung = bell.is_none() || self.bell_heard != bell;
+        if is_rung {
             self.looks_owed = if has_log { LOOKS_PER_RING } else { 0 };
         }
+        if is_rung || now.since(self.rung_at) >= UNSAID_EVERY_MS {
+            self.rounds.ring();
+            self.rung_at = now;
+        }
+        // Never two in a row: with a log that rings all the time the rest would never come.
+        self.is_first_look = is_rung && has_log && !self.is_first_look;
         let is_answered = self.bell_heard == bell && self.looks_owed == 0 && self.named.is_empty();
         let is_here = self.at.as_ref().map(Cursor::text).as_deref().map(str::as_bytes) == from;
         let is_rest = match (&self.at, bell) {
@@ -354,7 +368,10 @@ impl<D: PosDatabase> SqlSource<D> {
             (_, None) => false,
             (at, Some(_)) => {
                 let has_round = matches!(at, Some(Cursor::Keys(_))) && self.rounds.is_due(now);
-                is_answered && !has_round && now.since(self.looked_at) < FULL_LOOK_EVERY_MS
+                is_answered
+                    && !has_round
+                    && !self.has_waiting
+                    && now.since(self.looked_at) < FULL_LOOK_EVERY_MS
             }
         };
         if is_here && is_rest {
@@ -449,17 +466,19 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
         if self.mapping().changes.is_none() || self.mapping().on_hand.is_none() {
             return Ok(None);
         }
-        if self.has_waiting {
+        // Something is on its way: that takes a while, and rows come first.
+        if self.has_waiting || self.looks_owed > 0 || !self.named.is_empty() {
             return Ok(None);
         }
         self.database()?;
         let sidecar = self.sidecar.as_ref();
-        let rows = self.db.at_once(|look| {
+        let (is_read, rows) = self.db.at_once(|look| {
             let is_read = rows_after(look, &keys)?.rows.is_empty();
             let is_known = is_read && sidecar.map_or(Ok(true), |sidecar| is_as_remembered(look, sidecar))?;
-            if is_known { look.figures().map(Some) } else { Ok(None) }
+            let rows = if is_known { Some(look.figures()?) } else { None };
+            Ok((is_read, rows))
         })?;
-        if rows.is_none() {
+        if is_read && rows.is_none() {
             self.rounds.hurry();
         }
         Ok(rows.map(|rows| sum_up(self.mapping(), &rows).0))

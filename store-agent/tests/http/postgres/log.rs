@@ -155,6 +155,30 @@ fn a_log_that_cannot_be_followed_says_why_and_the_source_is_read_all_the_same() 
 }
 
 #[test]
+fn a_transaction_that_stays_open_does_not_fill_the_servers_disk_because_of_us() {
+    let (server, mut pos) = opened_with_log();
+    let shop = Shop::open_with(&(mapping(&server, CHANGES) + LOG), Patience::default());
+    followed(&shop);
+    let mut slow = server.pos();
+    let mut open = slow.transaction().unwrap();
+    sold(&mut open, "milk", "-1");
+    pos.batch_execute(
+        "SELECT pg_logical_emit_message(false, 'bulk', repeat('x', 1000000)) FROM generate_series(1, 40)",
+    )
+    .unwrap();
+    let mut number = 0;
+    until("the slot is given up", || {
+        number += 1;
+        sold(&mut pos, "milk", "-2");
+        source(&shop)["log"]["reason"].as_str().unwrap_or_default().contains("open for long")
+    });
+    has(&shop, "milk", &format!("-{}", 2 * number));
+    open.commit().unwrap();
+    has(&shop, "milk", &format!("-{}", 2 * number + 1));
+    followed(&shop);
+}
+
+#[test]
 fn a_log_that_cannot_be_joined_yet_holds_nothing_up() {
     let (server, mut pos) = opened_with_log();
     let mut slow = server.pos();
