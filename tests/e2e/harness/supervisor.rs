@@ -23,17 +23,22 @@ impl Supervisor {
         let pid_file = log.with_extension("pid");
         let closing = Arc::new(AtomicBool::new(false));
         let (told, pids) = (Arc::clone(&closing), pid_file.clone());
+        let folder = log.parent().expect("a log lies in a folder").to_owned();
         let thread = std::thread::spawn(move || {
             while !told.load(Ordering::Relaxed) {
                 let open = || {
                     OpenOptions::new().create(true).append(true).open(&log).expect("the log can be opened")
                 };
-                let started = Command::new(&program)
-                    .args(&args)
-                    .stdin(Stdio::null())
-                    .stdout(open())
-                    .stderr(open())
-                    .spawn();
+                // A shell opens a script once more by the path it was started with: through a link it may find another program there.
+                let started = fs::canonicalize(&program).and_then(|program| {
+                    Command::new(program)
+                        .args(&args)
+                        .current_dir(&folder)
+                        .stdin(Stdio::null())
+                        .stdout(open())
+                        .stderr(open())
+                        .spawn()
+                });
                 if let Ok(child) = started {
                     fs::write(&pids, child.id().to_string()).expect("a file can be written");
                     until_it_ends(child, &told);

@@ -109,6 +109,7 @@ impl Server {
         let mut command = Command::new(binary("storectl"));
         command.arg("--root").arg(&self.root).args(["--service-manager", "none", "--non-interactive"]);
         command.args(args.iter().map(AsRef::as_ref)).stdin(Stdio::null());
+        command.current_dir(self.scene());
         seconds_ahead(&mut command, self.days_ahead * 86_400);
         command
     }
@@ -135,6 +136,11 @@ impl Server {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error} in {output:?}"))
     }
 
+    /// Where what a program drops into its working folder is nobody else's litter.
+    fn scene(&self) -> &Path {
+        self.root.parent().expect("a root lies in its scene")
+    }
+
     fn path(&self, inside: &str) -> PathBuf {
         self.root.join(inside)
     }
@@ -153,7 +159,7 @@ impl Server {
                 .expect("a file can be written");
         }
         let mut command = Command::new(self.path("opt/shopsmart/bin/store-agent"));
-        command.arg("run").arg("--config").arg(config);
+        command.arg("run").arg("--config").arg(config).current_dir(self.scene());
         seconds_ahead(&mut command, self.days_ahead * 86_400);
         let addresses = self.path("var/lib/shopsmart/agent/addresses.json");
         let _ = fs::remove_file(&addresses);
