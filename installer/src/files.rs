@@ -4,6 +4,7 @@
 //! from its first moment; what an interrupted write left behind is in nobody's way.
 
 use crate::fault::{Code, Fault};
+use rustix::fs::{Mode, OFlags};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -73,15 +74,17 @@ impl Access {
         Ok(differences)
     }
 
-    /// Makes owner and mode what they should be.
+    /// Makes owner and mode what they should be: of what is opened here, and never of what a link leads to.
     pub fn mend(&self, path: &Path) -> Result<(), Fault> {
-        let found = fs::symlink_metadata(path).map_err(|error| unreadable(path, error))?;
+        let how = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, how, Mode::empty()).map(File::from);
+        let file = file.map_err(|error| unreadable(path, error.into()))?;
+        let found = file.metadata().map_err(|error| unreadable(path, error))?;
         if let Some(owner) = self.owner.filter(|owner| !owner.has(&found)) {
-            std::os::unix::fs::lchown(path, Some(owner.user), Some(owner.group))
+            std::os::unix::fs::fchown(&file, Some(owner.user), Some(owner.group))
                 .map_err(|error| unwritable(path, error))?;
         }
-        fs::set_permissions(path, fs::Permissions::from_mode(self.mode))
-            .map_err(|error| unwritable(path, error))
+        file.set_permissions(fs::Permissions::from_mode(self.mode)).map_err(|error| unwritable(path, error))
     }
 }
 
@@ -241,6 +244,18 @@ mod tests {
         assert!(said[0].ends_with("666 → 600"), "{said:?}");
         Access::secret(None).mend(&path).unwrap();
         assert_eq!(Access::secret(None).differences(&path).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_file_leads_nobody_to_change_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (other, link) = (folder.path().join("other"), folder.path().join("link"));
+        fs::write(&other, "x").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        let mode = || fs::metadata(&other).unwrap().mode();
+        let before = mode();
+        Access { mode: 0o666, owner: None }.mend(&link).unwrap_err();
+        assert_eq!(mode(), before);
     }
 
     #[test]

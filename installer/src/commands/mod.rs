@@ -19,9 +19,9 @@ use crate::layout::Layout;
 use crate::plan::{Outcome, Points};
 use crate::program::Program;
 use crate::service::{Manager, USER};
+use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{File, TryLockError};
 use std::path::Path;
 
 /// The place that a command works on, and how.
@@ -76,8 +76,10 @@ impl Site {
     pub fn alone(&self) -> Result<File, Fault> {
         let (folder, path) = (self.layout.installer_folder(), self.layout.lock());
         files::make_folder(&folder, Access::folder(self.owner()?))?;
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o640).open(&path);
-        let file = file.map_err(|error| files::unwritable(&path, error))?;
+        // The folder is the agent's user's, who could put a link or a pipe there.
+        let how = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::open(&path, how, Mode::from_raw_mode(0o640)).map(File::from);
+        let file = file.map_err(|error| files::unwritable(&path, error.into()))?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => {
