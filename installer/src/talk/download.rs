@@ -4,6 +4,7 @@
 //! asked for again. What the files hold is believed by nobody here: signatures and digests decide.
 
 use super::dial::dial;
+use crate::clock::Stopwatch;
 use crate::fault::{Code, Fault};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -28,7 +29,12 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(15);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// A line that carries nothing for so long is broken.
 const SILENT_MAX: Duration = Duration::from_secs(30);
-/// Lines that break without having brought anything.
+/// A small file that is not there after so long comes over no line that can be used.
+const SMALL_WITHIN: Duration = Duration::from_secs(60);
+/// A line that brings less in so long is as good as broken: nobody else may change anything here while this one waits.
+const SLOW_AFTER: Duration = Duration::from_secs(60);
+const SLOW_BYTES: u64 = 64 << 10;
+/// Lines that break without having brought much.
 const VAIN_MAX: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -86,6 +92,11 @@ impl Downloads {
 
     /// A small file, whole.
     pub async fn small(&self, name: &str, bytes_max: u64) -> Result<Vec<u8>, Fault> {
+        let whole = timeout(SMALL_WITHIN, self.whole(name, bytes_max)).await;
+        whole.unwrap_or_else(|_| Err(self.fault(name, "the line is too slow")))
+    }
+
+    async fn whole(&self, name: &str, bytes_max: u64) -> Result<Vec<u8>, Fault> {
         let mut answer = self.ask(name, 0).await?;
         if answer.response.status() != StatusCode::OK {
             return Err(self.odd(name, answer.response.status()));
@@ -116,7 +127,7 @@ impl Downloads {
                 Err(Stopped::Fault(fault)) => return Err(fault),
             };
             let now = file.metadata().map_err(unwritable)?.len();
-            vain = if now > have { 0 } else { vain + 1 };
+            vain = if now >= have + SLOW_BYTES { 0 } else { vain + 1 };
             if now < size && vain > VAIN_MAX {
                 return Err(self.fault(name, &broken));
             }
@@ -139,7 +150,15 @@ impl Downloads {
             status if status.is_server_error() => return Err(Stopped::Line(format!("it answers {status}"))),
             status => return Err(Stopped::Fault(self.odd(name, status))),
         };
+        let (mut clock, mut lately) = (Stopwatch::started(), 0);
         while let Some(piece) = answer.piece().await.map_err(Stopped::Line)? {
+            lately += piece.len() as u64;
+            if clock.elapsed() >= SLOW_AFTER {
+                if lately < SLOW_BYTES {
+                    return Err(Stopped::Line("the line is too slow".to_owned()));
+                }
+                (clock, lately) = (Stopwatch::started(), 0);
+            }
             let wanted = usize::try_from(size - at).unwrap_or(usize::MAX).min(piece.len());
             file.write_all(&piece[..wanted]).map_err(unwritable)?;
             at += wanted as u64;
