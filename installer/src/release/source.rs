@@ -96,7 +96,8 @@ impl Source for Bundle {
         let file = File::open(&self.path).map_err(|error| files::unreadable(&self.path, error))?;
         let mut archive = tar::Archive::new(file);
         let mut place = None;
-        for entry in archive.entries_with_seek().map_err(broken)? {
+        // Raw: entries that only give another one a long name would be read into memory, whatever their size. No name here is long.
+        for entry in archive.entries_with_seek().map_err(broken)?.raw(true) {
             let entry = entry.map_err(broken)?;
             let path = entry.path().map_err(broken)?;
             let is_file = entry.header().entry_type() == tar::EntryType::Regular;
@@ -157,6 +158,20 @@ mod tests {
         assert_eq!(source.small("release.json", 100).unwrap(), b"{}");
         assert_eq!(source.small("x", 100).unwrap(), b"first");
         assert_eq!(source.small("x", 4).unwrap_err().code, Code::E801);
+    }
+
+    #[test]
+    fn a_long_name_that_a_bundle_claims_is_not_read() {
+        use tar::EntryType::{GNULongName, Regular, XHeader};
+        let file = bundle(&[
+            ("././@LongLink", GNULongName, b"elsewhere"),
+            ("keys.json", Regular, b"{}"),
+            ("x", XHeader, b"18 path=elsewhere\n"),
+            ("release.json", Regular, b"{}"),
+        ]);
+        let mut source = at(file.path()).unwrap();
+        assert_eq!(source.small("keys.json", 100).unwrap(), b"{}");
+        assert_eq!(source.small("release.json", 100).unwrap(), b"{}");
     }
 
     #[test]
