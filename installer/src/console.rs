@@ -2,6 +2,7 @@
 
 use crate::fault::{Code, Fault};
 use std::io::{BufRead, IsTerminal, Read, Write};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// A secret or an answer is one line, and no longer.
 const LINE_BYTES_MAX: u64 = 4_096;
@@ -16,6 +17,20 @@ pub fn say(text: &str) {
 /// A result.
 pub fn show(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// From now on Ctrl-C and a terminal that is closed end nothing: what has been begun comes to its end.
+pub fn stays() -> Result<(), Fault> {
+    let deaf = |kind| signal(kind).map(drop);
+    // Who has listened to a signal once is not ended by it any more, although nobody listens.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime
+        .and_then(|runtime| {
+            let _inside = runtime.enter();
+            deaf(SignalKind::interrupt())?;
+            deaf(SignalKind::hangup())
+        })
+        .map_err(|error| Fault::caused(Code::E901, "signals can't be left unheard", error))
 }
 
 /// Whether somebody sits there who can answer.

@@ -52,7 +52,16 @@ impl Slots<'_> {
         if self.current()?.as_deref() == Some(name) {
             return Ok(());
         }
+        self.holds(name, &["store-agent"])?;
         put_link(&self.0.current(), &Path::new("releases").join(name))
+    }
+
+    /// A release without its programs is not to be used.
+    pub fn holds(&self, name: &str, programs: &[&str]) -> Result<(), Fault> {
+        match programs.iter().map(|program| self.program(name, program)).find(|path| !path.is_file()) {
+            None => Ok(()),
+            Some(path) => Err(Fault::new(Code::E501, format!("there is no `{}`", path.display()))),
+        }
     }
 
     /// What is run leads through `current`.
@@ -133,7 +142,7 @@ impl Slots<'_> {
         placed
     }
 
-    fn is_whole(&self, release: &Release) -> Result<bool, Fault> {
+    pub fn is_whole(&self, release: &Release) -> Result<bool, Fault> {
         for artefact in &release.programs {
             let path = self.program(release.version.as_str(), artefact.name.as_str());
             match File::open(&path) {
@@ -238,6 +247,8 @@ mod tests {
         slots.switch("one").unwrap();
         slots.link("store-agent").unwrap();
         slots.switch("two").unwrap();
+        fs::create_dir_all(slots.folder("empty")).unwrap();
+        assert_eq!(slots.switch("empty").unwrap_err().code, Code::E501);
         assert_eq!(fs::read_to_string(layout.own_program()).unwrap(), "two");
         slots.keep_only(&["one", "two"]).unwrap();
         assert!(slots.folder("one").exists() && !slots.folder("three").exists());

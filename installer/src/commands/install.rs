@@ -2,8 +2,9 @@
 
 use super::status::{Patience, wait_healthy};
 use super::steps::installation;
-use super::{Report, Site, told};
+use super::{Report, Site, told, upgrade};
 use crate::answers::Answers;
+use crate::books::Books;
 use crate::console;
 use crate::fault::{Code, Exit, Fault};
 use crate::service::Manager;
@@ -28,10 +29,11 @@ pub fn run(site: &Site, answers: Answers, asked: Asked) -> Result<Report, Fault>
     let ask = !site.non_interactive && console::has_somebody();
     let wanted = answers.wanted(there.as_ref(), enrolled, ask)?;
     let plan = installation(site, &wanted, asked.anew);
+    let _alone = if site.dry_run { None } else { Some(site.alone()?) };
+    no_upgrade_waits(site)?;
     if site.dry_run {
         return Ok(Report::preview(&plan.preview()?));
     }
-    let _alone = site.alone()?;
     let outcomes = plan.run(&site.points, |outcome| console::say(&told(outcome)))?;
     let changed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.changes.is_empty()).collect();
     let store = &wanted.store;
@@ -51,4 +53,19 @@ pub fn run(site: &Site, answers: Answers, asked: Asked) -> Result<Report, Fault>
     }
     let json = json!({ "store": store, "changed": changed, "run": site.how_to_run() });
     Ok(Report { exit, text, json })
+}
+
+/// Whoever changed programs or configuration in the middle of an upgrade would have it judge something else than it began.
+fn no_upgrade_waits(site: &Site) -> Result<(), Fault> {
+    // A package's programs are upgraded by the package, and what storectl began with its own is of the past.
+    if site.layout.packaged_program().exists() {
+        return Ok(());
+    }
+    match upgrade::state(&Books::read(&site.layout)?) {
+        None => Ok(()),
+        Some(fault) => Err(Fault::new(
+            Code::E810,
+            format!("{}; run `storectl upgrade --resume` before anything is installed", fault.story()),
+        )),
+    }
 }

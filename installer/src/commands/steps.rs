@@ -175,15 +175,14 @@ impl ProgramFile {
         if with_storectl {
             copies.push((own, "storectl"));
         }
-        let differs =
-            |(from, program): &(PathBuf, &str)| same(from, &layout.program_link(program)).map(|same| !same);
-        let mut placed = Vec::new();
-        for copy in copies {
-            if differs(&copy)? {
-                placed.push((copy.0, slots.program(INSTALLED, copy.1)));
+        for (from, program) in &copies {
+            if !same(from, &layout.program_link(program))? {
+                // The link changes from one folder to the other, so each program has to be in it, also one that is the same in both.
+                let place = |(from, program)| (from, slots.program(INSTALLED, program));
+                return Ok(copies.into_iter().map(place).collect());
             }
         }
-        Ok(placed)
+        Ok(Vec::new())
     }
 }
 
@@ -213,10 +212,10 @@ impl Step for ProgramFile {
         let copies = self.copies()?;
         slots.adopt()?;
         let used = slots.current()?;
-        let mut undo = Vec::new();
+        let (mut undo, mut names) = (Vec::new(), Vec::new());
         for (from, to) in copies {
             let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name == "store-agent" {
+            if name == "store-agent" && !same(&from, &layout.own_program())? {
                 // Whoever can't say its version is not put in the place of one that runs.
                 Program::at(&from).version()?;
                 due(&self.site)?;
@@ -227,10 +226,13 @@ impl Step for ProgramFile {
                 std::fs::copy(&to, &before).map_err(|error| files::unwritable(&before, error))?;
             }
             copy_program(&from, &to)?;
-            slots.switch(INSTALLED)?;
-            slots.link(&name)?;
-            points.reach("program-copied")?;
             undo.push((before, to));
+            names.push(name);
+        }
+        if !names.is_empty() {
+            slots.switch(INSTALLED)?;
+            names.iter().try_for_each(|name| slots.link(name))?;
+            points.reach("program-copied")?;
         }
         Ok(Undo::by(move || {
             for (before, to) in undo {

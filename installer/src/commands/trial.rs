@@ -50,8 +50,26 @@ pub enum Verdict {
 pub struct Seen {
     /// Another one with each start.
     pub boot: String,
+    pub version: Option<String>,
     /// What it can't do.
     pub ill: Option<String>,
+}
+
+/// By what the agent that is on trial is told from the one before, which may still be answering.
+#[derive(Debug, Clone, Default)]
+pub struct Sought {
+    /// The version that its program says, if it can say any.
+    pub version: Option<String>,
+    /// Starts that were there before.
+    pub not: Vec<String>,
+}
+
+impl Sought {
+    #[must_use]
+    pub fn is(&self, seen: &Seen) -> bool {
+        let is_other = self.version.is_some() && seen.version.is_some() && self.version != seen.version;
+        !is_other && !self.not.contains(&seen.boot)
+    }
 }
 
 impl Starter {
@@ -118,7 +136,8 @@ pub fn seen(site: &Site) -> Result<Option<Seen>, Fault> {
         Some(status) if !status.is_success() => Some(format!("tills get the answer {status}")),
         _ => None,
     };
-    Ok(Some(Seen { boot: boot.to_owned(), ill }))
+    let version = health["version"].as_str().map(str::to_owned);
+    Ok(Some(Seen { boot: boot.to_owned(), version, ill }))
 }
 
 /// Until when somebody is at work on an order or a count; `None`: nobody is, or nobody can say.
@@ -132,12 +151,12 @@ pub fn at_work_until(site: &Site) -> Result<Option<String>, Fault> {
     Ok(answer.ok().and_then(|(_, work)| work["busy_until"].as_str().map(str::to_owned)))
 }
 
-/// Watches the agent that was started after the one that had the boot `unlike`.
-pub fn watch(site: &Site, starter: &Starter, terms: &Terms, unlike: Option<&str>) -> Result<Verdict, Fault> {
+/// Watches the agent that is sought.
+pub fn watch(site: &Site, starter: &Starter, terms: &Terms, sought: &Sought) -> Result<Verdict, Fault> {
     let mut trial = Trial::new(*terms, starter.healthy_within(terms), starter.nobody_for());
     let clock = Stopwatch::started();
     loop {
-        let now = seen(site)?.filter(|seen| Some(seen.boot.as_str()) != unlike);
+        let now = seen(site)?.filter(|seen| sought.is(seen));
         let runs = now.is_some() || site.agent_runs()?;
         if let Some(verdict) = trial.judge(clock.elapsed(), now, runs) {
             return Ok(verdict);
@@ -171,7 +190,7 @@ impl Trial {
             return Some(Verdict::Ill("it ended and was started again".to_owned()));
         }
         self.nobody_since = if runs { None } else { self.nobody_since.or(Some(now)) };
-        let Some(Seen { boot, ill: None }) = seen else {
+        let Some(Seen { boot, ill: None, .. }) = seen else {
             let why = seen.and_then(|seen| seen.ill).unwrap_or_else(|| "it does not answer".to_owned());
             return self.judge_ill(now, why);
         };
@@ -210,7 +229,7 @@ mod tests {
     }
 
     fn well(boot: &str) -> Option<Seen> {
-        Some(Seen { boot: boot.to_owned(), ill: None })
+        Some(Seen { boot: boot.to_owned(), version: None, ill: None })
     }
 
     fn at(seconds: u64) -> Duration {
@@ -233,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn the_agent_from_before_is_not_taken_for_the_one_on_trial() {
+        let old = Seen { version: Some("0.1.0".to_owned()), ..well("a").unwrap() };
+        // It answered when the upgrade began, and not when the link was changed.
+        let sought = |version: &str, not: &[&str]| Sought {
+            version: Some(version.to_owned()),
+            not: not.iter().map(|&boot| boot.to_owned()).collect(),
+        };
+        assert!(!sought("0.1.0", &["a"]).is(&old));
+        // It never answered before.
+        assert!(!sought("0.1.7", &[]).is(&old));
+        assert!(sought("0.1.0", &["b"]).is(&old));
+        // One that does not say its version is told by its start alone.
+        assert!(sought("0.1.7", &["b"]).is(&well("a").unwrap()));
+    }
+
+    #[test]
     fn who_ends_and_comes_back_was_not_well() {
         let mut trial = trial();
         trial.judge(at(0), well("a"), true);
@@ -250,7 +285,7 @@ mod tests {
     #[test]
     fn who_runs_and_never_gets_well_is_given_up() {
         let mut trial = trial();
-        let ill = Some(Seen { boot: "a".to_owned(), ill: Some("disk full".to_owned()) });
+        let ill = Some(Seen { ill: Some("disk full".to_owned()), ..well("a").unwrap() });
         assert_eq!(trial.judge(at(29), ill.clone(), true), None);
         assert!(is_ill(trial.judge(at(30), ill, true), "disk full"));
     }

@@ -3,6 +3,7 @@
 //! Purging is refused while the hub lacks something of this store, as the stopped agent's own database says it.
 
 use super::{Report, Site, told};
+use crate::books::Books;
 use crate::console;
 use crate::fault::{Code, Exit, Fault};
 use crate::files;
@@ -54,6 +55,7 @@ fn removal(site: &Site, asked: Asked) -> Plan {
         plan.add(NothingUnsent(Rc::clone(&site)));
     }
     plan.add(Gone { name: "units", paths: units(&site), site: Rc::clone(&site) });
+    plan.add(Forgotten(Rc::clone(&site)));
     let programs = vec![layout.own_programs()];
     plan.add(Gone { name: "program", paths: programs, site: Rc::clone(&site) });
     if asked.purge {
@@ -149,6 +151,32 @@ impl Step for NothingUnsent {
 
     fn apply(&self, _: &Points) -> Result<Undo, Fault> {
         Ok(Undo::Kept("it only looks"))
+    }
+}
+
+/// No upgrade is under way between programs that are gone, and nothing leads back to them. How far releases have come stays known.
+struct Forgotten(Rc<Site>);
+
+impl Step for Forgotten {
+    fn name(&self) -> &'static str {
+        "upgrades"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let books = Books::read(&self.0.layout)?;
+        let is_known = books.under_way.is_some() || books.previous.is_some();
+        Ok(if is_known {
+            vec!["the way back to the version before is forgotten".to_owned()]
+        } else {
+            Vec::new()
+        })
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        let mut books = Books::read(&self.0.layout)?;
+        (books.under_way, books.previous) = (None, None);
+        books.write(&self.0.layout)?;
+        Ok(Undo::Kept("the programs it leads to are going"))
     }
 }
 

@@ -172,8 +172,6 @@ impl fmt::Display for Digest {
 pub struct Release {
     pub version: PlainName,
     pub sequence: u64,
-    /// Of the list of keys that let it in.
-    pub keys_sequence: u64,
     /// Of the manifest: the same release is known by it.
     pub digest: Digest,
     pub programs: Vec<Artefact>,
@@ -195,13 +193,19 @@ impl Roots {
     }
 }
 
-/// Reads what a release says of itself, and believes it only as far as it is signed. `keys_seen`: the highest list of keys so far.
-pub fn verified(
+/// The keys that may sign a release, once a root key has signed their list.
+pub struct ReleaseKeys {
+    pub sequence: u64,
+    keys: Vec<PublicKey>,
+}
+
+/// Reads which keys count for a release. `keys_seen`: the highest list of keys so far.
+pub fn trusted(
     source: &mut dyn Source,
     roots: &Roots,
     keys_seen: u64,
     now: UnixMillis,
-) -> Result<Release, Fault> {
+) -> Result<ReleaseKeys, Fault> {
     let keys: Keys = read(&signed(source, KEYS, &roots.0)?, KEYS, KEYS_FORMAT)?;
     is_current(KEYS, keys.expires, now)?;
     if keys.sequence < keys_seen {
@@ -212,14 +216,18 @@ pub fn verified(
     if keys.keys.len() > KEYS_MAX {
         return Err(Fault::new(Code::E801, format!("`{KEYS}` holds more than {KEYS_MAX} keys")));
     }
-    let release_keys: Vec<PublicKey> =
-        keys.keys.iter().map(|key| public_key(key, KEYS)).collect::<Result<_, _>>()?;
-    let text = signed(source, MANIFEST, &release_keys)?;
+    let release_keys = keys.keys.iter().map(|key| public_key(key, KEYS)).collect::<Result<_, _>>()?;
+    Ok(ReleaseKeys { sequence: keys.sequence, keys: release_keys })
+}
+
+/// Reads what a release says of itself, and believes it only as far as it is signed.
+pub fn verified(source: &mut dyn Source, keys: &ReleaseKeys, now: UnixMillis) -> Result<Release, Fault> {
+    let text = signed(source, MANIFEST, &keys.keys)?;
     let manifest: Manifest = read(&text, MANIFEST, MANIFEST_FORMAT)?;
     is_current(MANIFEST, manifest.expires, now)?;
     let programs = manifest.for_this_machine()?;
     let (version, sequence) = (manifest.version, manifest.sequence);
-    Ok(Release { version, sequence, keys_sequence: keys.sequence, digest: Digest::of(&text), programs })
+    Ok(Release { version, sequence, digest: Digest::of(&text), programs })
 }
 
 impl Manifest {

@@ -245,6 +245,30 @@ fn an_upgrade_with_tills_at_work_loses_nothing_and_they_hardly_wait() {
 }
 
 #[test]
+fn the_same_version_signed_anew_changes_nothing_and_leaves_the_way_back() {
+    let works = Works::open("upgrade-anew");
+    let shop = works.shop("S0042");
+    shop.server.ends(0, &shop.upgrade(&works.release("0.1.7", 7)));
+    let boot = shop.boot();
+    let anew = works.release("0.1.7", 8);
+    assert!(shop.server.ends(0, &shop.upgrade(&anew)).contains("in force already"));
+    assert!(shop.server.ends(5, &shop.upgrade(&works.release("0.1.6", 7))).contains("E805"));
+    assert_eq!(shop.boot(), boot);
+    shop.server.ends(0, &shop.command(&["rollback"]));
+    shop.is_version("0.1.0");
+
+    // Somebody brings a program by hand: what runs is that, and nothing is left to go back to but itself.
+    let given = works.press.release("by-hand", &Spec::of("0.1.9", 9)).join(agent_file());
+    shop.server.ends(0, &shop.upgrade(&anew));
+    shop.server.ends(0, &["install", "--agent", given.to_str().unwrap()]);
+    assert_eq!(
+        fs::read(shop.server.path("opt/shopsmart/bin/store-agent")).unwrap(),
+        fs::read(&given).unwrap()
+    );
+    assert!(shop.server.ends(1, &shop.command(&["rollback"])).contains("E811"));
+}
+
+#[test]
 fn what_head_office_makes_by_its_own_command_is_a_release() {
     let works = Works::open("upgrade-xtask");
     let shop = works.shop("S0042");
@@ -312,6 +336,9 @@ fn killed_on_the_way_back_it_comes_back_all_the_same() {
         if !books["under_way"].is_null() {
             let status = shop.server.ends(4, &["status"]);
             assert!(status.contains("E810") && status.contains("interrupted"), "{status}");
+            // Nobody changes programs or settings in between.
+            let install = shop.server.ends(4, &["install"]);
+            assert!(install.contains("run `storectl upgrade --resume` before"), "{install}");
             let said = shop.server.ends(1, &shop.command(&["upgrade", "--resume"]));
             assert!(said.contains("E809") && said.contains("keep running"), "{said}");
         }
@@ -464,7 +491,8 @@ fn what_is_not_signed_not_whole_or_out_of_date_changes_nothing() {
         assert!(said.contains(code), "{}: {said}", release.display());
         assert_eq!(shop.boot(), boot, "{}: the agent was not touched", release.display());
         let mut now = shop.server.tree();
-        now.retain(|line| !line.contains("releases/0.1.9"));
+        // A list of keys that holds is remembered, whatever becomes of the release.
+        now.retain(|line| !line.contains("releases/0.1.9") && !line.contains("shopsmart/upgrade"));
         assert_eq!(now, before, "{}", release.display());
     }
     let roots = shop.server.path("etc/shopsmart/release-roots.pub");
@@ -551,7 +579,9 @@ fn migrates(oldest: u64) -> String {
 fn a_version_that_only_adds_to_the_database_can_be_taken_back_with_all_that_was_sold_under_it() {
     let works = Works::open("upgrade-adds");
     let shop = works.shop("S0042");
-    let run = format!("{}; exec {} \"$@\"", migrates(5), works.agent.display());
+    // What runs says the same version as the program that was asked.
+    let agent = works.release("0.3.0", 29).join(agent_file());
+    let run = format!("{}; exec {} \"$@\"", migrates(5), agent.display());
     let release = works.scripted("0.3.0", 30, 5, &run);
     shop.sells_while(|| drop(shop.server.ends(0, &shop.upgrade(&release))));
     // The ledger of the newer version is the older one's too.
@@ -643,5 +673,7 @@ fn programs_from_before_there_were_releases_are_upgraded_and_an_agent_that_is_st
     server.stop();
     let gone = server.ends(0, &["uninstall"]);
     assert!(gone.contains("uninstalled") && !server.path("opt/shopsmart").exists());
+    let books: Value = serde_json::from_str(&server.text(BOOKS)).unwrap();
+    assert!(books["previous"].is_null() && books["sequence_max"] == 7, "{books}");
     assert!(server.ends(1, &["upgrade", "--from", release.to_str().unwrap()]).contains("E509"));
 }

@@ -3,10 +3,11 @@
 //! Each act can be done twice, and is written into the books before it is done. Whoever finds one there does it, and goes on.
 
 use super::super::Site;
-use super::super::trial::{self, Starter, Terms, Verdict};
+use super::super::trial::{self, Sought, Starter, Terms, Verdict};
 use super::{Way, ended, tell};
 use crate::books::{Books, Ended, Stage, UnderWay};
 use crate::clock::{self, rfc3339};
+use crate::console;
 use crate::fault::{Code, Fault};
 use crate::files;
 use crate::program::Program;
@@ -57,6 +58,7 @@ pub(super) fn from_one_to_another(
 
 /// Brings to its end what the books say has begun.
 pub fn finish(site: &Site, books: &mut Books, starter: &Starter, terms: &Terms) -> Result<Ended, Fault> {
+    console::stays()?;
     let change = Change { site, starter, terms };
     loop {
         let Some(under_way) = books.under_way.clone() else {
@@ -65,13 +67,17 @@ pub fn finish(site: &Site, books: &mut Books, starter: &Starter, terms: &Terms) 
                 .clone()
                 .ok_or_else(|| Fault::new(Code::E901, "an upgrade has ended without an end"));
         };
-        match under_way.stage {
-            Stage::Switching => change.switch(books, under_way)?,
-            Stage::Trial => change.trial(books, under_way)?,
-            Stage::GoingBack => change.go_back(books, under_way)?,
-            Stage::Back => change.back(books, under_way)?,
-            Stage::Inconsistent => change.judge_anew(books, under_way)?,
+        let done = match under_way.stage {
+            Stage::Switching => change.switch(books, under_way),
+            Stage::Trial => change.trial(books, under_way),
+            Stage::GoingBack => change.go_back(books, under_way),
+            Stage::Back => change.back(books, under_way),
+            Stage::Inconsistent => change.judge_anew(books, under_way),
+        };
+        if done.is_err() {
+            change.revive();
         }
+        done?;
     }
 }
 
@@ -83,6 +89,10 @@ struct Change<'a> {
 
 impl Change<'_> {
     fn switch(&self, books: &mut Books, under_way: UnderWay) -> Result<(), Fault> {
+        if let Err(fault) = Slots(&self.site.layout).holds(&under_way.to, &self.linked()) {
+            self.lead_to(&under_way.from)?;
+            return self.end(books, &under_way, &under_way.from, Some(fault.story()));
+        }
         self.lead_to(&under_way.to)?;
         self.site.points.reach("switched")?;
         let boot = trial::seen(self.site)?.map(|seen| seen.boot);
@@ -96,7 +106,7 @@ impl Change<'_> {
             return self.end(books, &under_way, &under_way.to, Some(remark));
         }
         tell(&format!("the agent is started with the programs in `{}`, and watched", under_way.to));
-        let verdict = self.started_and_watched(&under_way, self.terms, "restarted")?;
+        let verdict = self.started_and_watched(&under_way, &under_way.to, self.terms, "restarted")?;
         match verdict {
             Verdict::Well => {
                 self.site.points.reach("stood")?;
@@ -120,8 +130,6 @@ impl Change<'_> {
                 under_way.why.as_deref().unwrap_or("it is not well"),
                 fault.story()
             );
-            // Better ill than none: it may get well.
-            let _ = self.site.manager.restart(&self.site.layout, AGENT_UNIT);
             return self.inconsistent(books, under_way, why);
         }
         self.lead_to(&under_way.from)?;
@@ -139,8 +147,8 @@ impl Change<'_> {
             return self.end(books, &under_way, &under_way.from, why);
         }
         let stays_for = self.terms.stays_for.min(BACK_STAYS_FOR);
-        let verdict =
-            self.started_and_watched(&under_way, &Terms { stays_for, ..*self.terms }, "restarted-back")?;
+        let terms = Terms { stays_for, ..*self.terms };
+        let verdict = self.started_and_watched(&under_way, &under_way.from, &terms, "restarted-back")?;
         match verdict {
             Verdict::Well => self.end(books, &under_way, &under_way.from, why),
             Verdict::Ill(ill) => {
@@ -153,9 +161,10 @@ impl Change<'_> {
 
     /// A person has looked, or time has passed: whatever is well now is taken for the end.
     fn judge_anew(&self, books: &mut Books, under_way: UnderWay) -> Result<(), Fault> {
-        match trial::watch(self.site, self.starter, self.terms, None)? {
+        let at = Slots(&self.site.layout).current()?.unwrap_or_default();
+        let sought = Sought { version: program(self.site, &at)?.version().ok(), ..Sought::default() };
+        match trial::watch(self.site, self.starter, self.terms, &sought)? {
             Verdict::Well => {
-                let at = Slots(&self.site.layout).current()?.unwrap_or_default();
                 let why = under_way.why.clone();
                 self.end(books, &under_way, &at, why)
             }
@@ -166,27 +175,49 @@ impl Change<'_> {
         }
     }
 
+    /// Better ill than none: an agent that was stopped on the way back may get well.
+    fn revive(&self) {
+        let Site { manager, layout, .. } = self.site;
+        if manager.is_live(layout) && !manager.is_active(layout, AGENT_UNIT).unwrap_or(false) {
+            let _ = manager.restart(layout, AGENT_UNIT);
+        }
+    }
+
+    fn linked(&self) -> Vec<&'static str> {
+        let is_linked = |program: &&str| *program == "store-agent" || self.site.manager == Manager::Systemd;
+        PROGRAMS.into_iter().filter(is_linked).collect()
+    }
+
     fn lead_to(&self, name: &str) -> Result<(), Fault> {
         let slots = Slots(&self.site.layout);
         slots.switch(name)?;
-        let linked = |program: &&str| *program == "store-agent" || self.site.manager == Manager::Systemd;
-        PROGRAMS.into_iter().filter(linked).try_for_each(|program| slots.link(program))
+        self.linked().into_iter().try_for_each(|program| slots.link(program))
     }
 
-    /// Starts the agent, unless another one than when the link was changed runs already.
+    /// Starts the agent of the folder `name`, unless that one runs already.
     fn started_and_watched(
         &self,
         under_way: &UnderWay,
+        name: &str,
         terms: &Terms,
         point: &str,
     ) -> Result<Verdict, Fault> {
-        let now = trial::seen(self.site)?.map(|seen| seen.boot);
-        let is_started = now.is_some() && now != under_way.boot;
+        let UnderWay { from, to, boot, boot_before, .. } = under_way;
+        let (other, before) = if name == to { (from, boot_before.clone()) } else { (to, None) };
+        let version = program(self.site, name)?.version().ok();
+        // Where nobody answered when the link was changed, only its version tells who answers now.
+        let tells = boot.is_some() || version != program(self.site, other)?.version().ok();
+        let mut sought = Sought { version, not: boot.clone().into_iter().chain(before).collect() };
+        let now = trial::seen(self.site)?;
+        let is_started = tells && now.as_ref().is_some_and(|seen| sought.is(seen));
+        if !is_started {
+            sought.not.extend(now.map(|seen| seen.boot));
+        }
         if !is_started && let Err(fault) = self.starter.restart(self.site) {
             return Ok(Verdict::Ill(fault.story()));
         }
         self.site.points.reach(point)?;
-        trial::watch(self.site, self.starter, terms, under_way.boot.as_deref())
+        trial::watch(self.site, self.starter, terms, &sought)
     }
 
     fn end(
@@ -196,7 +227,7 @@ impl Change<'_> {
         at: &str,
         why: Option<String>,
     ) -> Result<(), Fault> {
-        if at == under_way.to {
+        if at == under_way.to && at != under_way.from {
             books.previous = Some(under_way.from.clone());
             books.sequence_max = books.sequence_max.max(books.sequence_of(at));
         }

@@ -21,7 +21,7 @@ use crate::plan::Outcome;
 use crate::program::{About, Program};
 use crate::release::remote::Remote;
 use crate::release::source::{self, Source};
-use crate::release::{Release, Roots, verified};
+use crate::release::{Release, Roots, trusted, verified};
 use crate::settings::Settings;
 use crate::slots::Slots;
 use crate::talk::download::{Downloads, Place, SYSTEM_AUTHORITIES};
@@ -74,7 +74,13 @@ pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
     }
     let mut source = source(site, asked, &habits)?;
     let roots = Roots::of(root_keys(site)?.as_deref())?;
-    let release = verified(&mut *source, &roots, books.keys_sequence_max, clock::now())?;
+    let keys = trusted(&mut *source, &roots, books.keys_sequence_max, clock::now())?;
+    if !site.dry_run && keys.sequence > books.keys_sequence_max {
+        // Whatever becomes of the release: an older list may name a key that was lost.
+        books.keys_sequence_max = keys.sequence;
+        books.write(&site.layout)?;
+    }
+    let release = verified(&mut *source, &keys, clock::now())?;
     let current = Slots(&site.layout).current()?;
     if let Some(current) = &current
         && is_in_force(&books, current, &release)
@@ -85,6 +91,16 @@ pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
         };
     }
     is_newer(&books, current.as_deref(), &release)?;
+    let known = Known { sequence: release.sequence, manifest: release.digest.to_string() };
+    if current.as_deref() == Some(release.version.as_str()) && Slots(&site.layout).is_whole(&release)? {
+        // Signed anew, with the programs that run: there is nothing to change to, and nothing to go back from.
+        if !site.dry_run {
+            books.sequence_max = release.sequence;
+            books.releases.insert(release.version.as_str().to_owned(), known);
+            books.write(&site.layout)?;
+        }
+        return Ok(in_force(&release));
+    }
     if site.dry_run {
         return Ok(preview("upgrade", changes(site, &release)));
     }
@@ -93,8 +109,11 @@ pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
     if !asked.now {
         is_the_time(site, window)?;
     }
-    books.keys_sequence_max = books.keys_sequence_max.max(release.keys_sequence);
-    let known = Known { sequence: release.sequence, manifest: release.digest.to_string() };
+    // Of databases that are in doubt, those from before the doubt are the ones to keep.
+    if books.under_way.is_none() || !site.layout.snapshot().exists() {
+        snapshot(site)?;
+    }
+    site.points.reach("snapshot")?;
     books.releases.insert(way.to.clone(), known);
     report(site, change::from_one_to_another(site, &mut books, &starter, &asked.terms, way)?)
 }
@@ -115,6 +134,9 @@ pub fn back(site: &Site, asked: &Asked) -> Result<Report, Fault> {
     let (Some(from), Some(to)) = (slots.current()?, books.previous.clone()) else {
         return Err(Fault::new(Code::E811, "nothing was upgraded here"));
     };
+    if from == to {
+        return Err(Fault::new(Code::E811, format!("`{from}` is the version before, and in force")));
+    }
     let program = change::program(site, &to)?;
     let version = program.about().map_err(|fault| no_way_back(&to, &fault))?.version;
     program.check_config(&site.layout.config()).map_err(|fault| no_way_back(&to, &fault))?;
@@ -229,8 +251,6 @@ fn prepare(
     site.points.reach("unpacked")?;
     let to = release.version.as_str().to_owned();
     check(site, &from, &to, one_way)?;
-    snapshot(site)?;
-    site.points.reach("snapshot")?;
     Ok(Way { from, to })
 }
 
