@@ -62,3 +62,18 @@ pub fn line() -> Result<String, Fault> {
 pub fn token_in_environment() -> Option<String> {
     std::env::var(TOKEN_VARIABLE).ok().filter(|text| !text.trim().is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_is_closed_ends_nothing_that_stays() {
+        stays().unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        // SIGHUP and SIGINT, the first two.
+        assert_eq!(caught & 0b11, 0b11);
+    }
+}

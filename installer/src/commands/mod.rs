@@ -141,3 +141,27 @@ fn in_lines(what: &str, outcome: &Outcome) -> String {
     let lines: Vec<String> = outcome.changes.iter().map(|change| format!("    {change}")).collect();
     format!("{what:<10} {}\n{}", outcome.step, lines.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_in_the_place_of_the_lock_has_nothing_made_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path());
+        let site = Site {
+            layout: layout.clone(),
+            manager: Manager::None,
+            points: Points::default(),
+            dry_run: false,
+            non_interactive: true,
+        };
+        drop(site.alone().unwrap());
+        std::fs::remove_file(layout.lock()).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, layout.lock()).unwrap();
+        site.alone().unwrap_err();
+        assert!(!elsewhere.exists());
+    }
+}

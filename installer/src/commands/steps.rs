@@ -235,13 +235,14 @@ impl Step for ProgramFile {
             points.reach("program-copied")?;
         }
         Ok(Undo::by(move || {
+            used.map_or(Ok(()), |used| Slots(&layout).switch(&used))?;
             for (before, to) in undo {
                 match before.exists() {
                     true => std::fs::rename(&before, &to).map_err(|error| files::unwritable(&to, error))?,
                     false => files::remove(&to)?,
                 }
             }
-            used.map_or(Ok(()), |used| Slots(&layout).switch(&used))
+            Ok(())
         }))
     }
 }
@@ -563,6 +564,44 @@ fn beyond<'a>(text: &'a str, other: &'a str) -> impl Iterator<Item = &'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Layout;
+    use std::os::unix::fs::PermissionsExt;
+
+    // Somebody brought an agent beside a signed release whose storectl was the one that ran: only what differed was copied into the
+    // folder that the link then led to, and `bin/storectl` led nowhere.
+    #[test]
+    fn a_program_that_is_given_beside_a_signed_release_leaves_no_link_that_leads_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::at(folder.path());
+        let slots = Slots(&layout);
+        std::fs::create_dir_all(slots.folder("0.1.7")).unwrap();
+        std::fs::create_dir_all(layout.installer_folder()).unwrap();
+        std::fs::write(slots.program("0.1.7", "store-agent"), "of the release").unwrap();
+        std::fs::copy(std::env::current_exe().unwrap(), slots.program("0.1.7", "storectl")).unwrap();
+        slots.switch("0.1.7").unwrap();
+        for program in ["store-agent", "storectl"] {
+            slots.link(program).unwrap();
+        }
+        let given = folder.path().join("given");
+        std::fs::write(&given, "#!/bin/sh\necho store-agent 0.1.9\n").unwrap();
+        std::fs::set_permissions(&given, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let (manager, points) = (Manager::Systemd, Points::default());
+        let site = Site {
+            layout: layout.clone(),
+            manager,
+            points: points.clone(),
+            dry_run: false,
+            non_interactive: true,
+        };
+        let step = ProgramFile { site: Rc::new(site), given: Some(given.clone()) };
+        let undo = step.apply(&points).unwrap();
+        assert_eq!(step.differences().unwrap(), [""; 0]);
+        assert!(same(&given, &layout.own_program()).unwrap() && layout.own_storectl().exists());
+        if let Undo::By(undo) = undo {
+            undo().unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(layout.own_program()).unwrap(), "of the release");
+    }
 
     #[test]
     fn a_line_that_stays_in_another_table_goes_all_the_same() {

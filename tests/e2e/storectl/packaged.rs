@@ -156,4 +156,11 @@ fn a_package_makes_a_store_of_a_bare_debian_and_loses_nothing_whatever_happens_t
     let is_there = ["etc/shopsmart", "var/lib/shopsmart/identity", "var/lib/shopsmart/agent/agent.db"]
         .map(|path| store.server.path(path).exists());
     assert_eq!(is_there, [false, false, true]);
+    let wanted = ["multi-user", "timers"].map(|target| format!("etc/systemd/system/{target}.target.wants"));
+    let left = wanted.iter().flat_map(|folder| fs::read_dir(store.server.path(folder)).into_iter().flatten());
+    let left: Vec<String> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(
+        !left.iter().any(|unit| unit.starts_with("shopsmart") || unit.starts_with("store-agent")),
+        "{left:?}"
+    );
 }
