@@ -617,8 +617,14 @@ fn a_version_without_a_way_back_that_fails_is_told_until_somebody_has_looked() {
     let database = shop.server.path("var/lib/shopsmart/agent/agent.db");
     let mend = Command::new("python3").args(["-c", undo]).arg(&database).status().unwrap();
     assert!(mend.success());
+    let snapshot = || {
+        let copy = shop.server.path("var/lib/shopsmart/upgrade/snapshot/agent.db");
+        copy.metadata().and_then(|known| known.modified()).unwrap()
+    };
+    let before = snapshot();
     shop.server.ends(0, &shop.upgrade(&works.release("0.3.3", 33)));
     shop.is_version("0.3.3");
+    assert_eq!(snapshot(), before, "the one from before the doubt is kept");
     shop.server.ends(0, &["status"]);
 }
 
