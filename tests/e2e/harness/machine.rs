@@ -53,12 +53,12 @@ impl Machine {
         let container = Daemon::start("the container", command, &self.log);
         let starter = container.id();
         self.container = Some(container);
-        self.leader = eventually("the container to start its systemd", || {
+        eventually("the system to have started", || {
+            // Asked anew each time: the first child only makes the one that stays.
             let children = fs::read_to_string(format!("/proc/{starter}/task/{starter}/children"));
             let children = children.map_err(|error| error.to_string())?;
-            children.split_whitespace().next().and_then(|id| id.parse().ok()).ok_or(children)
-        });
-        eventually("the system to have started", || {
+            let first = children.split_whitespace().next().and_then(|id| id.parse().ok());
+            self.leader = first.ok_or("the container has no process")?;
             let output = self.run(&["systemctl", "is-system-running"]);
             match String::from_utf8_lossy(&output.stdout).trim() {
                 "running" | "degraded" => Ok(()),
@@ -105,8 +105,9 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if self.container.is_some() {
-            self.cut_power();
+        if self.container.is_some() && self.leader > 1 {
+            // Should it have ended by itself, the container's own end follows; nothing may fail here.
+            let _ = Command::new("kill").args(["-KILL", &self.leader.to_string()]).status();
         }
     }
 }
