@@ -1,6 +1,6 @@
 //! One thread for each POS source: reads, hands over, waits, and keeps its health. What fails here fails here alone.
 
-use super::source::{Figure, PosSource, Reading, SourceError};
+use super::source::{Figure, PosSource, Reading, SourceError, chain};
 use super::sql::item_text;
 use crate::agent::{ItemKey, ReadingTaken, RecordError, SourceReading};
 use crate::config::pos::PosConfig;
@@ -8,7 +8,6 @@ use crate::http::Clocks;
 use crate::inbox::sources::{Difference, Differences, LogStanding, SourceBoard, SourceState};
 use crate::inbox::{Bulletin, Inbox, NoAnswer};
 use crate::store::reader::{OnHand, Reader};
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -291,16 +290,6 @@ fn jittered(pause: Duration) -> Duration {
     // Without random numbers the pause is merely regular.
     let _ = getrandom::fill(&mut byte);
     pause.mul_f64(0.5 + f64::from(byte[0]) / 512.0)
-}
-
-fn chain(error: &SourceError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// All that differ, for recording; and the first of them, for people.

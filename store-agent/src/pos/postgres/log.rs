@@ -11,14 +11,13 @@ use super::pgoutput::{Message, Relation, Value};
 use crate::config::pos::LogLedger;
 use crate::config::pos::postgres::Postgres;
 use crate::inbox::sources::LogStanding;
-use crate::pos::source::SourceError;
+use crate::pos::source::{SourceError, chain};
 use crate::pos::sql::database::Heard;
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{Oid, ToSql};
 use postgres::{Client, Statement};
 use std::collections::{BTreeSet, HashMap};
-use std::error::Error;
 use std::thread::JoinHandle;
 use sync_protocol::Ticks;
 
@@ -135,16 +134,6 @@ impl From<postgres::Error> for NoLog {
     fn from(error: postgres::Error) -> NoLog {
         NoLog::Server(chain(&error))
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// The log, followed or not.

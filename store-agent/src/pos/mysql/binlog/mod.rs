@@ -14,10 +14,10 @@ use crate::config::pos::LogLedger;
 use crate::config::pos::mysql::MysqlServer;
 use crate::inbox::sources::LogStanding;
 use crate::pos::source::SourceError;
+use crate::pos::source::chain;
 use crate::pos::sql::database::Heard;
 use events::{Listener, Said};
 use opening::open;
-use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -264,16 +264,6 @@ fn follow(
         }
     }
     Ok(())
-}
-
-fn chain(error: &LogError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
