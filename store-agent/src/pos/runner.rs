@@ -20,6 +20,10 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 const RECONCILE_AGAIN: Duration = Duration::from_secs(1);
 /// A comparison reads everything that is remembered and all figures, so it is followed by a rest of so many times its length.
 const RECONCILE_REST_TIMES: u32 = 100;
+/// Where a log is followed somebody wants to know of sales at once, so a comparison waits for a moment in which nothing is sold ...
+const LULL: Duration = Duration::from_secs(2);
+/// ... but not for ever.
+const LULL_WITHIN: Duration = Duration::from_secs(900);
 /// Most differences that are kept for people to look at.
 const DIFFERENCES_MAX: usize = 1_000;
 
@@ -44,6 +48,9 @@ pub struct Runner {
     failures: u32,
     reconciled_at: Option<Instant>,
     reconcile_after: Option<Instant>,
+    /// When something was last read, and since when a comparison has been due.
+    moved_at: Option<Instant>,
+    reconcile_due: Option<Instant>,
     log: Option<LogStanding>,
 }
 
@@ -77,7 +84,17 @@ impl From<rusqlite::Error> for Trouble {
 impl Runner {
     #[must_use]
     pub fn new(source: Box<dyn PosSource>, config: PosConfig, desk: Desk) -> Runner {
-        Runner { source, config, desk, failures: 0, reconciled_at: None, reconcile_after: None, log: None }
+        Runner {
+            source,
+            config,
+            desk,
+            failures: 0,
+            reconciled_at: None,
+            reconcile_after: None,
+            moved_at: None,
+            reconcile_due: None,
+            log: None,
+        }
     }
 
     /// Runs until the other end of `stop` is dropped.
@@ -117,7 +134,9 @@ impl Runner {
         let was_moved = reading.cursor.is_some();
         let Some(cursor) = self.hand_over(from, reading)? else { return Ok(Went::Stopping) };
         self.failures = 0;
-        if is_all && !was_moved {
+        if was_moved {
+            self.moved_at = Some((self.desk.clocks.instant)());
+        } else if is_all {
             self.reconcile(cursor)?;
         }
         Ok(if is_all { Went::Quiet } else { Went::On })
@@ -196,7 +215,7 @@ impl Runner {
         if self.reconciled_at.is_some_and(|at| now.saturating_duration_since(at) < every) {
             return Ok(());
         }
-        if self.reconcile_after.is_some_and(|after| now < after) {
+        if self.reconcile_after.is_some_and(|after| now < after) || !self.is_lull(now) {
             return Ok(());
         }
         let compared = self.figures_of_a_moment(&cursor);
@@ -204,7 +223,7 @@ impl Runner {
         self.reconcile_after =
             now.checked_add(RECONCILE_AGAIN.max(took.saturating_mul(RECONCILE_REST_TIMES)));
         let Some((figures, on_hand)) = compared? else { return Ok(()) };
-        self.reconciled_at = Some(now);
+        (self.reconciled_at, self.reconcile_due) = (Some(now), None);
         let at = (self.desk.clocks.wall)();
         let (different, differing) = compare(&figures, &on_hand);
         let mut applied = false;
@@ -221,6 +240,15 @@ impl Runner {
             health.differences = Some(Differences { compared_at: at, items, differing, applied });
         });
         Ok(())
+    }
+
+    /// A comparison that is due may begin.
+    fn is_lull(&mut self, now: Instant) -> bool {
+        let due = *self.reconcile_due.get_or_insert(now);
+        let is_still = self.moved_at.is_none_or(|at| now.saturating_duration_since(at) >= LULL);
+        self.log != Some(LogStanding::Followed)
+            || is_still
+            || now.saturating_duration_since(due) >= LULL_WITHIN
     }
 
     /// The POS's figures and ours; `None` when something was on its way.

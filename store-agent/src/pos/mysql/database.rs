@@ -135,22 +135,29 @@ impl PosDatabase for MysqlDatabase {
         Ok(self.mark)
     }
 
-    /// With the columns that they have, in their order.
+    /// With the columns that they have, in their order. Names are asked for first: for the columns of a table the server opens it.
     fn tables(&mut self) -> Result<Tables, SourceError> {
-        let sql = "SELECT table_name, GROUP_CONCAT(CONCAT(column_name, ' ', column_type, IF(is_nullable = 'YES', '', ' NOT NULL'))
-                   ORDER BY ordinal_position SEPARATOR ', ') FROM information_schema.columns WHERE table_schema = DATABASE() GROUP BY table_name";
-        let all: Vec<mysql::Row> = self.ask("looking at its tables", |conn| {
-            conn.query_drop("SET SESSION group_concat_max_len = 1000000")?;
-            conn.query(sql)
-        })?;
+        let names = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()";
+        let columns = "SELECT GROUP_CONCAT(CONCAT(column_name, ' ', column_type, IF(is_nullable = 'YES', '', ' NOT NULL'))
+                       ORDER BY ordinal_position SEPARATOR ', ') FROM information_schema.columns
+                       WHERE table_schema = DATABASE() AND table_name = ?";
         let selects: Vec<String> = self.selects.all().map(str::to_ascii_lowercase).collect();
-        let is_used = |name: &str| {
+        let is_used = |name: &String| {
             let name = name.to_ascii_lowercase();
             let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
             selects.iter().any(|sql| sql.split(|c: char| !is_part(c)).any(|word| word == name))
         };
-        let named = all.iter().map(|row| (text(row, 0), text(row, 1)));
-        Ok(named.filter(|(name, _)| is_used(name)).collect())
+        self.ask("looking at its tables", |conn| {
+            conn.query_drop("SET SESSION group_concat_max_len = 1000000")?;
+            let names: Vec<mysql::Row> = conn.query(names)?;
+            let names = names.iter().map(|row| text(row, 0)).filter(is_used);
+            names
+                .map(|name| {
+                    let made: Option<mysql::Row> = conn.exec_first(columns, (&name,))?;
+                    Ok((name, made.map(|row| text(&row, 0)).unwrap_or_default()))
+                })
+                .collect()
+        })
     }
 
     fn at_once<T>(

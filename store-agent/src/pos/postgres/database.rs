@@ -44,6 +44,8 @@ pub struct PostgresDatabase {
 struct Known {
     statements: HashMap<String, Statement>,
     shapes: HashMap<&'static str, Shape>,
+    /// What asks how the tables are made.
+    mark: Option<Statement>,
 }
 
 impl std::fmt::Debug for PostgresDatabase {
@@ -91,7 +93,7 @@ impl PosDatabase for PostgresDatabase {
         if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
             return Ok(Met::Again);
         }
-        (self.client, self.bell) = (None, None);
+        (self.client, self.bell, self.mark) = (None, None, None);
         self.known = Known::default();
         self.client()?;
         Ok(Met::Anew)
@@ -128,10 +130,14 @@ impl PosDatabase for PostgresDatabase {
         Some(format!("`[pos.log]`: {trouble}"))
     }
 
+    /// Asked for once: from then on every look holds it against its own moment.
     fn schema_mark(&mut self) -> Result<i64, SourceError> {
+        if let Some(mark) = self.mark {
+            return Ok(mark);
+        }
         let client = opened(&mut self.client, &self.settings)?;
-        let mark = tables::mark(client, &self.oids).map_err(failed("asking for its schema"))?;
-        Ok(*self.mark.insert(number(&mark)))
+        let mark = tables::mark(client, &mut self.known.mark, &self.oids);
+        Ok(*self.mark.insert(number(&mark.map_err(failed("asking for its schema"))?)))
     }
 
     fn tables(&mut self) -> Result<Tables, SourceError> {
@@ -151,7 +157,7 @@ impl PosDatabase for PostgresDatabase {
         let seen = at_once(client, &self.selects, &mut self.known, made, look);
         if seen.is_err() {
             // A table may be another now.
-            self.known = Known::default();
+            (self.known, self.mark) = (Known::default(), None);
         }
         seen
     }
@@ -172,7 +178,8 @@ fn at_once<T>(
         .map_err(failed("beginning to read"))?;
     if let Some((mark, oids)) = made {
         // Of the same moment as the rows: a table that was changed with them is noticed before they are read.
-        let now = tables::mark(&mut moment, oids).map_err(failed("asking for its schema"))?;
+        let now = tables::mark(&mut moment, &mut known.mark, oids);
+        let now = now.map_err(failed("asking for its schema"))?;
         if number(&now) != mark {
             return Err(failed("looking at its tables")(Altered));
         }

@@ -5,7 +5,7 @@ use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
 use crate::pos::sql::database::failed;
 use postgres::types::Oid;
-use postgres::{Client, GenericClient};
+use postgres::{Client, GenericClient, Statement};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -80,9 +80,19 @@ pub fn tables<'a>(
     Ok((tables, roots))
 }
 
-/// A text that changes with those tables.
-pub fn mark(client: &mut impl GenericClient, oids: &[Oid]) -> Result<String, postgres::Error> {
-    client.query_one(MARK, &[&oids]).and_then(|row| row.try_get(0))
+/// A text that changes with those tables. It is asked for at every look, so the question is kept.
+pub fn mark(
+    client: &mut impl GenericClient,
+    question: &mut Option<Statement>,
+    oids: &[Oid],
+) -> Result<String, postgres::Error> {
+    let prepared = match question.take() {
+        Some(prepared) => prepared,
+        None => client.prepare(MARK)?,
+    };
+    let row = client.query_one(&prepared, &[&oids])?;
+    *question = Some(prepared);
+    row.try_get(0)
 }
 
 /// Schema and name of every table in a plan.

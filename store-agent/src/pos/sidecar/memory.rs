@@ -89,8 +89,10 @@ impl Sidecar {
 
     /// The lowest key of all that is remembered, or of the newest `most`.
     pub fn lowest_key(&self, most: Option<usize>) -> rusqlite::Result<Option<i64>> {
+        let Some(most) = most else {
+            return self.db.prepare_cached("SELECT min(key) FROM remembered")?.query_row([], |row| row.get(0));
+        };
         let sql = "SELECT min(key) FROM (SELECT key FROM remembered ORDER BY key DESC LIMIT ?1)";
-        let most = most.and_then(|most| i64::try_from(most).ok()).unwrap_or(-1);
         self.db.prepare_cached(sql)?.query_row([most], |row| row.get(0))
     }
 

@@ -8,7 +8,7 @@
 
 use super::correction::{Weighing, is_same, known};
 use super::database::{Look, PosDatabase};
-use super::{REST_TIMES, REST_TIMES_IN_HASTE, ROWS_MAX, SqlSource};
+use super::{REST_TIMES, REST_TIMES_BESIDE_LOG, REST_TIMES_IN_HASTE, ROWS_MAX, SqlSource};
 use crate::pos::key_cursor::KeyCursor;
 use crate::pos::mapping::{Key, Mapped, Mapper, Row};
 use crate::pos::sidecar::Sidecar;
@@ -84,10 +84,13 @@ impl Rounds {
         (self.is_owed, self.has_rung, self.hurried) = (false, false, 0);
     }
 
-    fn went(&mut self, chunk: &Chunk, last: i64, now: Ticks, took_ms: u64) {
+    fn went(&mut self, chunk: &Chunk, last: i64, now: Ticks, took_ms: u64, has_log: bool) {
         self.haste_due = Ticks(now.0.saturating_add(took_ms.saturating_mul(REST_TIMES_IN_HASTE)));
         self.due = match self.hurried {
-            0 => Ticks(now.0.saturating_add(AGAIN_EVERY_MS.max(took_ms.saturating_mul(REST_TIMES)))),
+            0 => {
+                let times = if has_log { REST_TIMES_BESIDE_LOG } else { REST_TIMES };
+                Ticks(now.0.saturating_add(AGAIN_EVERY_MS.max(took_ms.saturating_mul(times))))
+            }
             _ => self.haste_due,
         };
         self.is_newest_next = !chunk.is_newest && self.hurried == 0;
@@ -214,6 +217,7 @@ impl<D: PosDatabase> SqlSource<D> {
             Ok((seen, known, again))
         })?;
         let took = self.now().since(now);
+        let has_log = self.has_log();
         if !is_begun {
             // This file is new, or another was lost: what the core has been given is taken for what is there.
             let given = |(key, _): &(i64, Row)| !keys.is_waited_for(*key);
@@ -225,7 +229,7 @@ impl<D: PosDatabase> SqlSource<D> {
         for (chunk, again) in &gone_over {
             match chunk.is_named {
                 true => self.named.looked_at(chunk.first, chunk.last),
-                false => self.rounds.went(chunk, again.last, now, took),
+                false => self.rounds.went(chunk, again.last, now, took, has_log),
             }
         }
         // Whether a ledger was tidied away shows in its rows taken together, not in those that the log happens to name.
