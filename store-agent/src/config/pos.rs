@@ -87,12 +87,23 @@ impl PosKind {
 pub struct Mapping {
     pub changes: Option<String>,
     pub on_hand: Option<String>,
+    pub key_is: KeyIs,
     pub item_is: ItemIs,
     /// Only rows with this `location` count.
     pub location: Option<String>,
     pub kinds: Vec<Rule>,
     pub times: Times,
     pub time_zone: TimeZone,
+}
+
+/// What the column `key` of a database's `changes` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyIs {
+    /// Numbers that grow.
+    Number,
+    /// UUIDs and the like, which don't say what is new.
+    Text,
 }
 
 /// What the column `item` holds.
@@ -184,6 +195,7 @@ pub(super) struct PosTable {
     times: Option<Times>,
     changes: Option<Spanned<String>>,
     on_hand: Option<Spanned<String>>,
+    key_is: Option<Spanned<KeyIs>>,
     item_is: Option<ItemIs>,
     location: Option<Spanned<String>>,
     kinds: Option<Vec<Spanned<RuleTable>>>,
@@ -285,6 +297,7 @@ impl Checker<'_> {
         for given in [&table.changes, &table.on_hand].into_iter().flatten() {
             self.select(given)?;
         }
+        let key_is = self.key_is(&table, is_files)?;
         let kinds = table.kinds.unwrap_or_default();
         if kinds.is_empty() && table.changes.is_some() {
             let message = "has `changes` but no `kinds`; say which rows are sales, receipts and so on";
@@ -294,11 +307,35 @@ impl Checker<'_> {
             kinds: kinds.into_iter().map(|rule| self.rule(rule)).collect::<Result<_, _>>()?,
             changes: table.changes.map(|sql| plain_select(sql.get_ref())),
             on_hand: table.on_hand.map(|sql| plain_select(sql.get_ref())),
+            key_is,
             item_is: table.item_is.unwrap_or(ItemIs::Any),
             location: table.location.map(Spanned::into_inner),
             times: table.times.unwrap_or(Times::Text),
             time_zone: self.pos_time_zone(table.time_zone.as_ref())?,
         })
+    }
+
+    fn key_is(&self, table: &PosTable, is_files: bool) -> Result<KeyIs, ConfigError> {
+        let Some(given) = table.key_is.as_ref().filter(|key_is| *key_is.get_ref() == KeyIs::Text) else {
+            return Ok(KeyIs::Number);
+        };
+        let message = match table {
+            _ if is_files => "is for databases; the keys of files may be texts as they are",
+            PosTable { changes: None, .. } => {
+                "says what the `key` of `changes` is, and there is no `changes`"
+            }
+            PosTable { on_hand: None, .. } => {
+                "needs `on_hand` beside `changes`: keys that are texts don't say which rows came before the first reading"
+            }
+            PosTable { remember_rows: Some(rows), .. } if *rows.get_ref() == 0 => {
+                "needs `remember_rows`: keys that are texts don't say which rows have been read"
+            }
+            PosTable { gap_patience_s: Some(_), .. } => {
+                "and `gap_patience_s` don't go together: only numbers have gaps"
+            }
+            _ => return Ok(KeyIs::Text),
+        };
+        Err(self.wrong(given, message))
     }
 
     fn select(&self, given: &Spanned<String>) -> Result<(), ConfigError> {
@@ -390,6 +427,25 @@ mod tests {
         assert_eq!(pos.mapping.kinds[0].starts, "POS ");
         assert_eq!(pos.mapping.kinds[1].starts, "");
         assert_eq!(pos.mapping.kinds[1].units, Factor { mantissa: 5, decimals: 1 });
+    }
+
+    #[test]
+    fn keys_that_are_texts_need_figures() {
+        let on_hand = "on_hand = \"SELECT 1 AS item, 2 AS quantity\"\n";
+        let text = "key_is = \"text\"\n";
+        let both = format!("{POS}{CHANGES}{KINDS}{on_hand}");
+        assert_eq!(parse(&format!("{both}{text}")).unwrap().pos[0].mapping.key_is, KeyIs::Text);
+        assert_eq!(parse(&both).unwrap().pos[0].mapping.key_is, KeyIs::Number);
+        for (text, expected) in [
+            (format!("{POS}{CHANGES}{KINDS}{text}"), "needs `on_hand`"),
+            (format!("{POS}{on_hand}{text}"), "there is no `changes`"),
+            (format!("{both}{text}gap_patience_s = 9\n"), "only numbers have gaps"),
+            (format!("{both}{text}remember_rows = 0\n"), "needs `remember_rows`"),
+            (format!("{both}key_is = \"uuid\"\n"), "unknown variant"),
+        ] {
+            let said = parse(&text).unwrap_err().to_string();
+            assert!(said.contains(expected), "{text}: {said}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::decimal;
 use super::json;
 use super::mapping::{self, Cell, Key, Mapped, Mapper, Row};
 use super::times::Clockwork;
-use crate::config::pos::{Factor, ItemIs, Mapping, QuantityIs, Rule, Times};
+use crate::config::pos::{Factor, ItemIs, KeyIs, Mapping, QuantityIs, Rule, Times};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use sync_protocol::Quantity;
@@ -45,6 +45,7 @@ fn mapping_of(kind: Kind, times: Times, item_is: ItemIs) -> Mapping {
     Mapping {
         changes: None,
         on_hand: None,
+        key_is: KeyIs::Number,
         item_is,
         location: None,
         kinds: vec![Rule { starts: String::new(), kind: Some(kind), quantity_is, units }],

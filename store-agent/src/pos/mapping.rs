@@ -118,6 +118,12 @@ impl Mapper<'_> {
         }
     }
 
+    /// When the row happened, where that can be read.
+    #[must_use]
+    pub fn time(&mut self, row: &Row) -> Option<UnixMillis> {
+        self.moment(&row.at).ok()
+    }
+
     fn documents(&mut self, row: &Row) -> Result<Option<(Vec<SourceDocument>, bool)>, String> {
         if is_elsewhere(self.mapping, &row.location) {
             return Ok(None);
@@ -356,7 +362,7 @@ fn json(row: &Row) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::pos::Times;
+    use crate::config::pos::{KeyIs, Times};
     use jiff::tz::TimeZone;
 
     fn rule(starts: &str, kind: Option<Kind>, quantity_is: QuantityIs) -> Rule {
@@ -367,6 +373,7 @@ mod tests {
         Mapping {
             changes: None,
             on_hand: None,
+            key_is: KeyIs::Number,
             item_is: ItemIs::Any,
             location: Some("1".to_owned()),
             kinds: vec![

@@ -5,6 +5,7 @@
 //! crash between the two can neither lose nor double any.
 
 pub mod memory;
+mod texts;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, HashMap};

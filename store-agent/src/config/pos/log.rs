@@ -1,6 +1,6 @@
 //! `[pos.log]`: the log of a POS's database tells at once that rows were written, changed or deleted, and which.
 
-use super::PosTable;
+use super::{KeyIs, PosTable};
 use crate::config::{Checker, ConfigError};
 use serde::Deserialize;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const NAME_BYTES_MAX: usize = 130;
 /// How the log of a database is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogConfig {
-    /// `None` with `on_hand` alone: that something has changed is all there is to know.
+    /// `None` with `on_hand` alone, and where keys are texts: that something has changed is all there is to know.
     pub ledger: Option<LogLedger>,
     /// PostgreSQL alone has such a thing.
     pub publication: String,
@@ -52,7 +52,13 @@ impl Checker<'_> {
         if let Some(publication) = log.publication.as_ref().filter(|_| kind != "postgres") {
             return Err(self.wrong(publication, "is for the kind `postgres`"));
         }
+        let has_texts = table.key_is.as_ref().is_some_and(|key_is| *key_is.get_ref() == KeyIs::Text);
         let ledger = match (&log.table, &log.key) {
+            (None, None) if has_texts => None,
+            _ if has_texts => {
+                let message = "names rows by keys that are numbers; with `key_is = \"text\"` leave it empty: that something has changed is all there is to know";
+                return Err(self.wrong(given, message));
+            }
             (Some(of), Some(key)) => Some(LogLedger { table: self.log_name(of)?, key: self.log_name(key)? }),
             (None, None) if table.changes.is_none() => None,
             _ => {
@@ -115,6 +121,10 @@ mod tests {
         for (text, expected) in [
             (format!("{sqlite}{ON_HAND}[pos.log]\n"), "`mysql` and `postgres`"),
             (format!("{mysql}{ON_HAND}[pos.log]\npublication = \"x\"\n"), "is for the kind `postgres`"),
+            (
+                format!("{POS}{CHANGES}{ON_HAND}key_is = \"text\"\n[pos.log]\ntable = \"t\"\nkey = \"id\"\n"),
+                "leave it empty",
+            ),
             (format!("{POS}{CHANGES}[pos.log]\n"), "needs `table` and `key`"),
             (format!("{POS}{CHANGES}[pos.log]\ntable = \"ledger\"\n"), "needs `table` and `key`"),
             (format!("{POS}{CHANGES}[pos.log]\ntable = \"\"\nkey = \"id\"\n"), "a plain name"),

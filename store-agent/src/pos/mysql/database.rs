@@ -247,4 +247,26 @@ impl Look for Moment<'_> {
         let found: Option<mysql::Row> = self.conn.query_first(sql).map_err(failed("`changes`"))?;
         Ok(found.and_then(|row| text(&row, 0).parse().ok()).unwrap_or(0))
     }
+
+    fn last_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
+        self.ledger(&format!("ORDER BY pos.`at` DESC LIMIT {most}"))
+    }
+
+    fn rows_after(&mut self, after: Option<&str>, most: usize) -> Result<Vec<Row>, SourceError> {
+        let behind = match after {
+            Some(after) => format!("> {}", literal(after)),
+            None => "IS NOT NULL".to_owned(),
+        };
+        self.ledger(&format!("WHERE pos.`key` {behind} ORDER BY pos.`key` LIMIT {most}"))
+    }
+
+    fn rows_of(&mut self, keys: &[String]) -> Result<Vec<Row>, SourceError> {
+        let keys: Vec<String> = keys.iter().map(|key| literal(key)).collect();
+        self.ledger(&format!("WHERE pos.`key` IN ({})", keys.join(", ")))
+    }
+}
+
+/// A text in SQL. What is asked by text comes back as text, which keeps a DECIMAL exact; and `SESSION` leaves backslashes their meaning.
+fn literal(text: &str) -> String {
+    mysql::Value::from(text).as_sql(false)
 }

@@ -16,6 +16,8 @@ pub struct Shape {
     columns: Columns,
     kinds: Vec<CellKind>,
     pub key: Option<KeyColumn>,
+    /// The column `at`, as SQL names it.
+    pub at: Option<String>,
 }
 
 /// The column `key` of a ledger.
@@ -24,6 +26,8 @@ pub struct KeyColumn {
     /// As SQL names it.
     pub name: String,
     pub kind: KeyKind,
+    /// The type that a text becomes to be compared with it.
+    compared_as: &'static str,
 }
 
 /// How keys are compared so that an index of theirs is of use.
@@ -73,7 +77,9 @@ impl Shape {
                 _ => kind_of(column.type_()),
             })
             .collect();
-        Ok(Shape { list: list.join(", "), columns, kinds, key })
+        let at = described.iter().find(|column| column.name().eq_ignore_ascii_case("at"));
+        let at = at.map(|column| format!("pos.{}", quoted(column.name())));
+        Ok(Shape { list: list.join(", "), columns, kinds, key, at })
     }
 
     pub fn row(&self, fetched: &Fetched) -> Result<Row, postgres::Error> {
@@ -95,7 +101,32 @@ impl KeyColumn {
             Type::NUMERIC => KeyKind::Numeric,
             _ => KeyKind::Other,
         };
-        KeyColumn { name: format!("pos.{}", quoted(column.name())), kind }
+        let compared_as = match *column.type_() {
+            Type::INT2 | Type::INT4 | Type::INT8 => "int8",
+            Type::NUMERIC => "numeric",
+            Type::UUID => "uuid",
+            Type::BPCHAR => "bpchar",
+            _ => "text",
+        };
+        KeyColumn { name: format!("pos.{}", quoted(column.name())), kind, compared_as }
+    }
+
+    /// What is compared with a text, so that an index of the column is of use where its type has a text's order.
+    pub fn compared(&self) -> String {
+        match self.compared_as {
+            "text" => format!("{}::text", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// The parameter `$number`, a text, as the column is compared with it.
+    pub fn text_bound(&self, number: usize) -> String {
+        format!("${number}::text::{}", self.compared_as)
+    }
+
+    /// The parameter `$number`, many texts.
+    pub fn text_bounds(&self, number: usize) -> String {
+        format!("${number}::text[]::{}[]", self.compared_as)
     }
 
     pub fn is_number(&self) -> bool {

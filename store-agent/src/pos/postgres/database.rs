@@ -306,4 +306,35 @@ impl Look for Moment<'_> {
         let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0)).map_err(failed("`changes`"))?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
+
+    fn last_rows(&mut self, most_rows: usize) -> Result<Vec<Row>, SourceError> {
+        let Some((Shape { at: Some(at), .. }, _)) = self.shape("changes")? else { return Ok(Vec::new()) };
+        let rest = |_: &KeyColumn| format!("WHERE {at} IS NOT NULL ORDER BY {at} DESC LIMIT $1::int8");
+        self.ledger(rest, &[&most(most_rows)])
+    }
+
+    fn rows_after(&mut self, after: Option<&str>, most_rows: usize) -> Result<Vec<Row>, SourceError> {
+        // Two questions, as neither would get by the index if they were one.
+        match after {
+            Some(after) => {
+                let rest = |key: &KeyColumn| {
+                    let (name, bound) = (key.compared(), key.text_bound(1));
+                    format!("WHERE {name} > {bound} ORDER BY {name} LIMIT $2::int8")
+                };
+                self.ledger(rest, &[&after, &most(most_rows)])
+            }
+            None => {
+                let rest = |key: &KeyColumn| {
+                    let name = key.compared();
+                    format!("WHERE {name} IS NOT NULL ORDER BY {name} LIMIT $1::int8")
+                };
+                self.ledger(rest, &[&most(most_rows)])
+            }
+        }
+    }
+
+    fn rows_of(&mut self, keys: &[String]) -> Result<Vec<Row>, SourceError> {
+        let rest = |key: &KeyColumn| format!("WHERE {} = ANY ({})", key.compared(), key.text_bounds(1));
+        self.ledger(rest, &[&keys])
+    }
 }

@@ -17,6 +17,8 @@ pub const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS remembered (
         key INTEGER PRIMARY KEY, hash INTEGER NOT NULL, at INTEGER, held TEXT NOT NULL, item TEXT, thousandths INTEGER,
         documents INTEGER NOT NULL, is_there INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS text_key (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+    CREATE TABLE IF NOT EXISTS horizon (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), at INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS outbox (
         place INTEGER PRIMARY KEY, reference TEXT, kind TEXT, reason TEXT, occurred_at INTEGER, lines TEXT, row TEXT NOT NULL) STRICT;";
 
@@ -33,7 +35,9 @@ pub enum Held {
 /// A row as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
+    /// Where the POS's key is a text, a number of ours for it.
     pub key: i64,
+    pub text: Option<String>,
     /// Of all that was read of it.
     pub hash: i64,
     pub at: Option<UnixMillis>,
@@ -41,6 +45,14 @@ pub struct Remembered {
     /// How many documents have been made of it.
     pub documents: u32,
     pub is_there: bool,
+}
+
+impl Remembered {
+    /// The key as the POS has it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.text.clone().unwrap_or_else(|| self.key.to_string())
+    }
 }
 
 /// One step of the memory, with what it gives the core to take.
@@ -51,6 +63,10 @@ pub struct Step {
     pub set_aside: Vec<SetAside>,
 }
 
+/// Rows as [`remembered`] takes them.
+pub const ROWS: &str = "SELECT key, hash, at, held, item, thousandths, documents, is_there, text
+     FROM remembered LEFT JOIN text_key ON number = key";
+
 impl Sidecar {
     /// What tells this memory from one that was lost; `None` before it has begun.
     pub fn memory_name(&self) -> rusqlite::Result<Option<String>> {
@@ -60,7 +76,9 @@ impl Sidecar {
     /// Forgets everything and begins with these rows, of which the core has all it needs.
     pub fn begin_memory(&mut self, name: &str, rows: &[Remembered]) -> rusqlite::Result<()> {
         let step = self.db.transaction()?;
-        step.execute_batch("DELETE FROM memory; DELETE FROM remembered; DELETE FROM outbox")?;
+        step.execute_batch(
+            "DELETE FROM memory; DELETE FROM remembered; DELETE FROM outbox; DELETE FROM text_key; DELETE FROM horizon",
+        )?;
         step.execute("INSERT INTO memory (only_row, name) VALUES (1, ?1)", [name])?;
         for row in rows {
             remember(&step, row)?;
@@ -70,9 +88,7 @@ impl Sidecar {
 
     /// The rows from key `first` to key `last`, those that are gone too.
     pub fn remembered(&self, first: i64, last: i64) -> rusqlite::Result<BTreeMap<i64, Remembered>> {
-        let sql = "SELECT key, hash, at, held, item, thousandths, documents, is_there FROM remembered
-                   WHERE key BETWEEN ?1 AND ?2";
-        let mut statement = self.db.prepare_cached(sql)?;
+        let mut statement = self.db.prepare_cached(&format!("{ROWS} WHERE key BETWEEN ?1 AND ?2"))?;
         let rows = statement.query_map([first, last], remembered)?;
         rows.map(|row| row.map(|row| (row.key, row))).collect()
     }
@@ -90,19 +106,22 @@ impl Sidecar {
     /// The lowest key of all that is remembered, or of the newest `most`.
     pub fn lowest_key(&self, most: Option<usize>) -> rusqlite::Result<Option<i64>> {
         let Some(most) = most else {
-            return self.db.prepare_cached("SELECT min(key) FROM remembered")?.query_row([], |row| row.get(0));
+            return self
+                .db
+                .prepare_cached("SELECT min(key) FROM remembered")?
+                .query_row([], |row| row.get(0));
         };
         let sql = "SELECT min(key) FROM (SELECT key FROM remembered ORDER BY key DESC LIMIT ?1)";
         self.db.prepare_cached(sql)?.query_row([most], |row| row.get(0))
     }
 
-    /// Writes a step, and forgets the oldest rows beyond `rows_max`.
-    pub fn take_step(&mut self, of: &Step, rows_max: usize) -> rusqlite::Result<()> {
+    /// Writes a step, and forgets the rows with the lowest keys beyond `rows_max`, if that is given.
+    pub fn take_step(&mut self, of: &Step, rows_max: Option<usize>) -> rusqlite::Result<()> {
         let step = self.db.transaction()?;
         for row in &of.rows {
             remember(&step, row)?;
         }
-        if !of.rows.is_empty() {
+        if let Some(rows_max) = rows_max.filter(|_| !of.rows.is_empty()) {
             let sql = "DELETE FROM remembered WHERE key <= (SELECT key FROM remembered ORDER BY key DESC LIMIT 1 OFFSET ?1)";
             step.prepare_cached(sql)?.execute([rows_max])?;
         }
@@ -166,10 +185,14 @@ fn remember(db: &Connection, of: &Remembered) -> rusqlite::Result<()> {
         of.documents,
         of.is_there
     ])?;
+    if let Some(text) = &of.text {
+        let sql = "INSERT OR IGNORE INTO text_key (number, text) VALUES (?1, ?2)";
+        db.prepare_cached(sql)?.execute(params![of.key, text])?;
+    }
     Ok(())
 }
 
-fn remembered(row: &Row<'_>) -> rusqlite::Result<Remembered> {
+pub(super) fn remembered(row: &Row<'_>) -> rusqlite::Result<Remembered> {
     let item = |row: &Row<'_>| item_of(&row.get::<_, String>(4)?).ok_or_else(|| damaged(4));
     let held = match row.get::<_, String>(3)?.as_str() {
         "moved" => Held::Moved(item(row)?, row.get(5)?),
@@ -183,6 +206,7 @@ fn remembered(row: &Row<'_>) -> rusqlite::Result<Remembered> {
         held,
         documents: row.get(6)?,
         is_there: row.get(7)?,
+        text: row.get(8)?,
     })
 }
 
@@ -247,6 +271,7 @@ mod tests {
     fn row(key: i64) -> Remembered {
         Remembered {
             key,
+            text: None,
             hash: -key,
             at: Some(UnixMillis(key)),
             held: Held::Moved(milk(), -key),
@@ -286,7 +311,7 @@ mod tests {
         let documents = vec![SourceDocument { document, row: "{}".to_owned(), is_figure: false }];
         let set_aside = vec![SetAside { reason: "why".to_owned(), row: "{\"key\":8}".to_owned() }];
         let step = Step { rows: vec![row(7)], documents, set_aside };
-        sidecar.take_step(&step, 10).unwrap();
+        sidecar.take_step(&step, Some(10)).unwrap();
         drop(sidecar);
         let mut sidecar = Sidecar::open(&folder.path().join("pos-x.db")).unwrap();
         assert_eq!(sidecar.waiting(&source).unwrap(), (step.documents, step.set_aside));
@@ -300,7 +325,7 @@ mod tests {
         let (_folder, mut sidecar) = sidecar();
         sidecar.begin_memory("ab", &[row(1), row(2)]).unwrap();
         let rows = (3..=20).map(row).collect();
-        sidecar.take_step(&Step { rows, ..Step::default() }, 5).unwrap();
+        sidecar.take_step(&Step { rows, ..Step::default() }, Some(5)).unwrap();
         assert_eq!(sidecar.lowest_key(None).unwrap(), Some(16));
         assert_eq!(sidecar.lowest_key(Some(2)).unwrap(), Some(19));
         assert_eq!(sidecar.chunk_after(0, 3).unwrap(), Some((18, true)));

@@ -41,9 +41,9 @@ pub fn is_same(before: &Remembered, row: &Row) -> bool {
 
 /// A row of which the core has all it needs, in figures.
 #[must_use]
-pub fn known(key: i64, row: &Row, mapped: &Mapped) -> Remembered {
+pub fn known(key: i64, text: Option<String>, row: &Row, mapped: &Mapped) -> Remembered {
     let (hash, at, held) = meaning(row, mapped);
-    Remembered { key, hash, at, held, documents: 1, is_there: true }
+    Remembered { key, text, hash, at, held, documents: 1, is_there: true }
 }
 
 fn meaning(row: &Row, mapped: &Mapped) -> (i64, Option<UnixMillis>, Held) {
@@ -79,23 +79,33 @@ fn held_by(documents: &[SourceDocument]) -> Held {
 }
 
 impl Weighing<'_> {
-    /// A row that is there.
-    pub fn seen(&mut self, key: i64, row: &Row, mapped: Mapped, before: Option<&Remembered>) {
+    /// A row that is there; `key` and `text` as it is remembered by.
+    pub fn seen(
+        &mut self,
+        key: i64,
+        text: Option<String>,
+        row: &Row,
+        mapped: Mapped,
+        before: Option<&Remembered>,
+    ) {
         let (hash, at, held) = meaning(row, &mapped);
         let documents = before.map_or(0, |before| before.documents);
+        let mut after = Remembered { key, text, hash, at, held, documents, is_there: true };
         let Some(before) = before.filter(|before| before.documents > 0) else {
-            let made = u32::from(held != Held::Nothing);
-            self.step.rows.push(Remembered { key, hash, at, held, documents: made, is_there: true });
+            after.documents = u32::from(after.held != Held::Nothing);
+            self.step.rows.push(after);
             return self.first(mapped);
         };
-        let mut after = Remembered { key, hash, at, held, documents, is_there: true };
         match mapped {
-            Mapped::Aside(aside) => self.unreadable(key, aside, before, &mut after),
+            Mapped::Aside(aside) => self.unreadable(aside, before, &mut after),
             Mapped::CardNumber(aside) => {
                 self.notes.card_numbers += 1;
-                self.unreadable(key, aside, before, &mut after);
+                self.unreadable(aside, before, &mut after);
             }
-            Mapped::LeftOut => self.correct(before, &mut after, "is left out now", row_text(key, "left out")),
+            Mapped::LeftOut => {
+                let row = row_text(&after, "left out");
+                self.correct(before, &mut after, "is left out now", row);
+            }
             Mapped::Documents { documents, is_rounded } => {
                 self.notes.rounded += u64::from(is_rounded);
                 let row = documents.first().map(|of| of.row.clone()).unwrap_or_default();
@@ -109,7 +119,7 @@ impl Weighing<'_> {
     pub fn gone(&mut self, before: &Remembered) {
         let mut after = Remembered { held: Held::Nothing, is_there: false, ..before.clone() };
         if before.held != Held::Nothing {
-            self.correct(before, &mut after, "was deleted", row_text(before.key, "deleted"));
+            self.correct(before, &mut after, "was deleted", row_text(before, "deleted"));
         }
         self.step.rows.push(after);
     }
@@ -120,9 +130,9 @@ impl Weighing<'_> {
         self.step.set_aside.push(SetAside {
             reason: format!(
                 "{} rows, `{}` to `{}`, have left the beginning of the ledger; they were taken for archived, and nothing was moved",
-                rows.len(), first.key, last.key
+                rows.len(), first.name(), last.name()
             ),
-            row: row_text(last.key, "archived"),
+            row: row_text(last, "archived"),
         });
         let gone =
             rows.iter().map(|row| Remembered { held: Held::Nothing, is_there: false, ..(*row).clone() });
@@ -144,11 +154,12 @@ impl Weighing<'_> {
         }
     }
 
-    fn unreadable(&mut self, key: i64, aside: SetAside, before: &Remembered, after: &mut Remembered) {
+    fn unreadable(&mut self, aside: SetAside, before: &Remembered, after: &mut Remembered) {
         after.held = before.held.clone();
         after.at = before.at;
         let reason = format!(
-            "row `{key}` was recorded and has been changed into what can't be; what was recorded of it stands. {}",
+            "row `{}` was recorded and has been changed into what can't be; what was recorded of it stands. {}",
+            after.name(),
             aside.reason
         );
         self.step.set_aside.push(SetAside { reason, row: aside.row });
@@ -160,7 +171,7 @@ impl Weighing<'_> {
             (Held::Counted(..), _) | (_, Held::Counted(..)) => {
                 let reason = format!(
                     "row `{}`, a count, {what}: no difference corrects that, so what was recorded of it stands",
-                    after.key
+                    after.name()
                 );
                 after.held = before.held.clone();
                 self.step.set_aside.push(SetAside { reason, row });
@@ -172,8 +183,8 @@ impl Weighing<'_> {
             self.notes.redated += 1;
             return;
         }
-        let reference = format!("{}/r{}-{}", after.key, before.documents, self.name);
-        let reason = reason(&format!("POS row {} {what}", after.key));
+        let reference = format!("{}/r{}-{}", after.name(), before.documents, self.name);
+        let reason = reason(&format!("POS row {} {what}", after.name()));
         match reference.parse() {
             Ok(reference) => {
                 after.documents = before.documents.saturating_add(1);
@@ -194,7 +205,9 @@ impl Weighing<'_> {
             }
             Err(error) => {
                 after.held = before.held.clone();
-                self.step.set_aside.push(SetAside { reason: format!("row `{}`: {error}", after.key), row });
+                self.step
+                    .set_aside
+                    .push(SetAside { reason: format!("row `{}`: {error}", after.name()), row });
             }
         }
     }
@@ -221,14 +234,17 @@ fn reason(text: &str) -> String {
     text.chars().take(REASON_BYTES_MAX / 2).collect()
 }
 
-fn row_text(key: i64, what: &str) -> String {
-    serde_json::json!({ "key": key, "is": what }).to_string()
+fn row_text(of: &Remembered, what: &str) -> String {
+    match &of.text {
+        Some(text) => serde_json::json!({ "key": text, "is": what }).to_string(),
+        None => serde_json::json!({ "key": of.key, "is": what }).to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::pos::{Factor, ItemIs, Mapping, QuantityIs, Rule, Times};
+    use crate::config::pos::{Factor, ItemIs, KeyIs, Mapping, QuantityIs, Rule, Times};
     use crate::pos::mapping::{Cell, Key, Mapper};
     use crate::pos::times::Clockwork;
     use jiff::tz::TimeZone;
@@ -244,6 +260,7 @@ mod tests {
         Mapping {
             changes: None,
             on_hand: None,
+            key_is: KeyIs::Number,
             item_is: ItemIs::Sku,
             location: None,
             kinds: vec![
@@ -293,7 +310,7 @@ mod tests {
                 (Some(row), before) if !before.as_ref().is_some_and(|before| is_same(before, row)) => {
                     let clock = Clockwork::new(Times::Text, TimeZone::UTC);
                     let mapped = Mapper { source: &source, mapping: &mapping, clock }.map(row);
-                    weighing.seen(7, row, mapped, before.as_ref());
+                    weighing.seen(7, None, row, mapped, before.as_ref());
                 }
                 (None, Some(before)) if before.is_there => weighing.gone(before),
                 _ => {}

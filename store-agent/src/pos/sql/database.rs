@@ -109,6 +109,17 @@ pub trait Look {
 
     /// How many rows have a key that can't be followed; counts to `most`.
     fn odd_keys(&mut self, most: usize) -> Result<u64, SourceError>;
+
+    // Where keys are texts.
+
+    /// The rows that happened last, `most` of them, in any order.
+    fn last_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError>;
+
+    /// The first `most` rows behind this key, or from the first key, in the database's own order of keys.
+    fn rows_after(&mut self, after: Option<&str>, most: usize) -> Result<Vec<Row>, SourceError>;
+
+    /// The rows that have these keys.
+    fn rows_of(&mut self, keys: &[String]) -> Result<Vec<Row>, SourceError>;
 }
 
 /// An error of the database's client while it did `what`.

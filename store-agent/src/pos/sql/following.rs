@@ -22,9 +22,9 @@ use sync_protocol::{Ticks, UnixMillis};
 const CHUNK_ROWS: usize = 500;
 const AGAIN_EVERY_MS: u64 = 1_000;
 /// Rows that leave the beginning of a ledger when they are older than this were tidied away, not undone.
-const ARCHIVED_AFTER_MS: u64 = 3 * 24 * 3_600 * 1_000;
+pub const ARCHIVED_AFTER_MS: u64 = 3 * 24 * 3_600 * 1_000;
 /// So many rows that are gone with all others were not undone one by one.
-const CLEARED_ROWS: usize = 20;
+pub const CLEARED_ROWS: usize = 20;
 
 /// Rows of one moment, and whether there were more.
 pub struct Seen {
@@ -38,6 +38,8 @@ pub struct Rounds {
     /// This round has been up to this key.
     after: i64,
     is_newest_next: bool,
+    /// This round has begun and not ended.
+    is_under_way: bool,
     due: Ticks,
     /// There is something to go over: somebody has committed since the round before began.
     is_owed: bool,
@@ -55,6 +57,7 @@ impl Rounds {
         Rounds {
             after: 0,
             is_newest_next: true,
+            is_under_way: false,
             due: Ticks(0),
             is_owed: true,
             has_rung: false,
@@ -77,14 +80,21 @@ impl Rounds {
     pub fn hurry(&mut self) {
         (self.is_owed, self.due) = (true, self.haste_due);
         // What this round has passed already is the next one's.
-        self.hurried = if self.after == 0 { 1 } else { 2 };
+        self.hurried = if self.is_under_way { 2 } else { 1 };
     }
 
-    fn has_nothing(&mut self) {
+    pub fn has_nothing(&mut self) {
         (self.is_owed, self.has_rung, self.hurried) = (false, false, 0);
     }
 
-    fn went(&mut self, chunk: &Chunk, last: i64, now: Ticks, took_ms: u64, has_log: bool) {
+    /// Whether it is the newest rows' turn.
+    #[must_use]
+    pub fn is_newest_next(&self) -> bool {
+        self.is_newest_next
+    }
+
+    /// A look at old rows has taken so long.
+    pub fn rest(&mut self, was_newest: bool, now: Ticks, took_ms: u64, has_log: bool) {
         self.haste_due = Ticks(now.0.saturating_add(took_ms.saturating_mul(REST_TIMES_IN_HASTE)));
         self.due = match self.hurried {
             0 => {
@@ -93,14 +103,26 @@ impl Rounds {
             }
             _ => self.haste_due,
         };
-        self.is_newest_next = !chunk.is_newest && self.hurried == 0;
+        self.is_newest_next = !was_newest && self.hurried == 0;
+        self.is_under_way |= !was_newest;
+    }
+
+    /// The round has gone over everything.
+    pub fn end(&mut self) {
+        self.hurried = self.hurried.saturating_sub(1);
+        (self.is_owed, self.has_rung) = (self.has_rung || self.hurried > 0, false);
+        self.is_under_way = false;
+    }
+
+    fn went(&mut self, chunk: &Chunk, last: i64, now: Ticks, took_ms: u64, has_log: bool) {
+        self.rest(chunk.is_newest, now, took_ms, has_log);
         if chunk.is_newest {
             return;
         }
         self.after = last;
         if chunk.is_end && last == chunk.last {
-            self.hurried = self.hurried.saturating_sub(1);
-            (self.after, self.is_owed, self.has_rung) = (0, self.has_rung || self.hurried > 0, false);
+            self.after = 0;
+            self.end();
         }
     }
 }
@@ -244,7 +266,7 @@ impl<D: PosDatabase> SqlSource<D> {
         });
         let (step, notes) = self.weigh(&mut keys, seen, gone_over, now)?;
         let broken = self.broken();
-        self.sidecar()?.take_step(&step, rows_max).map_err(broken)?;
+        self.sidecar()?.take_step(&step, Some(rows_max)).map_err(broken)?;
         self.has_waiting |= !step.documents.is_empty() || !step.set_aside.is_empty();
         let mut reading = Reading {
             documents: step.documents,
@@ -308,7 +330,7 @@ impl<D: PosDatabase> SqlSource<D> {
                 None => None,
             };
             if !before.as_ref().is_some_and(|before| is_same(before, &row)) {
-                weighing.seen(key, &row, mapper.map(&row), before.as_ref());
+                weighing.seen(key, None, &row, mapper.map(&row), before.as_ref());
             }
         }
         self.clockwork = mapper.clock.clone();
@@ -321,7 +343,7 @@ impl<D: PosDatabase> SqlSource<D> {
                 let before = chunk.held.get(key);
                 if !before.is_some_and(|before| is_same(before, row)) {
                     keys.see(*key, now);
-                    weighing.seen(*key, row, mapper.map(row), before);
+                    weighing.seen(*key, None, row, mapper.map(row), before);
                 }
             }
             let gone: Vec<_> =
@@ -392,7 +414,7 @@ impl<D: PosDatabase> SqlSource<D> {
     }
 
     /// What was handed over before and may not have been taken, to be handed over again.
-    fn waiting(&mut self) -> Result<Option<Reading>, SourceError> {
+    pub(super) fn waiting(&mut self) -> Result<Option<Reading>, SourceError> {
         if !self.has_waiting {
             return Ok(None);
         }
@@ -414,15 +436,19 @@ impl<D: PosDatabase> SqlSource<D> {
             .iter()
             .map(|(key, row)| {
                 let mapped: Mapped = mapper.map(row);
-                known(*key, row, &mapped)
+                known(*key, None, row, &mapped)
             })
             .collect();
+        self.begin_with(&known)
+    }
+
+    pub(super) fn begin_with(&mut self, known: &[Remembered]) -> Result<(), SourceError> {
         let mut bytes = [0; 3];
         // Without random numbers two memories may have one name; the ledger then says that a reference was used before.
         let _ = getrandom::fill(&mut bytes);
         let name = bytes.iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
         let broken = self.broken();
-        self.sidecar()?.begin_memory(&name, &known).map_err(broken)
+        self.sidecar()?.begin_memory(&name, known).map_err(broken)
     }
 
     /// The same for the rows of a first reading.

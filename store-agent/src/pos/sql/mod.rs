@@ -1,7 +1,7 @@
 //! What SQL databases of a POS have in common: rows followed by their key, figures, and a first reading of one moment.
 //!
 //! With `changes` rows are followed by their key, and gaps below the highest key are waited for; with `on_hand` alone the POS's
-//! figures are held against the last ones. Where both are given, the first reading takes the figures and the key of one moment,
+//! figures are held against the last ones; keys that are texts are followed by time. Where both are given, the first reading takes the figures and the key of one moment,
 //! so that nothing between is missed or doubled. What one make of database does its own way stands behind the seam `PosDatabase`.
 
 pub mod columns;
@@ -9,16 +9,17 @@ mod correction;
 pub mod database;
 mod following;
 mod named;
+mod texts;
 
 use super::checkup::movement_shown;
 use super::key_cursor::KeyCursor;
-use super::mapping::{self, Mapped, Mapper, Row};
+use super::mapping::{self, Key, Mapped, Mapper, Row};
 use super::sidecar::memory::item_name;
 use super::sidecar::{Sidecar, Tables};
 use super::source::{Checkup, Figure, MovementShown, Notes, PosSource, Reading, SourceError};
 use super::times::Clockwork;
 use crate::agent::{ItemKey, SetAside, SourceDocument};
-use crate::config::pos::{Factor, Mapping, PosConfig};
+use crate::config::pos::{Factor, KeyIs, Mapping, PosConfig};
 use crate::http::Clocks;
 use crate::inbox::sources::LogStanding;
 use database::{Look, Met, PosDatabase};
@@ -28,6 +29,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Instant;
 use sync_protocol::{Quantity, Ticks};
+use texts::Place;
 
 /// Rows of one go: what one look holds the file for, and what one commit holds the tills up for.
 const ROWS_MAX: usize = 1_000;
@@ -58,6 +60,8 @@ enum Cursor {
     Keys(KeyCursor),
     /// So many goes of figures have been taken.
     Figures(i64),
+    /// Rows are followed by keys that are texts, since the first reading of this number.
+    Texts(i64),
 }
 
 impl Cursor {
@@ -66,6 +70,7 @@ impl Cursor {
             Cursor::Import(attempt) => format!("import {attempt}"),
             Cursor::Keys(keys) => keys.text(),
             Cursor::Figures(go) => format!("figures {go}"),
+            Cursor::Texts(attempt) => format!("texts {attempt}"),
         }
     }
 
@@ -74,6 +79,7 @@ impl Cursor {
         match text.split_once(' ') {
             Some(("import", attempt)) => attempt.parse().ok().map(Cursor::Import),
             Some(("figures", go)) => go.parse().ok().map(Cursor::Figures),
+            Some(("texts", attempt)) => attempt.parse().ok().map(Cursor::Texts),
             _ => KeyCursor::parse(text, now).map(Cursor::Keys),
         }
     }
@@ -107,6 +113,8 @@ pub struct SqlSource<D> {
     looked_at: Ticks,
     clockwork: Clockwork,
     rounds: Rounds,
+    /// Where the rounds are where keys are texts.
+    place: Place,
     /// How the log was at the last go, what it has named, and how many looks its last ring still calls for.
     log: Option<LogStanding>,
     named: Named,
@@ -114,7 +122,7 @@ pub struct SqlSource<D> {
     /// The next look is the first that answers a ring.
     is_first_look: bool,
     rung_at: Ticks,
-    /// Without a bell, or with a log that rings often, figures are not looked at before this.
+    /// Without a bell, or with a log that rings often, figures are not looked at before this; nor rows whose keys are texts.
     figures_due: Ticks,
     /// Something was handed over that the core may not have taken.
     has_waiting: bool,
@@ -139,6 +147,7 @@ impl<D: PosDatabase> SqlSource<D> {
             looked_at: Ticks(0),
             clockwork,
             rounds: Rounds::new(),
+            place: Place::default(),
             log: None,
             named: Named::default(),
             looks_owed: 0,
@@ -229,7 +238,8 @@ impl<D: PosDatabase> SqlSource<D> {
         let cursor = Cursor::parse(from, self.now()).ok_or_else(found)?;
         let fits = match &cursor {
             Cursor::Import(_) => true,
-            Cursor::Keys(_) => self.mapping().changes.is_some(),
+            Cursor::Keys(_) => self.mapping().changes.is_some() && self.mapping().key_is == KeyIs::Number,
+            Cursor::Texts(_) => self.mapping().changes.is_some() && self.mapping().key_is == KeyIs::Text,
             Cursor::Figures(_) => self.mapping().changes.is_none(),
         };
         if fits { Ok(Some(cursor)) } else { Err(found()) }
@@ -273,19 +283,29 @@ impl<D: PosDatabase> SqlSource<D> {
 
     fn begin_import(&mut self, attempt: i64) -> Result<Import, SourceError> {
         let (has_ledger, has_figures) = (self.mapping().changes.is_some(), self.mapping().on_hand.is_some());
+        let has_texts = self.mapping().key_is == KeyIs::Text;
         let now = self.now();
         let rows_max = self.config.remember_rows;
         let (figures, keys, rows) = self.database()?.at_once(|look| {
             let figures = if has_figures { look.figures()? } else { Vec::new() };
             // Without figures the ledger itself is the beginning: it is read from its first row.
             let is_middle = has_ledger && has_figures;
-            let keys = if is_middle { Some(newest_keys(look, now)?) } else { None };
-            let rows = if is_middle { look.newest_rows(rows_max)? } else { Vec::new() };
+            let keys = if is_middle && !has_texts { Some(newest_keys(look, now)?) } else { None };
+            let rows = match is_middle {
+                true if has_texts => look.last_rows(rows_max)?,
+                true => look.newest_rows(rows_max)?,
+                false => Vec::new(),
+            };
             Ok((figures, keys, rows))
         })?;
         let (figures, set_aside, rounded) = sum_up(self.mapping(), &figures);
         let documents = self.figure_documents(&format!("import-{attempt}"), &figures);
         let end = match (&self.mapping().changes, keys) {
+            (Some(_), _) if has_texts => {
+                let is_all = rows.len() < rows_max;
+                self.begin_memory_of_texts(rows, is_all)?;
+                Cursor::Texts(attempt)
+            }
             (Some(_), keys) => {
                 // Before the core is told: what is not remembered would be taken for new.
                 self.begin_memory_with(rows)?;
@@ -368,12 +388,14 @@ impl<D: PosDatabase> SqlSource<D> {
         let is_answered = self.bell_heard == bell && self.looks_owed == 0 && self.named.is_empty();
         let is_here = self.at.as_ref().map(Cursor::text).as_deref().map(str::as_bytes) == from;
         let is_rest = match (&self.at, bell) {
+            (Some(Cursor::Texts(_)), _) if now.0 < self.figures_due.0 => true,
             (Some(Cursor::Figures(_)), bell) if bell.is_none() || has_log && now.0 < self.figures_due.0 => {
                 now.0 < self.figures_due.0
             }
             (_, None) => false,
             (at, Some(_)) => {
-                let has_round = matches!(at, Some(Cursor::Keys(_))) && self.rounds.is_due(now);
+                let has_round =
+                    matches!(at, Some(Cursor::Keys(_) | Cursor::Texts(_))) && self.rounds.is_due(now);
                 is_answered
                     && !has_round
                     && !self.has_waiting
@@ -409,11 +431,19 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
         found.tables = tables.into_keys().collect();
         found.problems.extend(self.db.check_log());
         if self.mapping().changes.is_some() {
-            let (rows, odd) =
-                self.db.at_once(|look| Ok((look.newest_rows(CHECK_ROWS)?, look.odd_keys(CHECK_ROWS)?)))?;
+            let has_texts = self.mapping().key_is == KeyIs::Text;
+            let (rows, odd) = self.db.at_once(|look| {
+                Ok(match has_texts {
+                    true => (look.last_rows(CHECK_ROWS)?, 0),
+                    false => (look.newest_rows(CHECK_ROWS)?, look.odd_keys(CHECK_ROWS)?),
+                })
+            })?;
             self.check_rows(&rows, &mut found);
+            if has_texts && rows.iter().any(|row| row.key == Key::Number(0)) {
+                found.problems.push("rows have a `key` that is NULL, longer than 512 bytes or no text; they are never read. Give a text, such as `HEX(id) AS key`".to_owned());
+            }
             if odd > 0 {
-                found.problems.push(format!("{odd} rows have a `key` that is no whole number above 0; they are never read. Use `rowid AS key`"));
+                found.problems.push(format!("{odd} rows have a `key` that is no whole number above 0; they are never read. Use `rowid AS key`, or say `key_is = \"text\"`"));
             }
         }
         if self.mapping().on_hand.is_some() {
@@ -447,6 +477,7 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
             Some(Cursor::Import(attempt)) => self.first(Some(attempt)),
             Some(Cursor::Keys(keys)) => self.keys(keys),
             Some(Cursor::Figures(go)) => self.changed_figures(go),
+            Some(Cursor::Texts(attempt)) => self.texts(attempt),
         };
         if !read.as_ref().is_ok_and(|reading| reading.is_all) {
             self.bell_heard = None;
@@ -468,7 +499,10 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
     }
 
     fn figures(&mut self, from: &[u8]) -> Result<Option<Vec<Figure>>, SourceError> {
-        let Some(Cursor::Keys(keys)) = self.cursor(Some(from))? else { return Ok(None) };
+        let cursor = self.cursor(Some(from))?;
+        if !matches!(cursor, Some(Cursor::Keys(_) | Cursor::Texts(_))) {
+            return Ok(None);
+        }
         if self.mapping().changes.is_none() || self.mapping().on_hand.is_none() {
             return Ok(None);
         }
@@ -477,10 +511,18 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
             return Ok(None);
         }
         self.database()?;
-        let sidecar = self.sidecar.as_ref();
+        let Some(sidecar) = self.sidecar.as_ref() else { return Ok(None) };
+        let mapping = &self.config.mapping;
+        let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
+        let mut mapper = Mapper { source: &self.config.source, mapping, clock };
         let (is_read, rows) = self.db.at_once(|look| {
-            let is_read = rows_after(look, &keys)?.rows.is_empty();
-            let is_known = is_read && sidecar.map_or(Ok(true), |sidecar| is_as_remembered(look, sidecar))?;
+            let (is_read, is_known) = match &cursor {
+                Some(Cursor::Keys(keys)) => {
+                    let is_read = rows_after(look, keys)?.rows.is_empty();
+                    (is_read, is_read && is_as_remembered(look, sidecar)?)
+                }
+                _ => (true, texts::is_as_remembered(look, sidecar, &mut mapper)?),
+            };
             let rows = if is_known { Some(look.figures()?) } else { None };
             Ok((is_read, rows))
         })?;

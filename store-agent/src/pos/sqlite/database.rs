@@ -10,7 +10,7 @@ use crate::pos::source::SourceError;
 use crate::pos::sql::columns::Columns;
 use crate::pos::sql::database::{Look, Met, PosDatabase, Selects, failed};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Params, config::DbConfig, params};
+use rusqlite::{Connection, OpenFlags, Params, config::DbConfig, params, params_from_iter};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -124,6 +124,9 @@ struct Moment<'a> {
 /// Named with its table: SQLite takes a quoted name that it does not find for a text.
 const WHOLE_KEYS: &str = "typeof(pos.\"key\") = 'integer' AND pos.\"key\" > 0";
 
+/// Others can't be gone through in their order.
+const TEXT_KEYS: &str = "typeof(pos.\"key\") = 'text'";
+
 impl Moment<'_> {
     /// Rows of the ledger; none where the mapping has none.
     fn ledger(&self, rest: &str, params: impl Params) -> Result<Vec<Row>, SourceError> {
@@ -185,6 +188,25 @@ impl Look for Moment<'_> {
             "SELECT count(*) FROM (SELECT pos.\"key\" FROM ({sql}) AS pos WHERE NOT ({WHOLE_KEYS}) LIMIT ?1)"
         );
         self.db.query_row(&text, [most], |row| row.get(0)).map_err(failed("`changes`"))
+    }
+
+    fn last_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
+        self.ledger("ORDER BY pos.\"at\" DESC LIMIT ?1", [most])
+    }
+
+    fn rows_after(&mut self, after: Option<&str>, most: usize) -> Result<Vec<Row>, SourceError> {
+        match after {
+            Some(after) => {
+                let rest = format!("WHERE {TEXT_KEYS} AND pos.\"key\" > ?1 ORDER BY pos.\"key\" LIMIT ?2");
+                self.ledger(&rest, params![after, most])
+            }
+            None => self.ledger(&format!("WHERE {TEXT_KEYS} ORDER BY pos.\"key\" LIMIT ?1"), [most]),
+        }
+    }
+
+    fn rows_of(&mut self, keys: &[String]) -> Result<Vec<Row>, SourceError> {
+        let places = vec!["?"; keys.len()].join(", ");
+        self.ledger(&format!("WHERE pos.\"key\" IN ({places})"), params_from_iter(keys))
     }
 }
 

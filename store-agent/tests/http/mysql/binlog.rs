@@ -80,7 +80,10 @@ fn a_pos_in_trouble_is_followed_by_its_log_while_the_agent_is_killed() {
     let log = "\n[pos.log]\ntable = \"ospos_inventory\"\nkey = \"trans_id\"\n";
     let more = "reconcile_every_s = 1\n";
     for (database, seed) in [("at_full_speed", None), ("with_pauses", Some(7))] {
-        println!("{}", in_trouble(&server, &Go { database, seed, is_truth: true, more, log }));
+        println!(
+            "{}",
+            in_trouble(&server, &Go { database, seed, is_truth: true, has_texts: false, more, log })
+        );
     }
 }
 

@@ -143,6 +143,8 @@ struct Go {
     database: &'static str,
     seed: Option<u64>,
     is_truth: bool,
+    /// Keys are made texts, as others have them.
+    has_texts: bool,
     /// What is said beside the preset; and behind it, of the log.
     more: &'static str,
     log: &'static str,
@@ -155,7 +157,22 @@ fn a_pos_in_trouble_is_read_row_by_row_while_the_agent_is_killed() {
     for (database, seed, is_truth) in
         [("at_full_speed", None, true), ("with_pauses", Some(7), true), ("by_its_ledger_alone", None, false)]
     {
-        println!("{}", in_trouble(&server, &Go { database, seed, is_truth, more, log: "" }));
+        let go = Go { database, seed, is_truth, has_texts: false, more, log: "" };
+        println!("{}", in_trouble(&server, &go));
+    }
+}
+
+#[test]
+fn the_same_pos_with_texts_for_keys_is_read_row_by_row_while_the_agent_is_killed() {
+    let server = Server::start();
+    let more = "poll_every_ms = 50\nreconcile_every_s = 1\nkey_is = \"text\"\n";
+    for (database, seed, is_truth) in [
+        ("with_texts", None, true),
+        ("with_texts_and_pauses", Some(11), true),
+        ("texts_alone", Some(3), false),
+    ] {
+        let go = Go { database, seed, is_truth, has_texts: true, more, log: "" };
+        println!("{}", in_trouble(&server, &go));
     }
 }
 
@@ -165,11 +182,14 @@ fn in_trouble(server: &Server, go: &Go) -> String {
     let text = String::from_utf8(unzipped(&data.join("scenario_writes.jsonl.gz"))).unwrap();
     let writes: Vec<_> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let wanted = expected(&data);
-    let Go { database, seed, is_truth, more, log } = *go;
+    let Go { database, seed, is_truth, has_texts, more, log } = *go;
     server.load(database, &data.join("initial_full_schema_and_seed.sql.gz"));
     server.reader(database, !log.is_empty());
     let folder = tempfile::tempdir().unwrap();
-    let config = adapted(OPENSOURCEPOS, server, database, more) + log;
+    let mut config = adapted(OPENSOURCEPOS, server, database, more) + log;
+    if has_texts {
+        config = config.replace("SELECT l.trans_id AS", "SELECT SHA1(l.trans_id) AS");
+    }
     furnish(folder.path(), &config.replace("pos_is_truth = true", &format!("pos_is_truth = {is_truth}")));
     with_password(folder.path());
     let is_over = AtomicBool::new(false);
@@ -196,7 +216,7 @@ fn in_trouble(server: &Server, go: &Go) -> String {
         }
     });
     listening(folder.path());
-    let rows = ledger(server, database);
+    let rows = ledger(server, database, if has_texts { "SHA1(trans_id)" } else { "trans_id" });
     let missing = || {
         let kept = references(folder.path());
         let counted = |key: &str| kept.iter().filter(|reference| *reference == key).count();
@@ -248,25 +268,60 @@ fn has(shop: &Shop, sku: &str, on_hand: &str) {
     patiently(&format!("{sku} is {on_hand}"), || shop.on_hand(sku) == on_hand);
 }
 
-#[test]
-fn presets_read_what_their_systems_write() {
-    let server = Server::start();
-    // UUIDs for keys; an edited ticket is deleted and written again.
-    let (shop, mut pos) = beside(
-        &server,
+/// UUIDs for keys; an edited ticket is deleted and written again.
+fn unicenta(server: &Server) {
+    let (mut shop, mut pos) = beside(
+        server,
         "unicenta",
         UNICENTA,
         "CREATE TABLE products (ID VARCHAR(255) PRIMARY KEY, REFERENCE VARCHAR(255), CODE VARCHAR(255));
          CREATE TABLE stockcurrent (LOCATION VARCHAR(255), PRODUCT VARCHAR(255), ATTRIBUTESETINSTANCE_ID VARCHAR(255), UNITS DOUBLE NOT NULL);
+         CREATE TABLE stockdiary (ID VARCHAR(255) PRIMARY KEY, DATENEW DATETIME NOT NULL, REASON INTEGER NOT NULL, LOCATION VARCHAR(255) NOT NULL,
+             PRODUCT VARCHAR(255) NOT NULL, UNITS DOUBLE NOT NULL, PRICE DOUBLE NOT NULL, KEY STOCKDIARY_INX_1 (DATENEW));
          INSERT INTO products VALUES ('7d0e', 'm', 'milk'), ('8a11', 'h', 'ham');
+         INSERT INTO stockdiary VALUES ('old', UTC_TIMESTAMP() - INTERVAL 1 DAY, -1, '0', '7d0e', -4, 1);
          INSERT INTO stockcurrent VALUES ('0', '7d0e', NULL, 10), ('0', '8a11', NULL, 11.079999999999998), ('1', '7d0e', NULL, 99)",
     );
     has(&shop, "milk", "10");
     has(&shop, "ham", "11.08");
-    pos.query_drop("UPDATE stockcurrent SET UNITS = UNITS - 3 WHERE PRODUCT = '7d0e' AND LOCATION = '0'")
-        .unwrap();
+    let mut moved = |key: &str, reason: i32, place: &str, units: f64| {
+        let mut step = pos.start_transaction(mysql::TxOpts::default()).unwrap();
+        let diary = "INSERT INTO stockdiary VALUES (?, UTC_TIMESTAMP(), ?, ?, '7d0e', ?, 1)";
+        step.exec_drop(diary, (key, reason, place, units)).unwrap();
+        let figure = "UPDATE stockcurrent SET UNITS = UNITS + ? WHERE PRODUCT = '7d0e' AND LOCATION = ?";
+        step.exec_drop(figure, (units, place)).unwrap();
+        step.commit().unwrap();
+    };
+    moved("3f1c-0001", -1, "0", -3.0);
+    moved("3f1c-0002", -1, "1", -9.0);
     has(&shop, "milk", "7");
-    drop(shop);
+    moved("3f1c-0003", 2, "0", 1.0);
+    moved("3f1c-0004", -3, "0", -2.0);
+    has(&shop, "milk", "6");
+    // The ticket is edited: its line is gone, and another stands for it.
+    pos.query_drop(
+        "START TRANSACTION; DELETE FROM stockdiary WHERE ID = '3f1c-0001';
+         INSERT INTO stockdiary VALUES ('3f1c-0005', UTC_TIMESTAMP(), -1, '0', '7d0e', -1, 1);
+         UPDATE stockcurrent SET UNITS = UNITS + 2 WHERE PRODUCT = '7d0e' AND LOCATION = '0'; COMMIT",
+    )
+    .unwrap();
+    has(&shop, "milk", "8");
+    // Somebody empties the drawer of the past; what is older than some days was put away.
+    pos.query_drop("UPDATE stockdiary SET UNITS = UNITS - 1 WHERE ID = 'old'").unwrap();
+    has(&shop, "milk", "7");
+    let source = || shop.get("/v1/sources").json()["sources"][0].clone();
+    assert_eq!(source()["counts"]["corrected"], 2, "{}", source());
+    assert_eq!(source()["counts"]["set_aside"], 0, "{}", source());
+    shop.stop();
+    let kept = references(shop.folder.path());
+    let of_rows: Vec<_> = kept.iter().filter(|reference| reference.starts_with("3f1c-")).collect();
+    assert_eq!(of_rows.len(), 5, "{kept:?}");
+}
+
+#[test]
+fn presets_read_what_their_systems_write() {
+    let server = Server::start();
+    unicenta(&server);
     // The sign is in a word.
     let (shop, mut pos) = beside(
         &server,
@@ -338,7 +393,6 @@ fn a_server_that_goes_away_is_found_again_and_no_password_is_told() {
     );
 }
 
-fn ledger(server: &Server, database: &str) -> Vec<String> {
-    let keys: Vec<i64> = server.connect(database).query("SELECT trans_id FROM ospos_inventory").unwrap();
-    keys.iter().map(ToString::to_string).collect()
+fn ledger(server: &Server, database: &str, key: &str) -> Vec<String> {
+    server.connect(database).query(format!("SELECT CAST({key} AS CHAR) FROM ospos_inventory")).unwrap()
 }

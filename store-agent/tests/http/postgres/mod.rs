@@ -87,6 +87,47 @@ fn references(folder: &Path) -> BTreeSet<String> {
 }
 
 #[test]
+fn keys_that_are_uuids_are_followed_by_time_and_a_commit_rings() {
+    let server = Server::start("");
+    let mut pos = server.pos();
+    pos.batch_execute(
+        &SCHEMA.replace("id bigserial PRIMARY KEY", "id uuid PRIMARY KEY DEFAULT gen_random_uuid()"),
+    )
+    .unwrap();
+    pos.batch_execute("CREATE INDEX ON inventory (at)").unwrap();
+    move_stock(&mut pos, "milk", "12", "RECV 1");
+    let config = both(&server, "key_is = \"text\"\nreconcile_every_s = 1\n") + "[pos.log]\n";
+    let mut shop = Shop::open_with(&config, Patience::default());
+    has(&shop, "milk", "12");
+    until("the log is followed", || source(&shop)["log"]["followed"] == true);
+    for number in 0..700 {
+        sold(&mut pos, "tea", if number % 2 == 0 { "-1" } else { "-2" });
+    }
+    has(&shop, "tea", "-1050");
+    // A basket that was opened before another one was written, and committed after it; dated back by two days.
+    let mut late = server.pos();
+    let mut step = late.transaction().unwrap();
+    step.batch_execute(
+        "INSERT INTO inventory (item, moved, comment, at) SELECT 'milk', -1, 'POS 9', now() - interval '2 days' FROM generate_series(1, 3)",
+    )
+    .unwrap();
+    move_stock(&mut pos, "milk", "-1", "POS 1");
+    has(&shop, "milk", "11");
+    step.commit().unwrap();
+    has(&shop, "milk", "8");
+    pos.batch_execute("UPDATE inventory SET moved = -2 WHERE comment = 'POS 9'").unwrap();
+    has(&shop, "milk", "5");
+    pos.batch_execute("DELETE FROM inventory WHERE comment = 'POS 9'").unwrap();
+    has(&shop, "milk", "11");
+    until("figures are compared", || source(&shop)["differing_items"] == 0);
+    shop.stop();
+    let rows: Vec<String> =
+        pos.query("SELECT id::text FROM inventory", &[]).unwrap().iter().map(|row| row.get(0)).collect();
+    let kept = references(shop.folder.path());
+    assert_eq!(rows.iter().filter(|row| !kept.contains(*row)).count(), 1, "the row of the first reading");
+}
+
+#[test]
 fn what_is_there_is_counted_once_and_then_followed() {
     let (server, mut pos) = opened();
     move_stock(&mut pos, "milk", "12", "RECV 1");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::agent::ItemKey;
-use crate::config::pos::{Columns, Encoding, ItemIs, QuantityIs, Rule, Times};
+use crate::config::pos::{Columns, Encoding, ItemIs, KeyIs, QuantityIs, Rule, Times};
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use std::io::{Seek, SeekFrom, Write};
@@ -44,6 +44,7 @@ fn mapping() -> Mapping {
     Mapping {
         changes: None,
         on_hand: None,
+        key_is: KeyIs::Number,
         item_is: ItemIs::Any,
         location: None,
         kinds: vec![

@@ -1,7 +1,7 @@
 //! POSLog in the ways of several tills, and XML that means harm.
 
 use super::*;
-use crate::config::pos::ItemIs;
+use crate::config::pos::{ItemIs, KeyIs};
 use crate::pos::files::piece::Broken;
 use crate::pos::files::poslog::xml::Tickets;
 use jiff::tz::TimeZone;
@@ -22,6 +22,7 @@ fn rules() -> Rules {
     let mapping = Mapping {
         changes: None,
         on_hand: None,
+        key_is: KeyIs::Number,
         item_is: ItemIs::Any,
         location: None,
         kinds: Vec::new(),
