@@ -1,15 +1,18 @@
-//! The program: `store-agent run`, `check-config`, `check-data`, `backlog`, `page setup-code`, `pos check`, `pos accept`, `version`.
+//! The program: `store-agent run`, `check-config`, `check-data`, `backlog`, `page setup-code`, `pos check`, `pos accept`,
+//! `pos outbox`, `version`.
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use std::io::Write;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use store_agent::config::Config;
 use store_agent::config::pickup_key::PickupKey;
-use store_agent::config::pos::PosConfig;
+use store_agent::config::pos::{PosConfig, PosKind};
 use store_agent::http::tokens::Tokens;
 use store_agent::pos::source::PosSource;
+use store_agent::pos::sqlite::outbox::Outbox;
 use store_agent::pos::{self, checkup};
 use store_agent::runtime::clock;
 use store_agent::runtime::supervisor::Running;
@@ -69,12 +72,32 @@ enum PosCommand {
         /// One source only.
         #[arg(long)]
         source: Option<String>,
+        /// A body that the vendor of that source has sent: shows what it would become.
+        #[arg(long, value_name = "FILE", requires = "source")]
+        delivery: Option<PathBuf>,
     },
     /// Takes the POS's tables as they are now for the ones the mapping is made for. Look with `pos check` before.
     Accept {
         #[command(flatten)]
         given: Given,
         source: String,
+    },
+    /// Shows the SQL that has an SQLite POS itself note each change of a table, for one whose rows tell too little. `--apply` runs it:
+    /// the only command that changes a POS's database.
+    Outbox {
+        #[command(flatten)]
+        given: Given,
+        #[arg(long)]
+        source: String,
+        /// The table whose changes are to be noted.
+        #[arg(long)]
+        table: String,
+        /// Takes it away again.
+        #[arg(long)]
+        remove: bool,
+        /// Runs the SQL, as a user who may write there.
+        #[arg(long)]
+        apply: bool,
     },
 }
 
@@ -98,8 +121,13 @@ fn main() -> ExitCode {
         Command::CheckConfig(given) => check_config(&given),
         Command::CheckData(given) => check_data(&given),
         Command::Backlog(given) => backlog(&given),
-        Command::Pos(PosCommand::Check { given, source }) => check_pos(&given, source.as_deref()),
+        Command::Pos(PosCommand::Check { given, source, delivery }) => {
+            check_pos(&given, source.as_deref(), delivery.as_deref())
+        }
         Command::Pos(PosCommand::Accept { given, source }) => accept_pos(&given, &source),
+        Command::Pos(PosCommand::Outbox { given, source, table, remove, apply }) => {
+            outbox(&given, &source, &table, remove, apply)
+        }
         Command::Page(PageCommand::SetupCode(given)) => setup_code(&given),
         Command::Version { json: false } => say(&format!("store-agent {}", version())),
         Command::Version { json: true } => about(),
@@ -169,12 +197,26 @@ fn backlog(given: &Given) -> anyhow::Result<()> {
     say(&serde_json::to_string(&backlog)?)
 }
 
-fn check_pos(given: &Given, only: Option<&str>) -> anyhow::Result<()> {
+fn check_pos(given: &Given, only: Option<&str>, delivery: Option<&Path>) -> anyhow::Result<()> {
+    let config = Config::load(&given.config)?;
+    let mut found = Vec::new();
+    for mut source in sources(&config, only) {
+        let look = source.reader.check().with_context(|| format!("source {}", source.name))?;
+        found.push((source.name, look));
+    }
+    let is_read = found.first().is_some();
+    let body = delivery.map(bounded_file).transpose()?;
+    let senders = config.webhooks.iter().flat_map(|webhooks| &webhooks.pos);
+    for pos in senders.filter(|pos| only.is_none_or(|only| only == pos.source.as_str())) {
+        let look = pos::webhooks::checkup(pos, body.as_deref());
+        found.push((pos.source.to_string(), look.with_context(|| format!("source {}", pos.source))?));
+    }
+    anyhow::ensure!(!found.is_empty(), "{} names no such POS", given.config.display());
+    anyhow::ensure!(delivery.is_none() || !is_read, "`--delivery` is for a POS of [webhooks], which sends");
     let mut wrong = 0;
-    for mut source in sources(given, only)? {
-        let found = source.reader.check().with_context(|| format!("source {}", source.name))?;
-        wrong += found.problems.len();
-        say(checkup::text(&source.name, &found).trim_end())?;
+    for (name, look) in &found {
+        wrong += look.problems.len();
+        say(checkup::text(name, look).trim_end())?;
     }
     anyhow::ensure!(
         wrong == 0,
@@ -183,12 +225,49 @@ fn check_pos(given: &Given, only: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A body, no longer than the agent takes one.
+fn bounded_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let read = File::open(path)
+        .and_then(|file| file.take(pos::webhooks::BODY_BYTES_MAX as u64 + 1).read_to_end(&mut body));
+    read.with_context(|| format!("cannot read {}", path.display()))?;
+    anyhow::ensure!(body.len() <= pos::webhooks::BODY_BYTES_MAX, "{} is longer than 1 MiB", path.display());
+    Ok(body)
+}
+
 fn accept_pos(given: &Given, name: &str) -> anyhow::Result<()> {
-    for mut source in sources(given, Some(name))? {
+    let config = Config::load(&given.config)?;
+    let mut found = sources(&config, Some(name));
+    anyhow::ensure!(!found.is_empty(), "{} names no such [[pos]]", given.config.display());
+    for source in &mut found {
         let tables = source.reader.accept().with_context(|| format!("source {}", source.name))?;
         say(&format!("source {}: the tables {} are accepted as they are", source.name, tables.join(", ")))?;
     }
     Ok(())
+}
+
+fn outbox(given: &Given, name: &str, table: &str, is_removed: bool, is_applied: bool) -> anyhow::Result<()> {
+    let config = Config::load(&given.config)?;
+    let pos = config.pos.iter().find(|pos| pos.source.as_str() == name);
+    let pos = pos.with_context(|| format!("{} names no such [[pos]]", given.config.display()))?;
+    let PosKind::Sqlite { path } = &pos.kind else {
+        anyhow::bail!("source {name} is no SQLite database; only those can note their changes this way");
+    };
+    let outbox = Outbox::of(path, table, pos.remember_rows)?;
+    let statements = if is_removed { outbox.removed() } else { outbox.added() };
+    if !is_applied {
+        say(&statements.join("\n"))?;
+        return say(&format!("-- nothing was changed; `--apply` runs this on {}", path.display()));
+    }
+    outbox.run(path, &statements)?;
+    match is_removed {
+        true => say(&format!("{} is gone, with its triggers", outbox.name())),
+        false => say(&format!(
+            "{} notes each change; its mapping could begin with\n{}",
+            outbox.name(),
+            outbox.select()
+        )),
+    }
 }
 
 /// A source of the configuration, not yet opened.
@@ -197,16 +276,13 @@ struct Source {
     reader: Box<dyn PosSource>,
 }
 
-fn sources(given: &Given, only: Option<&str>) -> anyhow::Result<Vec<Source>> {
-    let config = Config::load(&given.config)?;
+fn sources(config: &Config, only: Option<&str>) -> Vec<Source> {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let of = |of: &PosConfig| Source {
         name: of.source.to_string(),
         reader: pos::open(of.clone(), &config.data_dir, clock::clocks()),
     };
-    let found: Vec<Source> = config.pos.iter().filter(|pos| wanted(pos.source.as_str())).map(of).collect();
-    anyhow::ensure!(!found.is_empty(), "{} names no such [[pos]]", given.config.display());
-    Ok(found)
+    config.pos.iter().filter(|pos| wanted(pos.source.as_str())).map(of).collect()
 }
 
 fn setup_code(given: &Given) -> anyhow::Result<()> {

@@ -7,9 +7,13 @@ use std::fmt::Write;
 /// The look as text; nothing in it but what the mapping makes of the rows.
 #[must_use]
 pub fn text(source: &str, found: &Checkup) -> String {
-    let mut text = format!("source {source}: tables {}\n", found.tables.join(", "));
-    if found.rows > 0 {
+    let mut text = format!("source {source}:");
+    if !found.tables.is_empty() {
         // Writing into a string can't fail.
+        let _ = write!(text, " tables {}", found.tables.join(", "));
+    }
+    text.push('\n');
+    if found.rows > 0 {
         let _ = writeln!(
             text,
             "  {} newest rows looked at, {} of them left out by the mapping; the last movements:",

@@ -336,6 +336,46 @@ fn without_keys_the_figures_themselves_are_followed() {
     has(&shop, "milk", "4");
 }
 
+/// The program itself, as field IT calls it.
+fn pos_command(folder: &Path, args: &[&str]) -> (bool, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"));
+    command.arg("pos").args(args).arg("--config").arg(folder.join("agent.toml"));
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_pos_that_only_overwrites_figures_notes_its_changes_in_an_outbox() {
+    let changes = "changes = \"SELECT outbox_seq AS key, item, quantity * outbox_sign AS quantity, outbox_at AS at, place AS location FROM shopsmart_outbox_quantities\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    crate::shop::furnish(
+        folder.path(),
+        &mapping(&format!("{changes}{ON_HAND}reconcile_every_s = 1"))
+            .replace("time_zone = \"America/New_York\"\n", ""),
+    );
+    let db = opened(&folder.path().join("pos.db"), "wal");
+    let args = ["outbox", "--source", "till-db", "--table", "quantities"];
+    let (is_done, said) = pos_command(folder.path(), &args);
+    assert!(is_done && said.contains("CREATE TRIGGER") && said.contains("nothing was changed"), "{said}");
+    let (is_done, said) = pos_command(folder.path(), &[&args[..], &["--apply"]].concat());
+    assert!(is_done && said.contains("notes each change"), "{said}");
+    let (is_done, said) = pos_command(folder.path(), &["outbox", "--source", "till-db", "--table", "seen"]);
+    assert!(!is_done && said.contains("there is no table `seen`"), "{said}");
+    db.execute("INSERT INTO quantities VALUES ('milk', 1, 12), ('milk', 2, 99)", []).unwrap();
+    let shop = Shop::in_folder(folder);
+    has(&shop, "milk", "12");
+    db.execute("UPDATE quantities SET quantity = quantity - 2.5 WHERE place = 1", []).unwrap();
+    has(&shop, "milk", "9.5");
+    db.execute("INSERT INTO quantities VALUES ('ham', 1, 3)", []).unwrap();
+    has(&shop, "ham", "3");
+    db.execute("DELETE FROM quantities WHERE item = 'milk'", []).unwrap();
+    has(&shop, "milk", "0");
+    until("figures are compared", || source(&shop)["differing_items"] == 0);
+    let (is_done, said) = pos_command(shop.folder.path(), &["check"]);
+    assert!(is_done && said.contains("nothing wrong"), "{said}");
+}
+
 #[test]
 fn differences_are_proposed_and_applied_only_where_the_pos_is_right() {
     for (truth, applied) in [("", false), ("pos_is_truth = true\n", true)] {

@@ -61,6 +61,15 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         furnish(folder.path(), config);
         prepare(folder.path());
+        Shop::begun(folder, patience)
+    }
+
+    /// In a folder that has been furnished.
+    pub fn in_folder(folder: TempDir) -> Shop {
+        Shop::begun(folder, Patience::default())
+    }
+
+    fn begun(folder: TempDir, patience: Patience) -> Shop {
         let runtime = Runtime::new().unwrap();
         let mut shop = Shop { folder, runtime, running: None, patience };
         shop.start();

@@ -213,3 +213,34 @@ fn a_source_whose_files_are_no_use_says_so_and_stops_nothing_else() {
     let body = level(6, "2026-10-31T12:00:00-04:00");
     assert_eq!(shopify(&shop, "levels", "inventory_levels/update", "w", &body).status, 200);
 }
+
+/// `pos check` beside the running agent, with a body in a file.
+fn checked(shop: &Shop, source: &str, body: &str) -> (bool, String) {
+    let file = shop.folder.path().join("delivery.json");
+    std::fs::write(&file, body).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"));
+    command.args(["pos", "check", "--source", source, "--config"]).arg(shop.folder.path().join("agent.toml"));
+    let output = command.arg("--delivery").arg(file).output().unwrap();
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[test]
+fn a_check_shows_what_a_delivery_would_become_and_records_nothing() {
+    let shop = open();
+    let order = r#"{"id":820982911946154508,"location_id":24826418,"processed_at":"2026-10-31T12:00:00-04:00","line_items":[{"id":866550311766439020,"sku":"4011","quantity":2,"variant_id":808950810}]}"#;
+    let (is_well, said) = checked(&shop, "orders", order);
+    assert!(
+        is_well && said.contains("sale") && said.contains("4011") && said.contains("nothing wrong"),
+        "{said}"
+    );
+    let (is_well, said) = checked(&shop, "orders", "{\"id\":");
+    assert!(!is_well && said.contains("WRONG") && said.contains("can't be understood"), "{said}");
+    let (is_well, said) = checked(&shop, "square", r#"{"type":"catalog.version.updated","event_id":"e"}"#);
+    assert!(!is_well && said.contains("does not take"), "{said}");
+    let (is_well, said) = checked(&shop, "nobody", order);
+    assert!(!is_well && said.contains("no such POS"), "{said}");
+    std::fs::remove_file(shop.folder.path().join("square.csv")).unwrap();
+    let (is_well, said) = checked(&shop, "square", order);
+    assert!(!is_well && said.contains("square.csv"), "{said}");
+    assert_eq!(shop.get("/v1/items/4011").status, 404, "nothing was recorded");
+}

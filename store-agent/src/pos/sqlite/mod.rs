@@ -1,6 +1,7 @@
 //! A POS that keeps its stock in an SQLite database of its own: read beside it, with `PRAGMA data_version` as doorbell.
 
 mod database;
+pub mod outbox;
 
 use super::sql::SqlSource;
 use crate::config::pos::PosConfig;

@@ -14,12 +14,14 @@ mod signature;
 mod square;
 
 use crate::agent::{ItemKey, ReadingTaken, SetAside, SourceDocument, SourceReading};
-use crate::config::webhooks::{Vendor, WebhookPos, WebhooksConfig};
+use crate::config::webhooks::{Takes, Vendor, WebhookPos, WebhooksConfig};
 use crate::http::body::BodyLimits;
 use crate::http::reading::ask;
 use crate::http::{Clocks, Problem};
 use crate::inbox::sources::{SourceBoard, SourceHealth, SourceState};
 use crate::inbox::{Bulletin, Inbox};
+use crate::pos::checkup::movement_shown;
+use crate::pos::source::Checkup;
 use crate::store::reader::Reader;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -35,14 +37,15 @@ use serde_json::json;
 use signature::{Secrets, SecretsError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use sync_protocol::{Epoch, UnixMillis};
+use sync_protocol::{Epoch, SourceId, UnixMillis};
 use tokio::sync::watch;
 
 /// Longest delivery: an order of a thousand lines is half of it.
-const BODY_BYTES_MAX: usize = 1 << 20;
+pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// How a source that sends is marked as begun; it has no place to go on from.
 const CURSOR: &[u8] = b"webhooks";
 const SHOWN_CHARS_MAX: usize = 80;
+const SHOWN_MAX: usize = 10;
 
 /// What the door needs.
 #[derive(Debug, Clone)]
@@ -68,6 +71,32 @@ pub enum WebhookError {
 /// Whether the files of a source can be used.
 pub fn check(config: &WebhookPos) -> Result<(), WebhookError> {
     Files::load(config).map(drop)
+}
+
+/// The same, and what a body that its vendor has sent would become. Whoever asks holds it in hand, so no signature is asked for.
+pub fn checkup(config: &WebhookPos, body: Option<&[u8]>) -> Result<Checkup, WebhookError> {
+    let files = Files::load(config)?;
+    let mut found = Checkup::default();
+    let Some(body) = body else { return Ok(found) };
+    let topic = match config.vendor {
+        Vendor::Square { .. } => "",
+        Vendor::Shopify { takes: Takes::Levels } => shopify::LEVELS,
+        Vendor::Shopify { takes: Takes::Orders } => shopify::ORDERS,
+    };
+    match understood(config, &files.items, (topic, &fingerprint(body)), body) {
+        Found::NotTaken(topic) => {
+            found.problems.push(format!("it is of the topic `{topic}`, which this source does not take"));
+        }
+        Found::Delivery(delivery) => {
+            let (documents, refused) = documents(&config.source, &delivery.entries);
+            let set_aside = delivery.set_aside.into_iter().chain(refused);
+            found.problems.extend(set_aside.map(|aside| aside.reason));
+            found.left_out = usize::try_from(delivery.left_out).unwrap_or(usize::MAX);
+            found.rows = delivery.entries.len().saturating_add(found.left_out);
+            found.movements = documents.iter().take(SHOWN_MAX).map(movement_shown).collect();
+        }
+    }
+    Ok(found)
 }
 
 struct Door {
@@ -155,7 +184,7 @@ async fn take(
 }
 
 impl Source {
-    /// Reads a body, once it is known who sent it. What is signed and can't be understood is set aside whole.
+    /// Reads a body, once it is known who sent it.
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Found, Problem> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.secrets.refresh();
@@ -171,23 +200,26 @@ impl Source {
             return Err(Problem::unauthorized("the signature does not fit the body"));
         }
         let fingerprint = fingerprint(body);
-        let location = self.config.location.as_str();
-        let found = match &self.config.vendor {
-            Vendor::Square { .. } => square::read(body, location, &files.items),
-            Vendor::Shopify { takes } => {
-                let webhook = Some(header(shopify::WEBHOOK_ID)).filter(|id| !id.is_empty());
-                let named = (header(shopify::TOPIC), webhook.unwrap_or(&fingerprint));
-                shopify::read(body, named, (*takes, location), &files.items)
-            }
-        };
-        Ok(found.unwrap_or_else(|problem| {
-            let field = problem.field.map(|field| format!("`{field}` ")).unwrap_or_default();
-            let mut delivery = Delivery::default();
-            let row = json!({ "bytes": body.len(), "sha256": fingerprint }).to_string();
-            delivery.aside("a delivery", &format!("{field}can't be understood; nothing of it was kept"), row);
-            Found::Delivery(delivery)
-        }))
+        let webhook = Some(header(shopify::WEBHOOK_ID)).filter(|id| !id.is_empty());
+        let named = (header(shopify::TOPIC), webhook.unwrap_or(&fingerprint));
+        Ok(understood(&self.config, &files.items, named, body))
     }
+}
+
+/// What a body says. One that can't be understood is set aside whole.
+fn understood(config: &WebhookPos, items: &Items, named: (&str, &str), body: &[u8]) -> Found {
+    let location = config.location.as_str();
+    let found = match &config.vendor {
+        Vendor::Square { .. } => square::read(body, location, items),
+        Vendor::Shopify { takes } => shopify::read(body, named, (*takes, location), items),
+    };
+    found.unwrap_or_else(|problem| {
+        let field = problem.field.map(|field| format!("`{field}` ")).unwrap_or_default();
+        let mut delivery = Delivery::default();
+        let row = json!({ "bytes": body.len(), "sha256": fingerprint(body) }).to_string();
+        delivery.aside("a delivery", &format!("{field}can't be understood; nothing of it was kept"), row);
+        Found::Delivery(delivery)
+    })
 }
 
 /// Names a body without keeping anything of it.
@@ -208,7 +240,7 @@ impl Door {
             return Err(Problem::unavailable("waiting-for-hub", "The agent cannot take this yet", detail));
         }
         let (entries, stale) = self.without_stale(delivery.entries).await?;
-        let (documents, refused) = documents(source, &entries);
+        let (documents, refused) = documents(&source.config.source, &entries);
         let set_aside: Vec<SetAside> = delivery.set_aside.into_iter().chain(refused).collect();
         let newest = entries.iter().map(|entry| entry.at).max();
         let taken = if documents.is_empty() && set_aside.is_empty() {
@@ -277,10 +309,10 @@ impl Door {
     }
 }
 
-fn documents(source: &Source, entries: &[Entry]) -> (Vec<SourceDocument>, Vec<SetAside>) {
+fn documents(source: &SourceId, entries: &[Entry]) -> (Vec<SourceDocument>, Vec<SetAside>) {
     let (mut made, mut refused) = (Vec::new(), Vec::new());
     for entry in entries {
-        match entry.documents(&source.config.source) {
+        match entry.documents(source) {
             Ok(documents) => made.extend(documents),
             Err(reason) => refused.push(SetAside { reason, row: entry.row.clone() }),
         }

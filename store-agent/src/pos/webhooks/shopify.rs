@@ -14,6 +14,8 @@ use serde_json::value::RawValue;
 pub const SIGNATURE: &str = "x-shopify-hmac-sha256";
 pub const TOPIC: &str = "x-shopify-topic";
 pub const WEBHOOK_ID: &str = "x-shopify-webhook-id";
+pub const LEVELS: &str = "inventory_levels/update";
+pub const ORDERS: &str = "orders/paid";
 
 /// Longest number that is looked at: ids have 20 digits, quantities fewer.
 const NUMBER_BYTES_MAX: usize = 40;
@@ -77,8 +79,8 @@ pub fn read(
     items: &Items,
 ) -> Result<Found, Problem> {
     match (topic, takes) {
-        ("inventory_levels/update", Takes::Levels) => level(body, webhook, location, items),
-        ("orders/paid", Takes::Orders) => order(body, location, items),
+        (LEVELS, Takes::Levels) => level(body, webhook, location, items),
+        (ORDERS, Takes::Orders) => order(body, location, items),
         _ => Ok(Found::NotTaken(topic.to_owned())),
     }
 }
@@ -137,8 +139,6 @@ pub(super) mod tests {
     use crate::config::pos::ItemIs;
     use proptest::prelude::*;
 
-    const LEVELS: &str = "inventory_levels/update";
-
     pub(crate) fn level_text(available: &str, at: &str) -> String {
         format!(
             r#"{{"inventory_item_id":271878346596884015,"location_id":24826418,"available":{available},"updated_at":"{at}",
@@ -172,7 +172,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_order_is_sales_line_by_line_of_what_was_paid() {
-        let found = found("orders/paid", Takes::Orders, ORDER);
+        let found = found(ORDERS, Takes::Orders, ORDER);
         let said: Vec<_> =
             found.entries.iter().map(|entry| (entry.reference.as_str(), entry.thousandths)).collect();
         let expected = [
@@ -186,7 +186,7 @@ pub(super) mod tests {
     fn a_source_takes_figures_or_sales_and_never_both() {
         let items = Items::load(None, ItemIs::Any).unwrap();
         for (topic, takes) in
-            [(LEVELS, Takes::Orders), ("orders/paid", Takes::Levels), ("products/update", Takes::Levels)]
+            [(LEVELS, Takes::Orders), (ORDERS, Takes::Levels), ("products/update", Takes::Levels)]
         {
             let said = read(b"not even JSON", (topic, "w"), (takes, "1"), &items);
             assert_eq!(said, Ok(Found::NotTaken(topic.to_owned())));
@@ -205,15 +205,14 @@ pub(super) mod tests {
             ("\"test\":false", "\"test\":true"),
             ("\"cancelled_at\":null", "\"cancelled_at\":\"2026-10-31T08:00:00-04:00\""),
         ] {
-            let found = found("orders/paid", Takes::Orders, &ORDER.replace(from, to));
+            let found = found(ORDERS, Takes::Orders, &ORDER.replace(from, to));
             assert_eq!((found.left_out, found.entries.len()), (2, 0), "{to}");
         }
     }
 
     #[test]
     fn a_card_number_in_the_place_of_a_sku_is_not_kept() {
-        let found =
-            found("orders/paid", Takes::Orders, &ORDER.replace("\"4011\"", "\"4111 1111 1111 1111\""));
+        let found = found(ORDERS, Takes::Orders, &ORDER.replace("\"4011\"", "\"4111 1111 1111 1111\""));
         assert_eq!((found.entries.len(), found.card_numbers), (1, 1));
         assert!(!format!("{found:?}").contains("4111"), "{found:?}");
     }
@@ -223,7 +222,7 @@ pub(super) mod tests {
         fn any_bytes_are_a_delivery_or_a_problem(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let items = Items::load(None, ItemIs::Any).unwrap();
             let _ = read(&bytes, (LEVELS, "w"), (Takes::Levels, "1"), &items);
-            let _ = read(&bytes, ("orders/paid", "w"), (Takes::Orders, "1"), &items);
+            let _ = read(&bytes, (ORDERS, "w"), (Takes::Orders, "1"), &items);
         }
 
         #[test]
@@ -231,7 +230,7 @@ pub(super) mod tests {
             let items = Items::load(None, ItemIs::Any).unwrap();
             let mut bytes = ORDER.as_bytes().to_vec();
             bytes[at] = byte;
-            let _ = read(&bytes, ("orders/paid", "w"), (Takes::Orders, "24826418"), &items);
+            let _ = read(&bytes, (ORDERS, "w"), (Takes::Orders, "24826418"), &items);
             let text = level_text(&number, "2026-10-31T08:00:00-04:00");
             let _ = read(text.as_bytes(), (LEVELS, "w"), (Takes::Levels, "24826418"), &items);
         }
