@@ -21,9 +21,18 @@ pub fn run_release(binary: &str, args: &[OsString]) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))
 }
 
-/// Builds these programs for release, and says where they are.
+/// Builds these programs for release, and says where they are. Where cargo-auditable is installed each of them lists its crates itself.
 pub fn release_programs(names: &[&str]) -> anyhow::Result<PathBuf> {
-    let mut build = cargo("build")?;
+    let asked = Command::new(place::cargo()).args(["auditable", "--version"]).output();
+    let is_auditable = asked.is_ok_and(|answer| answer.status.success());
+    let mut build = if is_auditable { cargo("auditable")? } else { cargo("build")? };
+    if is_auditable {
+        build.arg("build");
+    } else {
+        eprintln!(
+            "note: without cargo-auditable the programs do not list their crates themselves; their SBOM does"
+        );
+    }
     build.arg("--release").args(RELEASE_PACKAGES).args(names.iter().flat_map(|name| ["--bin", name]));
     run(build)?;
     place::built("release")
@@ -67,7 +76,8 @@ pub fn openapi() -> anyhow::Result<()> {
 fn cargo(subcommand: &str) -> anyhow::Result<Command> {
     let root = place::root()?;
     let mut command = Command::new(place::cargo());
-    command.arg(subcommand).arg("--manifest-path").arg(root.join("Cargo.toml"));
+    // In the folder rather than by `--manifest-path`, which has its place behind a subcommand's own subcommand.
+    command.arg(subcommand).current_dir(root);
     Ok(command)
 }
 

@@ -1,6 +1,6 @@
 //! Debian packages: the programs and the files of `installer/debian`, put together by debhelper.
 
-use crate::{commands, place};
+use crate::{commands, place, sbom};
 use anyhow::{Context, bail};
 use std::fs;
 use std::io::Write;
@@ -87,6 +87,7 @@ fn gather(programs: &Path, work: &Path, version: &str) -> anyhow::Result<()> {
         let path = entry?.path();
         copy(path.clone(), work.join("debian").join(path.file_name().unwrap_or_default()))?;
     }
+    sbom::write(&work.join("sbom"))?;
     fs::write(work.join("debian/source/format"), "3.0 (native)\n")?;
     fs::write(work.join("debian/changelog"), changelog(version, &last_change(&root)?))?;
     Ok(())

@@ -6,6 +6,7 @@ mod commands;
 mod deb;
 mod place;
 mod release;
+mod sbom;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -42,6 +43,8 @@ enum Task {
     Tidy,
     /// Build for release and make the Debian packages.
     Deb(deb::Deb),
+    /// Write what the programs are made of (CycloneDX), and their licences.
+    Sbom(sbom::Sbom),
     /// Put built programs into a signed release.
     Release(release::Asked),
     /// Write the committed OpenAPI document of the storefront API anew.
@@ -75,6 +78,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Test(passed) => commands::test(&passed.args),
         Task::Tidy => tidy::run(),
         Task::Deb(deb) => deb::run(&deb),
+        Task::Sbom(asked) => sbom::run(&asked),
         Task::Release(asked) => release::run(&asked),
         Task::Openapi => commands::openapi(),
     }
