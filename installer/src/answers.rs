@@ -6,6 +6,7 @@
 use crate::console;
 use crate::fault::{Code, Fault};
 use crate::files;
+use crate::presets;
 use crate::settings::Settings;
 use crate::wanted::{Wanted, WantedPage, proxy_address, with_port};
 use clap::Args;
@@ -71,6 +72,15 @@ pub struct Answers {
     /// A file with [[pos]] tables: the POS systems that are read.
     #[arg(long, value_name = "FILE")]
     pos_file: Option<PathBuf>,
+    /// A POS that is known, instead of a file: opensourcepos, nexopos, unicenta, erpnext or odoo.
+    #[arg(long, value_name = "NAME", conflicts_with = "pos_file")]
+    preset: Option<String>,
+    /// A key of the preset's [[pos]], such as location=2 or address=db.shop:3306; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pos: Vec<String>,
+    /// A file with the password of the POS's database; it is copied to where the configuration names it.
+    #[arg(long, value_name = "FILE")]
+    pos_password_file: Option<PathBuf>,
     /// The agent's program. Default: the one that is installed; at first a package's, or `store-agent` beside storectl.
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -92,7 +102,13 @@ impl Answers {
         let mut answers: Answers = toml::from_str(&text)
             .map_err(|error| Fault::caused(Code::E103, format!("`{}`", path.display()), error))?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut answers.token_file, &mut answers.pos_file, &mut answers.agent] {
+        let files = [
+            &mut answers.token_file,
+            &mut answers.pos_file,
+            &mut answers.pos_password_file,
+            &mut answers.agent,
+        ];
+        for file in files {
             *file = file.take().map(|file| folder.join(file));
         }
         Ok(answers)
@@ -117,7 +133,11 @@ impl Answers {
             page_key: self.page_key.or(other.page_key),
             language: self.language.or(other.language),
             time_zone: self.time_zone.or(other.time_zone),
-            pos_file: self.pos_file.or(other.pos_file),
+            // One takes the place of the other.
+            pos_file: if self.preset.is_some() { None } else { self.pos_file.clone().or(other.pos_file) },
+            preset: if self.pos_file.is_some() { None } else { self.preset.or(other.preset) },
+            pos: if self.pos.is_empty() { other.pos } else { self.pos },
+            pos_password_file: self.pos_password_file.or(other.pos_password_file),
             agent: self.agent.or(other.agent),
             without_hub: self.without_hub || other.without_hub,
             must_enrol: self.must_enrol || other.must_enrol,
@@ -151,7 +171,21 @@ impl Answers {
                 Fault::new(Code::E102, "the proxy must be `http://host:port`, without a user name")
             })?),
         };
-        let pos = self.pos_file.map(|file| of_store(&file, &store)).map(|file| needed(&file)).transpose()?;
+        let pos = match (&self.preset, &self.pos_file) {
+            (Some(_), Some(_)) => {
+                return Err(Fault::new(Code::E103, "`preset` and `pos_file` don't go together"));
+            }
+            (Some(preset), None) => Some(presets::made(preset, &self.pos, self.time_zone.as_deref())?),
+            (None, _) if !self.pos.is_empty() => {
+                return Err(Fault::new(
+                    Code::E102,
+                    "`--pos` changes keys of a preset, and none is named (--preset)",
+                ));
+            }
+            (None, Some(file)) => Some(needed(&of_store(file, &store))?),
+            (None, None) => None,
+        };
+        let pos_password = self.pos_password_file.map(|file| needed(&of_store(&file, &store))).transpose()?;
         Ok(Wanted {
             with_hub,
             hub,
@@ -170,6 +204,7 @@ impl Answers {
                 time_zone: self.time_zone,
             },
             pos,
+            pos_password,
             agent: self.agent,
             store,
         })

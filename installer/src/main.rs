@@ -17,6 +17,7 @@ mod habits;
 mod identity;
 mod layout;
 mod plan;
+mod presets;
 mod program;
 mod release;
 mod service;

@@ -88,6 +88,24 @@ impl Settings {
         sources.into_iter().flatten().filter_map(folder).collect()
     }
 
+    /// The one file that the configuration's `[[pos]]` name for a password.
+    #[must_use]
+    pub fn pos_password(&self, layout: &Layout) -> Option<PathBuf> {
+        let sources = self.document.get("pos").and_then(Item::as_array_of_tables);
+        let named = sources.into_iter().flatten().filter_map(|source| source.get("password_file")?.as_str());
+        let mut files: Vec<PathBuf> = named.map(|path| layout.meant(path)).collect();
+        files.dedup();
+        files.pop().filter(|_| files.is_empty())
+    }
+
+    /// As this text says it.
+    pub fn of(text: &str) -> Result<Settings, Fault> {
+        let document = text.parse().map_err(|error: toml_edit::TomlError| {
+            Fault::caused(Code::E102, "the POS file is no TOML", error)
+        })?;
+        Ok(Settings { document })
+    }
+
     fn text(&self, table: &str, key: &str) -> Option<&str> {
         self.document.get(table)?.get(key)?.as_str()
     }
@@ -156,9 +174,7 @@ impl Settings {
 
     /// Puts the `[[pos]]` tables of a file in the place of those that are there.
     fn pos(&mut self, text: &str) -> Result<(), Fault> {
-        let given: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-            Fault::caused(Code::E102, "the POS file is no TOML", error)
-        })?;
+        let given = Settings::of(text)?.document;
         let tables: ArrayOfTables = match given.get("pos").and_then(Item::as_array_of_tables) {
             Some(tables) if given.len() == 1 => tables.clone(),
             _ => {

@@ -21,6 +21,8 @@ pub struct Wanted {
     pub page: WantedPage,
     /// `[[pos]]` tables, as text.
     pub pos: Option<String>,
+    /// What the POS's database asks for.
+    pub pos_password: Option<String>,
     pub agent: Option<PathBuf>,
 }
 
@@ -52,6 +54,7 @@ impl Wanted {
             listen: None,
             page: WantedPage::default(),
             pos: None,
+            pos_password: None,
             agent: None,
         }
     }

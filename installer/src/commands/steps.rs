@@ -25,6 +25,9 @@ pub fn installation(site: &Site, wanted: &Wanted, anew: bool) -> Plan {
     plan.add(Folders(Rc::clone(&site)));
     plan.add(ProgramFile { site: Rc::clone(&site), given: wanted.agent.clone() });
     plan.add(Tokens(Rc::clone(&site)));
+    if wanted.pos_password.is_some() {
+        plan.add(PosPassword { site: Rc::clone(&site), wanted: Rc::clone(&wanted) });
+    }
     if wanted.with_hub {
         plan.add(Keys { site: Rc::clone(&site), anew });
         let due = Cell::new(anew);
@@ -287,6 +290,59 @@ impl Step for Tokens {
         let mode = if owner.is_some() { 0o640 } else { 0o600 };
         files::replace(&path, text.as_bytes(), Access { mode, owner })?;
         Ok(Undo::by(move || files::remove(&path)))
+    }
+}
+
+/// The password of the POS's database, where the configuration is going to look for it.
+struct PosPassword {
+    site: Rc<Site>,
+    wanted: Rc<Wanted>,
+}
+
+impl PosPassword {
+    fn path(&self) -> Result<PathBuf, Fault> {
+        let layout = &self.site.layout;
+        let settings = match &self.wanted.pos {
+            Some(pos) => Some(Settings::of(pos)?),
+            None => Settings::read(layout)?,
+        };
+        let path = settings.and_then(|settings| settings.pos_password(layout));
+        path.ok_or_else(|| {
+            Fault::new(
+                Code::E102,
+                "--pos-password-file needs one [[pos]] with a `password_file`, and no second",
+            )
+        })
+    }
+
+    fn text(&self) -> String {
+        let given = self.wanted.pos_password.as_deref().unwrap_or_default();
+        format!("{}\n", given.trim_end_matches(['\r', '\n']))
+    }
+}
+
+impl Step for PosPassword {
+    fn name(&self) -> &'static str {
+        "POS password"
+    }
+
+    fn differences(&self) -> Result<Vec<String>, Fault> {
+        let path = self.path()?;
+        let is_there = files::read(&path)?.is_some_and(|text| text == self.text());
+        Ok(if is_there {
+            Vec::new()
+        } else {
+            vec![format!("{}: the password of the POS's database", path.display())]
+        })
+    }
+
+    fn apply(&self, _: &Points) -> Result<Undo, Fault> {
+        let path = self.path()?;
+        let before = Before::of(&path)?;
+        let owner = self.site.owner()?.map(|owner| files::Owner { user: 0, ..owner });
+        let mode = if owner.is_some() { 0o640 } else { 0o600 };
+        files::replace(&path, self.text().as_bytes(), Access { mode, owner })?;
+        Ok(Undo::by(move || before.put_back()))
     }
 }
 

@@ -81,6 +81,43 @@ fn a_configuration_the_agent_does_not_accept_never_takes_the_place_of_one_that_w
 }
 
 #[test]
+fn a_pos_that_is_known_is_named_and_its_password_lies_where_the_agent_looks_for_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let office = Office::open("storectl-preset");
+    let (server, token) = office.bare("S0042");
+    let password = office.scene.join("unicenta.password");
+    fs::write(&password, "a-secret-of-the-pos\r\n").unwrap();
+    let mut args = office.install("S0042", &token);
+    args.extend(
+        ["--time-zone", "Asia/Kolkata", "--preset", "unicenta", "--pos", "location=3"].map(str::to_owned),
+    );
+    args.extend(["--pos".to_owned(), "address=127.0.0.1:9".to_owned()]);
+    let before = server.tree();
+    let said = server.ends(2, &[&args[..], &["--pos".to_owned(), "nonsense".to_owned()]].concat());
+    assert!(said.contains("E102") && said.contains("`nonsense` is not `key=value`"), "{said}");
+    assert_eq!(server.tree(), before);
+    args.extend(["--pos-password-file".to_owned(), password.display().to_string()]);
+    let said = server.ends(0, &args);
+    assert!(!said.contains("a-secret-of-the-pos"), "{said}");
+    let config = server.text("etc/shopsmart/agent.toml");
+    for line in
+        ["location = \"3\"", "address = \"127.0.0.1:9\"", "time_zone = \"Asia/Kolkata\"", "key_is = \"text\""]
+    {
+        assert!(config.contains(line), "{line}: {config}");
+    }
+    assert_eq!(server.text("etc/shopsmart/unicenta.password"), "a-secret-of-the-pos\n");
+    let mode = fs::metadata(server.path("etc/shopsmart/unicenta.password")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o007, 0, "{mode:o}");
+    // The same again changes nothing; without a POS there is nowhere to put a password.
+    assert!(server.ends(0, &args).contains("nothing was changed"));
+    let (bare, token) = office.bare("S0043");
+    let mut args = office.install("S0043", &token);
+    args.extend(["--pos-password-file".to_owned(), password.display().to_string()]);
+    let said = bare.ends(2, &args);
+    assert!(said.contains("needs one [[pos]]"), "{said}");
+}
+
+#[test]
 fn modes_that_somebody_changed_are_named_and_mended() {
     use std::os::unix::fs::PermissionsExt;
     let office = Office::open("storectl-modes");

@@ -273,7 +273,7 @@ fn unicenta(server: &Server) {
     let (mut shop, mut pos) = beside(
         server,
         "unicenta",
-        UNICENTA,
+        &UNICENTA.replace("America/New_York", "UTC"),
         "CREATE TABLE products (ID VARCHAR(255) PRIMARY KEY, REFERENCE VARCHAR(255), CODE VARCHAR(255));
          CREATE TABLE stockcurrent (LOCATION VARCHAR(255), PRODUCT VARCHAR(255), ATTRIBUTESETINSTANCE_ID VARCHAR(255), UNITS DOUBLE NOT NULL);
          CREATE TABLE stockdiary (ID VARCHAR(255) PRIMARY KEY, DATENEW DATETIME NOT NULL, REASON INTEGER NOT NULL, LOCATION VARCHAR(255) NOT NULL,
