@@ -59,7 +59,7 @@ const BUILDINGS: [Building; 5] = [
         package: "installer",
         floors: &[
             &["clock", "fault", "layout"],
-            &["console", "files"],
+            &["console", "files", "presets"],
             &["books", "habits", "plan", "program", "talk"],
             &["identity", "release", "service", "wanted"],
             &["enrolling", "settings", "slots"],
