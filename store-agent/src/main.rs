@@ -204,7 +204,7 @@ fn check_pos(given: &Given, only: Option<&str>, delivery: Option<&Path>) -> anyh
         let look = source.reader.check().with_context(|| format!("source {}", source.name))?;
         found.push((source.name, look));
     }
-    let is_read = found.first().is_some();
+    let is_read = !found.is_empty();
     let body = delivery.map(bounded_file).transpose()?;
     let senders = config.webhooks.iter().flat_map(|webhooks| &webhooks.pos);
     for pos in senders.filter(|pos| only.is_none_or(|only| only == pos.source.as_str())) {

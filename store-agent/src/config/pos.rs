@@ -299,6 +299,11 @@ impl Checker<'_> {
         }
         let key_is = self.key_is(&table, is_files)?;
         let kinds = table.kinds.unwrap_or_default();
+        if let Some(rule) = kinds.iter().find(|rule| key_is == KeyIs::Text && rule.get_ref().kind == "count")
+        {
+            let message = "and `key_is = \"text\"` don't go together: such rows come to light in no order, and a count says what was there before the next";
+            return Err(self.wrong(rule, message));
+        }
         if kinds.is_empty() && table.changes.is_some() {
             let message = "has `changes` but no `kinds`; say which rows are sales, receipts and so on";
             return Err(self.wrong(&table.source, message));
@@ -441,6 +446,11 @@ mod tests {
             (format!("{POS}{on_hand}{text}"), "there is no `changes`"),
             (format!("{both}{text}gap_patience_s = 9\n"), "only numbers have gaps"),
             (format!("{both}{text}remember_rows = 0\n"), "needs `remember_rows`"),
+            (
+                format!("{both}{text}")
+                    .replace("starts = \"*\", kind = \"adjustment\"", "starts = \"*\", kind = \"count\""),
+                "come to light in no order",
+            ),
             (format!("{both}key_is = \"uuid\"\n"), "unknown variant"),
         ] {
             let said = parse(&text).unwrap_err().to_string();

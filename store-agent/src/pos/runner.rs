@@ -131,7 +131,7 @@ impl Runner {
         self.note_log();
         let reading = read?;
         let is_all = reading.is_all;
-        let was_moved = reading.cursor.is_some();
+        let was_moved = reading.cursor.is_some() || !reading.documents.is_empty();
         let Some(cursor) = self.hand_over(from, reading)? else { return Ok(Went::Stopping) };
         self.failures = 0;
         if was_moved {

@@ -128,7 +128,7 @@ pub enum SourceError {
     )]
     Memory { source: rusqlite::Error },
     #[error(
-        "the cursor `{found}` was not written by this kind of source; has its mapping changed from one way of reading to another?"
+        "the cursor `{found}` was not written by this kind of source; has its mapping changed from one way of reading to another? Put that back, or give the source another name"
     )]
     Cursor { found: String },
 }

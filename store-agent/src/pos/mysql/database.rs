@@ -248,6 +248,10 @@ impl Look for Moment<'_> {
         Ok(found.and_then(|row| text(&row, 0).parse().ok()).unwrap_or(0))
     }
 
+    fn first_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
+        self.ledger(&format!("WHERE pos.`at` IS NOT NULL ORDER BY pos.`at` LIMIT {most}"))
+    }
+
     fn last_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
         self.ledger(&format!("ORDER BY pos.`at` DESC LIMIT {most}"))
     }

@@ -307,6 +307,12 @@ impl Look for Moment<'_> {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
+    fn first_rows(&mut self, most_rows: usize) -> Result<Vec<Row>, SourceError> {
+        let Some((Shape { at: Some(at), .. }, _)) = self.shape("changes")? else { return Ok(Vec::new()) };
+        let rest = |_: &KeyColumn| format!("WHERE {at} IS NOT NULL ORDER BY {at} LIMIT $1::int8");
+        self.ledger(rest, &[&most(most_rows)])
+    }
+
     fn last_rows(&mut self, most_rows: usize) -> Result<Vec<Row>, SourceError> {
         let Some((Shape { at: Some(at), .. }, _)) = self.shape("changes")? else { return Ok(Vec::new()) };
         let rest = |_: &KeyColumn| format!("WHERE {at} IS NOT NULL ORDER BY {at} DESC LIMIT $1::int8");

@@ -19,6 +19,8 @@ pub const SCHEMA: &str = "
         documents INTEGER NOT NULL, is_there INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS text_key (number INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
     CREATE TABLE IF NOT EXISTS horizon (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), at INTEGER NOT NULL) STRICT;
+    CREATE TABLE IF NOT EXISTS text_memory (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1), attempt INTEGER NOT NULL, changes INTEGER NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS outbox (
         place INTEGER PRIMARY KEY, reference TEXT, kind TEXT, reason TEXT, occurred_at INTEGER, lines TEXT, row TEXT NOT NULL) STRICT;";
 
@@ -77,7 +79,8 @@ impl Sidecar {
     pub fn begin_memory(&mut self, name: &str, rows: &[Remembered]) -> rusqlite::Result<()> {
         let step = self.db.transaction()?;
         step.execute_batch(
-            "DELETE FROM memory; DELETE FROM remembered; DELETE FROM outbox; DELETE FROM text_key; DELETE FROM horizon",
+            "DELETE FROM memory; DELETE FROM remembered; DELETE FROM outbox; DELETE FROM text_key; DELETE FROM horizon;
+             DELETE FROM text_memory",
         )?;
         step.execute("INSERT INTO memory (only_row, name) VALUES (1, ?1)", [name])?;
         for row in rows {

@@ -6,7 +6,7 @@
 use super::Sidecar;
 use super::memory::{ROWS, Remembered, remembered};
 use rusqlite::{OptionalExtension, params};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use sync_protocol::UnixMillis;
 
 /// When a row happened, for the order of rows: those without a time first.
@@ -54,17 +54,20 @@ impl Sidecar {
         self.db.prepare_cached(sql)?.query_row([], |row| row.get(0))
     }
 
-    /// When the first row happened that is there, these aside.
-    pub fn first_there(&self, aside: &HashSet<i64>) -> rusqlite::Result<Option<UnixMillis>> {
-        let sql = "SELECT key, at FROM remembered WHERE is_there = 1 AND at IS NOT NULL ORDER BY at";
-        let mut statement = self.db.prepare_cached(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            if !aside.contains(&row.get(0)?) {
-                return row.get(1).map(|at| Some(UnixMillis(at)));
-            }
-        }
-        Ok(None)
+    /// Which first reading this memory began with, and a mark of the SELECT that it is of; `None` before that reading.
+    pub fn text_memory(&self) -> rusqlite::Result<Option<(i64, i64)>> {
+        let sql = "SELECT attempt, changes FROM text_memory";
+        self.db.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+    }
+
+    pub fn note_text_memory(&self, attempt: i64, changes: i64) -> rusqlite::Result<()> {
+        let sql = "INSERT OR REPLACE INTO text_memory (only_row, attempt, changes) VALUES (1, ?1, ?2)";
+        self.db.execute(sql, [attempt, changes]).map(|_| ())
+    }
+
+    /// All that was there is not any more; what was recorded of it stands.
+    pub fn archive_all(&self) -> rusqlite::Result<()> {
+        self.db.execute("UPDATE remembered SET is_there = 0", []).map(|_| ())
     }
 
     /// The number that the next key is to have.
@@ -140,7 +143,6 @@ mod tests {
         assert_eq!(keys(first), [3, 2]);
         assert_eq!(keys(sidecar.there_after(place, 9).unwrap()), [5, 1]);
         assert_eq!(sidecar.there_last(2).unwrap().iter().map(|row| row.key).collect::<Vec<_>>(), [1, 5]);
-        assert_eq!(sidecar.first_there(&HashSet::from([2])).unwrap(), Some(UnixMillis(30)));
         assert_eq!((sidecar.there_count().unwrap(), sidecar.next_number().unwrap()), (4, 6));
     }
 

@@ -126,6 +126,22 @@ impl Weighing<'_> {
 
     /// Rows that left the beginning of the ledger long after they were written: that is how a POS tidies up. Nothing moves.
     pub fn archived(&mut self, rows: &[&Remembered]) {
+        self.say_archived(rows);
+        let gone =
+            rows.iter().map(|row| Remembered { held: Held::Nothing, is_there: false, ..(*row).clone() });
+        self.step.rows.extend(gone);
+    }
+
+    /// The same where keys are texts, which are not given out again: a row that comes back is the one that was recorded. Single rows leave
+    /// a SELECT of the last weeks all day, which is not worth a word.
+    pub fn put_away(&mut self, rows: &[&Remembered], worth_a_word: usize) {
+        if rows.len() >= worth_a_word {
+            self.say_archived(rows);
+        }
+        self.step.rows.extend(rows.iter().map(|row| Remembered { is_there: false, ..(*row).clone() }));
+    }
+
+    fn say_archived(&mut self, rows: &[&Remembered]) {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return };
         self.step.set_aside.push(SetAside {
             reason: format!(
@@ -134,9 +150,6 @@ impl Weighing<'_> {
             ),
             row: row_text(last, "archived"),
         });
-        let gone =
-            rows.iter().map(|row| Remembered { held: Held::Nothing, is_there: false, ..(*row).clone() });
-        self.step.rows.extend(gone);
     }
 
     fn first(&mut self, mapped: Mapped) {

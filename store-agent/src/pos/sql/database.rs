@@ -112,7 +112,15 @@ pub trait Look {
 
     // Where keys are texts.
 
-    /// The rows that happened last, `most` of them, in any order.
+    /// How many rows have a key that is no text; counts to `most`. A database that takes any key for a text has none.
+    fn odd_texts(&mut self, _most: usize) -> Result<u64, SourceError> {
+        Ok(0)
+    }
+
+    /// The rows that happened first, `most` of them, the first before the others; of those that have a time.
+    fn first_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError>;
+
+    /// The rows that happened last, `most` of them, the last before the others.
     fn last_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError>;
 
     /// The first `most` rows behind this key, or from the first key, in the database's own order of keys.

@@ -27,7 +27,7 @@ use following::{Rounds, is_as_remembered, rows_after};
 use named::Named;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use sync_protocol::{Quantity, Ticks};
 use texts::Place;
 
@@ -40,6 +40,8 @@ const FULL_LOOK_EVERY_MS: u64 = 30_000;
 /// How many of the newest rows a check goes over.
 const CHECK_ROWS: usize = 1_000;
 const SHOWN_MAX: usize = 10;
+/// Everything that is compared where keys are texts is read in one moment, which the POS's database keeps for no longer than this.
+const COMPARED_WITHIN: Duration = Duration::from_secs(2);
 /// Looks that answer one ring of a log: it may ring a moment before a look can see why. The first is for new rows alone, since a sale
 /// waits for it; whatever else there is to go over comes with the second.
 const LOOKS_PER_RING: u8 = 2;
@@ -303,7 +305,7 @@ impl<D: PosDatabase> SqlSource<D> {
         let end = match (&self.mapping().changes, keys) {
             (Some(_), _) if has_texts => {
                 let is_all = rows.len() < rows_max;
-                self.begin_memory_of_texts(rows, is_all)?;
+                self.begin_memory_of_texts(rows, is_all, attempt)?;
                 Cursor::Texts(attempt)
             }
             (Some(_), keys) => {
@@ -434,7 +436,7 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
             let has_texts = self.mapping().key_is == KeyIs::Text;
             let (rows, odd) = self.db.at_once(|look| {
                 Ok(match has_texts {
-                    true => (look.last_rows(CHECK_ROWS)?, 0),
+                    true => (look.last_rows(CHECK_ROWS)?, look.odd_texts(CHECK_ROWS)?),
                     false => (look.newest_rows(CHECK_ROWS)?, look.odd_keys(CHECK_ROWS)?),
                 })
             })?;
@@ -442,7 +444,9 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
             if has_texts && rows.iter().any(|row| row.key == Key::Number(0)) {
                 found.problems.push("rows have a `key` that is NULL, longer than 512 bytes or no text; they are never read. Give a text, such as `HEX(id) AS key`".to_owned());
             }
-            if odd > 0 {
+            if odd > 0 && has_texts {
+                found.problems.push(format!("{odd} rows have a `key` that is no text; they are never read. Use `CAST(… AS TEXT) AS key`, and give that an index"));
+            } else if odd > 0 {
                 found.problems.push(format!("{odd} rows have a `key` that is no whole number above 0; they are never read. Use `rowid AS key`, or say `key_is = \"text\"`"));
             }
         }
@@ -515,18 +519,22 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
         let mapping = &self.config.mapping;
         let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
         let mut mapper = Mapper { source: &self.config.source, mapping, clock };
+        let (instant, began) = (self.clocks.instant, (self.clocks.instant)());
+        let is_late = || instant().saturating_duration_since(began) > COMPARED_WITHIN;
+        let has_texts = matches!(cursor, Some(Cursor::Texts(_)));
         let (is_read, rows) = self.db.at_once(|look| {
             let (is_read, is_known) = match &cursor {
                 Some(Cursor::Keys(keys)) => {
                     let is_read = rows_after(look, keys)?.rows.is_empty();
                     (is_read, is_read && is_as_remembered(look, sidecar)?)
                 }
-                _ => (true, texts::is_as_remembered(look, sidecar, &mut mapper)?),
+                _ => (true, texts::is_as_remembered(look, sidecar, &mut mapper, is_late)?),
             };
             let rows = if is_known { Some(look.figures()?) } else { None };
             Ok((is_read, rows))
         })?;
-        if is_read && rows.is_none() {
+        // With texts it may be that there is too much to compare, or that a row has left the SELECT: no reason for haste.
+        if is_read && rows.is_none() && !has_texts {
             self.rounds.hurry();
         }
         Ok(rows.map(|rows| sum_up(self.mapping(), &rows).0))

@@ -11,25 +11,31 @@ use super::correction::{Weighing, is_same, known};
 use super::database::{Look, PosDatabase};
 use super::following::{ARCHIVED_AFTER_MS, CLEARED_ROWS};
 use super::{Cursor, REST_TIMES, REST_TIMES_IN_HASTE, ROWS_MAX, SqlSource};
+use crate::agent::SetAside;
 use crate::pos::mapping::{Key, Mapped, Mapper, Row};
 use crate::pos::sidecar::Sidecar;
 use crate::pos::sidecar::memory::{Remembered, Step};
 use crate::pos::source::{Notes, Reading, SourceError};
 use crate::pos::times::Clockwork;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sync_protocol::{Ticks, UnixMillis};
+use twox_hash::XxHash3_64;
 
 /// Of the rows that happened last, how many every look reads; and how many once all of those were new.
 const LAST_ROWS: usize = 200;
 const LAST_ROWS_MAX: usize = ROWS_MAX / 2;
 /// Rows that one look goes over in its round.
 const PART_ROWS: usize = 500;
+/// Of the rows that happened first, how many are asked for: some may have a time that is none.
+const FIRST_ROWS: usize = 20;
 
 /// Where the rounds are.
 #[derive(Debug, Default)]
 pub struct Place {
     stage: Stage,
     is_wide: bool,
+    /// It was said that keys stand for several rows.
+    has_warned: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +66,13 @@ impl Part {
             Part::Held { rows, .. } => look.rows_of(&rows.iter().map(Remembered::name).collect::<Vec<_>>()),
         }
     }
+
+    /// Whether a row that is remembered is not among these.
+    fn misses<'a>(&self, there: impl Iterator<Item = &'a Row>) -> bool {
+        let Part::Held { rows, .. } = self else { return false };
+        let there: BTreeSet<String> = there.filter_map(text_of).collect();
+        rows.iter().any(|row| !there.contains(&row.name()))
+    }
 }
 
 /// The key as a text; `None` for what is none.
@@ -77,16 +90,17 @@ fn is_new(mapped: &Mapped, at: Option<UnixMillis>, horizon: Option<UnixMillis>) 
     *mapped != Mapped::LeftOut && !matches!((at, horizon), (Some(at), Some(horizon)) if at <= horizon)
 }
 
-/// Every row that is remembered is there as it was, and there is no other.
+/// Every row that is remembered is there as it was, and there is no other; also "no" where that takes too long to be seen.
 pub fn is_as_remembered(
     look: &mut dyn Look,
     sidecar: &Sidecar,
     mapper: &mut Mapper<'_>,
+    is_late: impl Fn() -> bool,
 ) -> Result<bool, SourceError> {
     let broken = |source| SourceError::Memory { source };
     let horizon = sidecar.horizon().map_err(broken)?;
     let (mut after, mut there) = (None, 0);
-    loop {
+    while !is_late() {
         let rows = look.rows_after(after.as_deref(), PART_ROWS)?;
         let keys: Vec<String> = rows.iter().filter_map(text_of).collect();
         let held = sidecar.by_text(keys.iter().map(String::as_str)).map_err(broken)?;
@@ -94,8 +108,12 @@ pub fn is_as_remembered(
             match text_of(row).and_then(|key| held.get(&key)) {
                 Some(before) if is_same(before, row) => there += 1,
                 Some(_) => return Ok(false),
-                None if is_new(&mapper.map(row), mapper.time(row), horizon) => return Ok(false),
-                None => {}
+                None => {
+                    let (mapped, at) = alone(mapper, row);
+                    if is_new(&mapped, at, horizon) {
+                        return Ok(false);
+                    }
+                }
             }
         }
         match keys.into_iter().next_back() {
@@ -103,19 +121,38 @@ pub fn is_as_remembered(
             _ => return Ok(there == sidecar.there_count().map_err(broken)?),
         }
     }
+    Ok(false)
+}
+
+/// A row taken by itself: rows come in no order, so none says anything about the clock at another.
+fn alone(mapper: &mut Mapper<'_>, row: &Row) -> (Mapped, Option<UnixMillis>) {
+    mapper.clock = Clockwork::new(mapper.mapping.times, mapper.mapping.time_zone.clone());
+    let mapped = mapper.map(row);
+    mapper.clock = Clockwork::new(mapper.mapping.times, mapper.mapping.time_zone.clone());
+    (mapped, mapper.time(row))
+}
+
+/// What a look has seen.
+struct Seen {
+    /// What happened last, and what is in the part.
+    rows: Vec<Row>,
+    is_empty: bool,
+    /// What happened first, where something of the part is gone.
+    first: Vec<Row>,
 }
 
 impl<D: PosDatabase> SqlSource<D> {
     /// `attempt`: which first reading the memory began with.
     pub(super) fn texts(&mut self, attempt: i64) -> Result<Reading, SourceError> {
         self.database()?;
+        let begun = Some((attempt, self.mark_of_changes()));
+        let broken = self.broken();
+        if self.sidecar()?.text_memory().map_err(broken)? != begun {
+            // What was read is not known any more, or goes by other keys: the POS's figures are the beginning, once more.
+            return self.first(Some(attempt));
+        }
         if let Some(reading) = self.waiting()? {
             return Ok(reading);
-        }
-        let broken = self.broken();
-        if self.sidecar()?.memory_name().map_err(broken)?.is_none() {
-            // What was read is not known any more: the POS's figures are the beginning, once more.
-            return self.first(Some(attempt));
         }
         if self.db.heard().is_more {
             self.rounds.hurry();
@@ -123,22 +160,33 @@ impl<D: PosDatabase> SqlSource<D> {
         let now = self.now();
         let part = if self.is_first_look || !self.rounds.is_due(now) { None } else { Some(self.part()?) };
         let most = if self.place.is_wide { LAST_ROWS_MAX } else { LAST_ROWS };
-        let (last, rows) = self.db.at_once(|look| {
+        let (last, rows, first) = self.db.at_once(|look| {
             let last = look.last_rows(most)?;
             let rows = part.as_ref().map_or(Ok(Vec::new()), |part| part.look(look))?;
-            Ok((last, rows))
+            let is_gone = part.as_ref().is_some_and(|part| part.misses(last.iter().chain(&rows)));
+            let first = if is_gone { look.first_rows(FIRST_ROWS)? } else { Vec::new() };
+            Ok((last, rows, first))
         })?;
         let took = self.now().since(now);
         let times = if self.has_log() { REST_TIMES_IN_HASTE } else { REST_TIMES };
         self.figures_due = Ticks(now.0.saturating_add(took.saturating_mul(times)));
         let is_all = self.widen(&last, most)?;
+        let is_end = part.as_ref().is_some_and(|part| self.went(part, &rows, now, took));
         let is_empty = last.is_empty();
-        if let Some(part) = &part {
-            self.went(part, &rows, now, took)?;
-        }
-        let (step, notes) = self.weigh_texts(last.into_iter().chain(rows), part.as_ref(), is_empty)?;
+        let seen = Seen { rows: last.into_iter().chain(rows).collect(), is_empty, first };
+        let (step, notes, is_cleared) = self.weigh_texts(seen, part.as_ref())?;
+        let rows_max = self.config.remember_rows;
         let broken = self.broken();
-        self.sidecar()?.take_step(&step, None).map_err(broken)?;
+        let sidecar = self.sidecar()?;
+        let mut keep = || {
+            sidecar.take_step(&step, None)?;
+            if is_cleared {
+                sidecar.archive_all()?;
+            }
+            // Not before everything has been seen: what is new may be older than what is known.
+            if is_end { sidecar.forget_first(rows_max) } else { Ok(()) }
+        };
+        keep().map_err(broken)?;
         self.has_waiting |= !step.documents.is_empty() || !step.set_aside.is_empty();
         self.at = Some(Cursor::Texts(attempt));
         Ok(Reading {
@@ -150,12 +198,25 @@ impl<D: PosDatabase> SqlSource<D> {
         })
     }
 
-    /// Where all of the last rows are new there are more behind them. Gives whether that was all.
+    /// Tells the SELECT whose keys are remembered from another.
+    fn mark_of_changes(&self) -> i64 {
+        XxHash3_64::oneshot(self.mapping().changes.as_deref().unwrap_or_default().as_bytes()).cast_signed()
+    }
+
+    /// Where the first of the last rows is new there are more behind it. Gives whether that was all.
     fn widen(&mut self, last: &[Row], most: usize) -> Result<bool, SourceError> {
         let keys: Vec<String> = last.iter().filter_map(text_of).collect();
         let broken = self.broken();
-        let known = self.sidecar()?.by_text(keys.iter().map(String::as_str)).map_err(broken)?;
-        let has_more = last.len() >= most && known.is_empty();
+        let sidecar = self.sidecar()?;
+        let look_up = || Ok((sidecar.by_text(keys.iter().map(String::as_str))?, sidecar.horizon()?));
+        let (known, horizon) = look_up().map_err(broken)?;
+        let mut mapper = self.mapper();
+        let first = last.iter().rev().find_map(|row| {
+            let (mapped, at) = alone(&mut mapper, row);
+            let is_known = text_of(row).is_some_and(|key| known.contains_key(&key));
+            (mapped != Mapped::LeftOut).then(|| !is_known && is_new(&mapped, at, horizon))
+        });
+        let has_more = last.len() >= most && first == Some(true);
         if has_more && self.place.is_wide {
             self.rounds.hurry();
         }
@@ -164,6 +225,12 @@ impl<D: PosDatabase> SqlSource<D> {
             self.figures_due = Ticks(0);
         }
         Ok(!self.place.is_wide)
+    }
+
+    fn mapper(&self) -> Mapper<'_> {
+        let mapping = &self.config.mapping;
+        let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
+        Mapper { source: &self.config.source, mapping, clock }
     }
 
     fn part(&mut self) -> Result<Part, SourceError> {
@@ -183,11 +250,11 @@ impl<D: PosDatabase> SqlSource<D> {
         part.map_err(broken)
     }
 
-    /// Moves the place on behind a part that has been looked at.
-    fn went(&mut self, part: &Part, rows: &[Row], now: Ticks, took_ms: u64) -> Result<(), SourceError> {
-        let has_log = self.has_log();
+    /// Moves the place on behind a part that has been looked at. Gives whether a round has ended.
+    fn went(&mut self, part: &Part, rows: &[Row], now: Ticks, took_ms: u64) -> bool {
         let is_newest = matches!(part, Part::Held { is_newest: true, .. });
-        self.rounds.rest(is_newest, now, took_ms, has_log);
+        // A log names no row here, so there is as much to find as without.
+        self.rounds.rest(is_newest, now, took_ms, false);
         match part {
             Part::Held { is_newest: true, .. } => {}
             Part::Keys { .. } => {
@@ -201,30 +268,29 @@ impl<D: PosDatabase> SqlSource<D> {
             Part::Held { up_to: None, .. } => {
                 self.place.stage = Stage::default();
                 self.rounds.end();
-                // Not before everything has been seen: what is new may be older than what is known.
-                let (broken, rows_max) = (self.broken(), self.config.remember_rows);
-                self.sidecar()?.forget_first(rows_max).map_err(broken)?;
+                return true;
             }
         }
-        Ok(())
+        false
     }
 
-    fn weigh_texts(
-        &mut self,
-        rows: impl Iterator<Item = Row>,
-        part: Option<&Part>,
-        is_empty: bool,
-    ) -> Result<(Step, Notes), SourceError> {
-        let there: BTreeMap<String, Row> = rows.filter_map(|row| Some((text_of(&row)?, row))).collect();
+    /// What has to be recorded; and whether the whole ledger was cleared.
+    fn weigh_texts(&mut self, seen: Seen, part: Option<&Part>) -> Result<(Step, Notes, bool), SourceError> {
+        let (there, twice) = by_key(seen.rows);
+        if !twice.is_empty() && !self.place.has_warned {
+            self.place.has_warned = true;
+            tracing::error!(source = %self.config.source, keys = twice.len(), first = twice.first(), "rows of the POS have the same `key` and differ; they are left alone until `changes` gives each its own");
+        }
         let wall = (self.clocks.wall)();
         let broken = self.broken();
         let sidecar = self.sidecar()?;
         let plan = || {
             let name = sidecar.memory_name()?.unwrap_or_default();
             let known = sidecar.by_text(there.keys().map(String::as_str))?;
-            Ok((name, known, sidecar.next_number()?, sidecar.horizon()?))
+            let count = if seen.is_empty { sidecar.there_count()? } else { 0 };
+            Ok((name, known, sidecar.next_number()?, sidecar.horizon()?, count))
         };
-        let (name, known, mut number, horizon) = plan().map_err(broken)?;
+        let (name, known, mut number, horizon, count) = plan().map_err(broken)?;
         let mut weighing = Weighing {
             source: &self.config.source,
             name: &name,
@@ -232,78 +298,102 @@ impl<D: PosDatabase> SqlSource<D> {
             step: Step::default(),
             notes: Notes::default(),
         };
-        let clock = Clockwork::new(self.config.mapping.times, self.config.mapping.time_zone.clone());
-        let mut mapper = Mapper { source: &self.config.source, mapping: &self.config.mapping, clock };
+        if count >= CLEARED_ROWS {
+            let reason = format!(
+                "the ledger is empty, and its {count} rows were taken for archived; nothing was moved"
+            );
+            weighing.step.set_aside.push(SetAside { reason, row: "{}".to_owned() });
+            return Ok((weighing.step, weighing.notes, true));
+        }
+        let mut mapper = self.mapper();
         let mut differing: Vec<(Option<UnixMillis>, &String, &Row, Mapped)> = Vec::new();
-        for (key, row) in &there {
+        for (key, row) in there.iter().filter(|(key, _)| !twice.contains(*key)) {
             let before = known.get(key);
             if before.is_some_and(|before| is_same(before, row)) {
                 continue;
             }
-            let (mapped, at) = (mapper.map(row), mapper.time(row));
+            let (mapped, at) = alone(&mut mapper, row);
             if before.is_some() || is_new(&mapped, at, horizon) {
                 differing.push((at, key, row, mapped));
             }
         }
-        // In the order in which they happened, as a count says what was there before what follows.
         differing.sort_by_key(|(at, ..)| *at);
         for (at, key, row, mapped) in differing {
             let before = known.get(key);
             let as_number = before.map_or(number, |before| before.key);
             number += i64::from(before.is_none());
             weighing.seen(as_number, Some(key.clone()), row, mapped, before);
-            // Rows that hold nothing have their time too, or they would never be forgotten.
+            // Rows that hold nothing, or whose time can't be read, grow old like others, or they would be told of for ever.
             if let Some(weighed) = weighing.step.rows.last_mut() {
-                weighed.at = weighed.at.or(at);
+                weighed.at = weighed.at.or(at).or(Some(wall));
             }
         }
         if let Some(Part::Held { rows, .. }) = part {
             let gone: Vec<&Remembered> = rows.iter().filter(|row| !there.contains_key(&row.name())).collect();
-            let aside: HashSet<i64> = gone.iter().map(|row| row.key).collect();
-            let first_left = match &self.sidecar {
-                Some(sidecar) if !gone.is_empty() => {
-                    sidecar.first_there(&aside).map_err(|source| SourceError::Memory { source })?
-                }
-                _ => None,
-            };
+            let first_left = seen.first.iter().find_map(|row| alone(&mut mapper, row).1);
             let (archived, undone): (Vec<&Remembered>, Vec<&Remembered>) =
-                gone.iter().copied().partition(|row| {
-                    let is_cleared = is_empty && gone.len() >= CLEARED_ROWS;
+                gone.into_iter().partition(|row| {
                     let is_old = row.at.is_some_and(|at| wall.since(at) > ARCHIVED_AFTER_MS);
-                    let is_first = first_left.is_none_or(|left| row.at.is_some_and(|at| at < left));
-                    is_cleared || is_old && is_first
+                    // The ledger itself says whether it has anything from before: others may be gone that were not noticed yet.
+                    let is_first = first_left.is_none_or(|left| row.at.is_some_and(|at| at <= left));
+                    is_old && is_first
                 });
-            weighing.archived(&archived);
+            weighing.put_away(&archived, CLEARED_ROWS);
             undone.into_iter().for_each(|row| weighing.gone(row));
         }
-        Ok((weighing.step, weighing.notes))
+        Ok((weighing.step, weighing.notes, false))
     }
 
     /// Begins to remember, with the rows that happened last; the core has all it needs of them.
-    pub(super) fn begin_memory_of_texts(&mut self, rows: Vec<Row>, is_all: bool) -> Result<(), SourceError> {
-        let clock = Clockwork::new(self.config.mapping.times, self.config.mapping.time_zone.clone());
-        let mut mapper = Mapper { source: &self.config.source, mapping: &self.config.mapping, clock };
+    pub(super) fn begin_memory_of_texts(
+        &mut self,
+        rows: Vec<Row>,
+        is_all: bool,
+        attempt: i64,
+    ) -> Result<(), SourceError> {
+        let wall = (self.clocks.wall)();
+        let mut mapper = self.mapper();
         let mut first: Option<UnixMillis> = None;
         let mut begun: HashMap<String, Remembered> = HashMap::new();
         for row in &rows {
             let Some(text) = text_of(row) else { continue };
-            let (mapped, at) = (mapper.map(row), mapper.time(row));
+            let (mapped, at) = alone(&mut mapper, row);
             first = [first, at].into_iter().flatten().min();
             let number = i64::try_from(begun.len()).unwrap_or(i64::MAX) + 1;
             let mut held = known(number, Some(text.clone()), row, &mapped);
-            held.at = held.at.or(at);
+            held.at = held.at.or(at).or(Some(wall));
             if mapped != Mapped::LeftOut {
                 begun.entry(text).or_insert(held);
             }
         }
         let begun: Vec<Remembered> = begun.into_values().collect();
         self.begin_with(&begun)?;
+        let changes = self.mark_of_changes();
         let broken = self.broken();
-        match first.filter(|_| !is_all) {
-            Some(first) => self.sidecar()?.move_horizon(first).map_err(broken),
-            None => Ok(()),
+        let sidecar = self.sidecar()?;
+        let note = || {
+            if let Some(first) = first.filter(|_| !is_all) {
+                sidecar.move_horizon(first)?;
+            }
+            // Last of all: before that nothing has begun.
+            sidecar.note_text_memory(attempt, changes)
+        };
+        note().map_err(broken)
+    }
+}
+
+/// Rows by their keys; and which keys stand for rows that differ.
+fn by_key(rows: Vec<Row>) -> (BTreeMap<String, Row>, BTreeSet<String>) {
+    let (mut there, mut twice): (BTreeMap<String, Row>, BTreeSet<String>) = Default::default();
+    for row in rows {
+        let Some(key) = text_of(&row) else { continue };
+        match there.get(&key) {
+            Some(other) if *other != row => drop(twice.insert(key)),
+            Some(_) => {}
+            None => drop(there.insert(key, row)),
         }
     }
+    (there, twice)
 }
 
 #[cfg(test)]
@@ -353,14 +443,21 @@ mod tests {
     }
 
     fn reader(folder: &Path, more: &str) -> SqliteSource {
-        let text = format!(
+        reader_of(folder, &config_text(more))
+    }
+
+    fn reader_of(folder: &Path, text: &str) -> SqliteSource {
+        let config = Config::parse(text, &folder.join("agent.toml")).unwrap().pos.remove(0);
+        SqliteSource::new(config, folder.join("pos.db"), folder.join("pos-till.db"), clocks())
+    }
+
+    fn config_text(more: &str) -> String {
+        format!(
             "store = \"S0001\"\ndata_dir = \"data\"\n[[pos]]\nsource = \"till\"\nkind = \"sqlite\"\npath = \"pos.db\"\nkey_is = \"text\"\n\
              changes = \"SELECT id AS key, item, moved AS quantity, at, what FROM ledger\"\n\
              on_hand = \"SELECT item, quantity FROM figures\"\n\
              kinds = [{{ starts = \"draft\", kind = \"ignore\" }}, {{ starts = \"*\", kind = \"adjustment\" }}]\n{more}"
-        );
-        let config = Config::parse(&text, &folder.join("agent.toml")).unwrap().pos.remove(0);
-        SqliteSource::new(config, folder.join("pos.db"), folder.join("pos-till.db"), clocks())
+        )
     }
 
     impl Pair {
@@ -472,10 +569,124 @@ mod tests {
         }
         pair.look_about();
         // Those of the sixth and seventh day were tidied away, the fourth was undone.
-        assert_eq!((pair.on_hand("milk"), pair.set_aside), (51_000, 1), "{:?}", pair.references());
+        assert_eq!((pair.on_hand("milk"), pair.set_aside), (51_000, 0), "{:?}", pair.references());
         pair.pos.execute("DELETE FROM ledger", []).unwrap();
         pair.look_about();
         assert_eq!(pair.on_hand("milk"), 52_000, "only what is younger than three days was undone");
+    }
+
+    #[test]
+    fn however_many_rows_are_archived_at_once_nothing_moves_and_what_comes_back_is_known() {
+        let day = 24 * 3_600;
+        let mut pair = Pair::begun("");
+        // Less than a part of it is younger than a week, so the part of the newest rows reaches far back.
+        for number in 0..1_400 {
+            pair.write(&format!("row-{number}"), "milk", -1.0, "sale", 1_000 + number * day * 40 / 1_400);
+        }
+        pair.pos.execute("INSERT INTO figures VALUES ('milk', 50)", []).unwrap();
+        pair.look();
+        let week = "at < strftime('%Y-%m-%d %H:%M:%S', ?1 / 1000, 'unixepoch', '-7 days')";
+        let now = NOON + AHEAD_MS.get().cast_signed();
+        pair.pos.execute("CREATE TABLE away AS SELECT * FROM ledger", []).unwrap();
+        pair.pos.execute(&format!("DELETE FROM ledger WHERE {week}"), [now]).unwrap();
+        pair.look_about();
+        assert_eq!(pair.on_hand("milk"), 50_000, "{:?}", pair.references());
+        pair.pos
+            .execute("INSERT INTO ledger SELECT * FROM away WHERE id NOT IN (SELECT id FROM ledger)", [])
+            .unwrap();
+        pair.look_about();
+        assert_eq!(pair.on_hand("milk"), 50_000, "{:?}", pair.references());
+        // All at once, and back: somebody reads in a dump.
+        pair.pos.execute("DELETE FROM ledger", []).unwrap();
+        pair.look();
+        pair.pos.execute("INSERT INTO ledger SELECT * FROM away", []).unwrap();
+        pair.look_about();
+        assert_eq!(pair.on_hand("milk"), 50_000, "{:?}", pair.references());
+    }
+
+    #[test]
+    fn a_ledger_that_is_emptied_every_night_moves_nothing_whatever_its_length() {
+        let mut pair = Pair::begun("");
+        pair.look();
+        for number in 0..505 {
+            pair.write(&format!("row-{number}"), "milk", -1.0, "sale", 1_000 + number);
+        }
+        pair.look_about();
+        assert_eq!(pair.on_hand("milk"), -505_000);
+        pair.pos.execute("DELETE FROM ledger", []).unwrap();
+        pair.look();
+        pair.write("next", "milk", -1.0, "sale", 5);
+        pair.look_about();
+        assert_eq!((pair.on_hand("milk"), pair.set_aside), (-506_000, 1), "{:?}", pair.references());
+    }
+
+    #[test]
+    fn an_import_that_the_core_never_took_is_begun_again() {
+        let mut pair = Pair::begun("");
+        pair.pos.execute("INSERT INTO figures VALUES ('milk', 12)", []).unwrap();
+        pair.look();
+        let _ = std::fs::remove_file(pair.folder.path().join("pos-till.db"));
+        pair.starts_again("");
+        pair.write("c0de", "milk", -2.0, "sale", 5);
+        pair.pos.execute("UPDATE figures SET quantity = 10", []).unwrap();
+        later(60_000);
+        assert!(!pair.source.read(pair.cursor.as_deref()).unwrap().documents.is_empty());
+        // Killed before the core has answered.
+        pair.starts_again("");
+        pair.look_about();
+        assert_eq!(pair.on_hand("milk"), 10_000, "{:?}", pair.references());
+    }
+
+    #[test]
+    fn another_select_for_the_same_rows_begins_with_the_figures() {
+        let mut pair = Pair::begun("");
+        pair.pos.execute("INSERT INTO figures VALUES ('milk', 12)", []).unwrap();
+        pair.look();
+        pair.write("c0de", "milk", -2.0, "sale", 5);
+        pair.look_about();
+        pair.pos.execute("UPDATE figures SET quantity = 10", []).unwrap();
+        let text = config_text("").replace("SELECT id AS key", "SELECT hex(id) AS key");
+        pair.source = reader_of(pair.folder.path(), &text);
+        pair.look_about();
+        assert_eq!((pair.on_hand("milk"), pair.cursor.as_deref()), (10_000, Some(b"texts 2".as_slice())));
+    }
+
+    #[test]
+    fn a_row_without_a_time_is_told_of_once_and_keys_that_are_no_texts_or_come_twice_move_nothing() {
+        let mut pair = Pair::begun("remember_rows = 10\n");
+        pair.look();
+        pair.pos.execute("INSERT INTO ledger VALUES ('bad', 'milk', -1, NULL, 'sale')", []).unwrap();
+        for number in 0..15 {
+            pair.write(&format!("row-{number}"), "milk", -1.0, "sale", 100 - number);
+        }
+        for _ in 0..4 {
+            pair.look_about();
+        }
+        assert_eq!((pair.on_hand("milk"), pair.set_aside), (-15_000, 1), "{:?}", pair.references());
+        pair.pos
+            .execute_batch(
+                "DROP TABLE ledger; CREATE TABLE ledger (id, item TEXT, moved REAL, at TEXT, what TEXT)",
+            )
+            .unwrap();
+        pair.source.accept().unwrap();
+        let text = config_text("");
+        pair.source = reader_of(pair.folder.path(), &text);
+        pair.cursor = None;
+        pair.look_about();
+        let before = pair.documents.len();
+        pair.pos
+            .execute("INSERT INTO ledger VALUES (7, 'milk', -1, '2026-10-31 11:00:00', 'sale')", [])
+            .unwrap();
+        for item in ["milk", "ham"] {
+            pair.write("twice", item, -1.0, "sale", 5);
+        }
+        pair.look_about();
+        assert_eq!(pair.documents.len(), before, "{:?}", pair.references());
+        let found = pair.source.check().unwrap();
+        assert!(
+            found.problems.iter().any(|problem| problem.contains("1 rows have a `key` that is no text")),
+            "{found:?}"
+        );
     }
 
     #[test]

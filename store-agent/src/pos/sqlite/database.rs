@@ -190,8 +190,21 @@ impl Look for Moment<'_> {
         self.db.query_row(&text, [most], |row| row.get(0)).map_err(failed("`changes`"))
     }
 
+    fn odd_texts(&mut self, most: usize) -> Result<u64, SourceError> {
+        let Some(sql) = &self.selects.changes else { return Ok(0) };
+        let text = format!(
+            "SELECT count(*) FROM (SELECT pos.\"key\" FROM ({sql}) AS pos WHERE NOT ({TEXT_KEYS}) LIMIT ?1)"
+        );
+        self.db.query_row(&text, [most], |row| row.get(0)).map_err(failed("`changes`"))
+    }
+
+    fn first_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
+        let rest = format!("WHERE {TEXT_KEYS} AND pos.\"at\" IS NOT NULL ORDER BY pos.\"at\" LIMIT ?1");
+        self.ledger(&rest, [most])
+    }
+
     fn last_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {
-        self.ledger("ORDER BY pos.\"at\" DESC LIMIT ?1", [most])
+        self.ledger(&format!("WHERE {TEXT_KEYS} ORDER BY pos.\"at\" DESC LIMIT ?1"), [most])
     }
 
     fn rows_after(&mut self, after: Option<&str>, most: usize) -> Result<Vec<Row>, SourceError> {
@@ -206,7 +219,7 @@ impl Look for Moment<'_> {
 
     fn rows_of(&mut self, keys: &[String]) -> Result<Vec<Row>, SourceError> {
         let places = vec!["?"; keys.len()].join(", ");
-        self.ledger(&format!("WHERE pos.\"key\" IN ({places})"), params_from_iter(keys))
+        self.ledger(&format!("WHERE {TEXT_KEYS} AND pos.\"key\" IN ({places})"), params_from_iter(keys))
     }
 }
 

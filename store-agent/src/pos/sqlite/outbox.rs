@@ -66,13 +66,14 @@ impl Outbox {
             format!("INSERT INTO {name} (outbox_sign{}) VALUES ({sign}{});", list(""), list(row))
         };
         let bounded = format!(
-            "DELETE FROM {name} WHERE outbox_seq <= (SELECT max(outbox_seq) FROM {name}) - {};",
+            "DELETE FROM {name} WHERE outbox_seq <= (SELECT max(outbox_seq) FROM {name}) - {}
+               AND outbox_at < datetime('now', '-7 days');",
             self.rows
         );
         let trigger = |what: &str, notes: &str| {
             let trigger = quoted(&format!("{}_{}", self.name(), what.to_ascii_lowercase()));
             format!(
-                "CREATE TRIGGER IF NOT EXISTS {trigger} AFTER {what} ON {table} BEGIN {notes} {bounded} END;"
+                "DROP TRIGGER IF EXISTS {trigger};\nCREATE TRIGGER {trigger} AFTER {what} ON {table} BEGIN {notes} {bounded} END;"
             )
         };
         vec![
@@ -184,8 +185,11 @@ mod tests {
             db.execute("INSERT INTO \"my \"\"table\" VALUES ('milk', ?1)", [number]).unwrap();
         }
         let sql = "SELECT group_concat(outbox_seq) FROM \"shopsmart_outbox_my \"\"table\"";
-        let kept: String = db.query_row(sql, [], |row| row.get(0)).unwrap();
-        assert_eq!(kept, "7,8,9");
+        let kept = || db.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+        assert_eq!(kept(), "1,2,3,4,5,6,7,8,9", "of today");
+        db.execute("UPDATE \"shopsmart_outbox_my \"\"table\" SET outbox_at = '2026-01-01'", []).unwrap();
+        db.execute("INSERT INTO \"my \"\"table\" VALUES ('milk', 9)", []).unwrap();
+        assert_eq!(kept(), "8,9,10");
     }
 
     #[test]
