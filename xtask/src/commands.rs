@@ -21,7 +21,7 @@ pub fn run_release(binary: &str, args: &[OsString]) -> anyhow::Result<()> {
     Err(error).with_context(|| format!("cannot start `{}`", program.display()))
 }
 
-/// Builds these programs for release, and says where they are. Where cargo-auditable is installed each of them lists its crates itself.
+/// Builds these programs to be handed out, and says where they are. Where cargo-auditable is installed each of them lists its crates itself.
 pub fn release_programs(names: &[&str]) -> anyhow::Result<PathBuf> {
     let asked = Command::new(place::cargo()).args(["auditable", "--version"]).output();
     let is_auditable = asked.is_ok_and(|answer| answer.status.success());
@@ -33,9 +33,12 @@ pub fn release_programs(names: &[&str]) -> anyhow::Result<PathBuf> {
             "note: without cargo-auditable the programs do not list their crates themselves; their SBOM does"
         );
     }
-    build.arg("--release").args(RELEASE_PACKAGES).args(names.iter().flat_map(|name| ["--bin", name]));
+    build
+        .args(["--profile", "dist"])
+        .args(RELEASE_PACKAGES)
+        .args(names.iter().flat_map(|name| ["--bin", name]));
     run(build)?;
-    place::built("release")
+    place::built("dist")
 }
 
 /// A seed that fails joins the list that the suite runs.

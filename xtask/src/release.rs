@@ -27,7 +27,7 @@ pub struct Asked {
     /// The secret release key.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Where the built programs are; those of `cargo build --release` when it is missing.
+    /// Where the built programs are; those of `cargo build --profile dist` when it is missing.
     #[arg(long, value_name = "DIR")]
     programs: Option<PathBuf>,
     /// What the programs run on.
@@ -48,7 +48,7 @@ pub fn run(asked: &Asked) -> anyhow::Result<()> {
     for program in PROGRAMS {
         let from = match &asked.programs {
             Some(folder) => folder.join(program),
-            None => place::built("release")?.join(program),
+            None => place::built("dist")?.join(program),
         };
         let file = format!("{program}-{}", asked.target);
         let to = asked.out.join(&file);
