@@ -117,6 +117,11 @@ impl Answers {
     /// These, and where they say nothing those.
     #[must_use]
     pub fn or(self, other: Answers) -> Answers {
+        // Whoever names a POS in one way does not want the other; nor, with a file, what was to change in a preset.
+        let is_named = self.pos_file.is_some() || self.preset.is_some();
+        let pos = if self.pos_file.is_some() || !self.pos.is_empty() { self.pos } else { other.pos };
+        let (pos_file, preset) =
+            if is_named { (self.pos_file, self.preset) } else { (other.pos_file, other.preset) };
         Answers {
             store: self.store.or(other.store),
             hub: self.hub.or(other.hub),
@@ -133,10 +138,9 @@ impl Answers {
             page_key: self.page_key.or(other.page_key),
             language: self.language.or(other.language),
             time_zone: self.time_zone.or(other.time_zone),
-            // One takes the place of the other.
-            pos_file: if self.preset.is_some() { None } else { self.pos_file.clone().or(other.pos_file) },
-            preset: if self.pos_file.is_some() { None } else { self.preset.or(other.preset) },
-            pos: if self.pos.is_empty() { other.pos } else { self.pos },
+            pos_file,
+            preset,
+            pos,
             pos_password_file: self.pos_password_file.or(other.pos_password_file),
             agent: self.agent.or(other.agent),
             without_hub: self.without_hub || other.without_hub,
@@ -316,6 +320,24 @@ mod tests {
         let wanted = flags.or(file).wanted(None, false, false).unwrap();
         assert_eq!(wanted.hub.unwrap().to_string(), "hub.example:7443");
         assert_eq!(wanted.proxy.unwrap().to_string(), "proxy:3128");
+    }
+
+    #[test]
+    fn a_pos_that_is_named_by_a_flag_takes_the_place_of_the_files() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("pos.toml"), "[[pos]]\n").unwrap();
+        let preset = "without_hub = true\nstore = \"S0042\"\npreset = \"unicenta\"\npos = [\"location=3\"]\n";
+        let pos = |flags: Answers, file: &str| {
+            flags.or(given(folder.path(), file)).wanted(None, false, false).unwrap().pos.unwrap()
+        };
+        let by_file = Answers { pos_file: Some(folder.path().join("pos.toml")), ..Answers::default() };
+        assert_eq!(pos(by_file, preset), "[[pos]]\n");
+        assert!(pos(Answers::default(), preset).contains("location = \"3\""));
+        let by_key = Answers { pos: vec!["location=4".to_owned()], ..Answers::default() };
+        assert!(pos(by_key, preset).contains("location = \"4\""));
+        let by_preset = Answers { preset: Some("odoo".to_owned()), ..Answers::default() };
+        let file = "without_hub = true\nstore = \"S0042\"\npos_file = \"pos.toml\"\n";
+        assert!(pos(by_preset, file).contains("stock_quant"));
     }
 
     #[test]
