@@ -55,7 +55,9 @@
   const clockSays = () => {
     const ahead = Date.now() - serverNow();
     if (Math.abs(ahead) < CLOCK_OFF) return '';
-    return ' · ' + fill(ahead > 0 ? words().clockAhead : words().clockBehind, { age: age(Math.abs(ahead)) });
+    // To the nearest minute: what the server says is always a moment old when it comes.
+    const off = Math.round(Math.abs(ahead) / 60000) * 60000;
+    return ' · ' + fill(ahead > 0 ? words().clockAhead : words().clockBehind, { age: age(off) });
   };
   const countDown = () => {
     for (const place of document.querySelectorAll('[data-until]')) {
