@@ -40,6 +40,15 @@ impl Access {
         Access { mode: 0o600, owner }
     }
 
+    /// Root writes it, and the agent's user reads it. Where there is no such user it is a secret of whoever runs this.
+    #[must_use]
+    pub fn readable(owner: Option<Owner>) -> Access {
+        match owner {
+            Some(owner) => Access { mode: 0o640, owner: Some(Owner { user: 0, ..owner }) },
+            None => Access::secret(None),
+        }
+    }
+
     #[must_use]
     pub fn public() -> Access {
         Access { mode: 0o644, owner: None }

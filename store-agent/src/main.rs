@@ -11,7 +11,7 @@ use store_agent::config::Config;
 use store_agent::config::pickup_key::PickupKey;
 use store_agent::config::pos::{PosConfig, PosKind};
 use store_agent::http::tokens::Tokens;
-use store_agent::pos::source::PosSource;
+use store_agent::pos::source::{Checkup, PosSource};
 use store_agent::pos::sqlite::outbox::Outbox;
 use store_agent::pos::{self, checkup};
 use store_agent::runtime::clock;
@@ -199,24 +199,27 @@ fn backlog(given: &Given) -> anyhow::Result<()> {
 
 fn check_pos(given: &Given, only: Option<&str>, delivery: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::load(&given.config)?;
-    let mut found = Vec::new();
-    for mut source in sources(&config, only) {
-        let look = source.reader.check().with_context(|| format!("source {}", source.name))?;
-        found.push((source.name, look));
-    }
-    let is_read = !found.is_empty();
-    let body = delivery.map(bounded_file).transpose()?;
+    let read = sources(&config, only);
     let senders = config.webhooks.iter().flat_map(|webhooks| &webhooks.pos);
-    for pos in senders.filter(|pos| only.is_none_or(|only| only == pos.source.as_str())) {
-        let look = pos::webhooks::checkup(pos, body.as_deref());
-        found.push((pos.source.to_string(), look.with_context(|| format!("source {}", pos.source))?));
-    }
-    anyhow::ensure!(!found.is_empty(), "{} names no such POS", given.config.display());
-    anyhow::ensure!(delivery.is_none() || !is_read, "`--delivery` is for a POS of [webhooks], which sends");
+    let senders: Vec<_> = senders.filter(|pos| only.is_none_or(|only| only == pos.source.as_str())).collect();
+    anyhow::ensure!(!read.is_empty() || !senders.is_empty(), "{} names no such POS", given.config.display());
+    anyhow::ensure!(
+        delivery.is_none() || read.is_empty(),
+        "`--delivery` is for a POS of [webhooks], which sends"
+    );
+    let body = delivery.map(bounded_file).transpose()?;
     let mut wrong = 0;
-    for (name, look) in &found {
+    let mut told = |name: &str, look: Checkup| {
         wrong += look.problems.len();
-        say(checkup::text(name, look).trim_end())?;
+        say(checkup::text(name, &look).trim_end())
+    };
+    for mut source in read {
+        let look = source.reader.check().with_context(|| format!("source {}", source.name))?;
+        told(&source.name, look)?;
+    }
+    for pos in senders {
+        let look = pos::webhooks::checkup(pos, body.as_deref());
+        told(pos.source.as_str(), look.with_context(|| format!("source {}", pos.source))?)?;
     }
     anyhow::ensure!(
         wrong == 0,

@@ -76,7 +76,8 @@ pub fn openapi() -> anyhow::Result<()> {
     run(test)
 }
 
-fn cargo(subcommand: &str) -> anyhow::Result<Command> {
+/// Cargo, in the workspace.
+pub fn cargo(subcommand: &str) -> anyhow::Result<Command> {
     let root = place::root()?;
     let mut command = Command::new(place::cargo());
     // In the folder rather than by `--manifest-path`, which has its place behind a subcommand's own subcommand.

@@ -1,13 +1,13 @@
 //! Debian packages: the programs and the files of `installer/debian`, put together by debhelper.
 
-use crate::{commands, place, sbom};
+use crate::sbom::{self, PROGRAMS};
+use crate::{commands, place};
 use anyhow::{Context, bail};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PROGRAMS: [&str; 3] = ["store-agent", "storectl", "cloud-hub"];
 /// What lies beside the programs when debhelper looks for it, and what it is called there.
 const FILES: [(&str, &str); 9] = [
     ("installer/units/store-agent.service", "units/store-agent.service"),
@@ -44,7 +44,7 @@ pub struct Deb {
 
 pub fn run(deb: &Deb) -> anyhow::Result<()> {
     let programs = match deb.profile {
-        Profile::Release => commands::release_programs(&PROGRAMS)?,
+        Profile::Release => commands::release_programs(&PROGRAMS.map(|(program, _)| program))?,
         Profile::Dev => place::built("debug")?,
     };
     let version = deb.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
@@ -77,7 +77,7 @@ fn gather(programs: &Path, work: &Path, version: &str) -> anyhow::Result<()> {
     let copy = |from: PathBuf, to: PathBuf| {
         fs::copy(&from, &to).map(drop).with_context(|| format!("cannot copy `{}`", from.display()))
     };
-    for name in PROGRAMS {
+    for (name, _) in PROGRAMS {
         copy(programs.join(name), work.join("bin").join(name))?;
     }
     for (from, to) in FILES {

@@ -3,7 +3,7 @@
 //! Cargo says which crates and whose; the digests are those of `Cargo.lock`, so a reader can hold them against the registry. Features are those
 //! of the whole workspace, which may name a crate more than a program has, never one less.
 
-use crate::place;
+use crate::{commands, place};
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,14 +67,9 @@ struct Tree {
 
 impl Tree {
     fn read() -> anyhow::Result<Tree> {
-        let root = place::root()?;
-        let output = Command::new(place::cargo())
-            .args(["metadata", "--format-version", "1", "--locked", "--filter-platform"])
-            .arg(host()?)
-            .arg("--manifest-path")
-            .arg(root.join("Cargo.toml"))
-            .output()
-            .context("cannot run `cargo metadata`")?;
+        let mut metadata = commands::cargo("metadata")?;
+        metadata.args(["--format-version", "1", "--locked", "--filter-platform"]).arg(host()?);
+        let output = metadata.output().context("cannot run `cargo metadata`")?;
         if !output.status.success() {
             bail!("`cargo metadata` failed: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -86,7 +81,7 @@ impl Tree {
             .iter()
             .filter_map(|node| Some((id(node)?, built_in(node))))
             .collect();
-        let lock = fs::read_to_string(root.join("Cargo.lock")).context("cannot read Cargo.lock")?;
+        let lock = fs::read_to_string(place::root()?.join("Cargo.lock")).context("cannot read Cargo.lock")?;
         Ok(Tree { packages, needs, digests: digests(&lock) })
     }
 

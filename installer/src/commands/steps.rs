@@ -96,15 +96,11 @@ impl Folders {
     /// Files that are there, with the access they should have.
     fn files(&self) -> Result<Vec<(PathBuf, Access)>, Fault> {
         let (layout, owner) = (&self.0.layout, self.0.owner()?);
-        let readable = owner.map(|owner| files::Owner { user: 0, ..owner });
         let mut wanted: Vec<(PathBuf, Access)> =
             [layout.certificate(), layout.bound_key(), layout.next_key()]
                 .map(|path| (path, Access::secret(owner)))
                 .into();
-        let shared = if readable.is_some() { 0o640 } else { 0o600 };
-        wanted.extend(
-            [layout.tokens(), layout.config()].map(|path| (path, Access { mode: shared, owner: readable })),
-        );
+        wanted.extend([layout.tokens(), layout.config()].map(|path| (path, Access::readable(owner))));
         wanted
             .extend([layout.database(), layout.people_database()].map(|path| (path, Access::secret(owner))));
         // The renewals of the agent's user lock it too.
@@ -286,9 +282,7 @@ impl Step for Tokens {
             "# One line for each till: its source name and its token. `till-*` stands for every source that starts so.\ntill-* {token}\n"
         );
         let path = self.0.layout.tokens();
-        let owner = self.0.owner()?.map(|owner| files::Owner { user: 0, ..owner });
-        let mode = if owner.is_some() { 0o640 } else { 0o600 };
-        files::replace(&path, text.as_bytes(), Access { mode, owner })?;
+        files::replace(&path, text.as_bytes(), Access::readable(self.0.owner()?))?;
         Ok(Undo::by(move || files::remove(&path)))
     }
 }
@@ -339,9 +333,7 @@ impl Step for PosPassword {
     fn apply(&self, _: &Points) -> Result<Undo, Fault> {
         let path = self.path()?;
         let before = Before::of(&path)?;
-        let owner = self.site.owner()?.map(|owner| files::Owner { user: 0, ..owner });
-        let mode = if owner.is_some() { 0o640 } else { 0o600 };
-        files::replace(&path, self.text().as_bytes(), Access { mode, owner })?;
+        files::replace(&path, self.text().as_bytes(), Access::readable(self.site.owner()?))?;
         Ok(Undo::by(move || before.put_back()))
     }
 }
@@ -443,8 +435,7 @@ impl Step for Config {
 
     fn apply(&self, points: &Points) -> Result<Undo, Fault> {
         let layout = &self.site.layout;
-        let owner = self.site.owner()?.map(|owner| files::Owner { user: 0, ..owner });
-        let access = Access { mode: if owner.is_some() { 0o640 } else { 0o600 }, owner };
+        let access = Access::readable(self.site.owner()?);
         let text = self.text()?;
         files::replace(&layout.config_candidate(), text.as_bytes(), access)?;
         let checked = self.site.program()?.check_config(&layout.config_candidate());

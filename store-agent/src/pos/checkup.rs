@@ -4,6 +4,9 @@ use super::source::{Checkup, MovementShown};
 use crate::agent::{ItemKey, SourceDocument};
 use std::fmt::Write;
 
+/// Movements and figures that a look shows.
+pub const SHOWN_MAX: usize = 10;
+
 /// The look as text; nothing in it but what the mapping makes of the rows.
 #[must_use]
 pub fn text(source: &str, found: &Checkup) -> String {

@@ -107,8 +107,7 @@ proptest! {
         kind in prop::sample::select(vec![Kind::Sale, Kind::Receipt, Kind::Adjustment, Kind::Count]),
     ) {
         let (mapping, source) = (mapping_of(kind, times, item_is), "till-db".parse().unwrap());
-        let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
-        match (Mapper { source: &source, mapping: &mapping, clock }).map(&row) {
+        match Mapper::of(&source, &mapping).map(&row) {
             Mapped::Documents { documents, .. } => {
                 prop_assert!((1..=2).contains(&documents.len()));
                 for of in &documents {

@@ -97,7 +97,18 @@ pub struct Mapper<'a> {
     pub clock: Clockwork,
 }
 
-impl Mapper<'_> {
+impl<'a> Mapper<'a> {
+    /// With a clock that has seen no row.
+    #[must_use]
+    pub fn of(source: &'a SourceId, mapping: &'a Mapping) -> Mapper<'a> {
+        Mapper { source, mapping, clock: Clockwork::new(mapping.times, mapping.time_zone.clone()) }
+    }
+
+    /// The rows that come are no sequel to those before: they say nothing about the clock at each other.
+    pub fn forget_times(&mut self) {
+        self.clock = Clockwork::new(self.mapping.times, self.mapping.time_zone.clone());
+    }
+
     pub fn map(&mut self, row: &Row) -> Mapped {
         let key = &row.key;
         let cells = [&row.item, &row.what, &row.location, &row.reason, &row.document, &row.quantity, &row.at];
@@ -407,8 +418,7 @@ mod tests {
 
     fn map(row: &Row) -> Mapped {
         let (mapping, source) = (mapping(), "till-db".parse().unwrap());
-        let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
-        Mapper { source: &source, mapping: &mapping, clock }.map(row)
+        Mapper::of(&source, &mapping).map(row)
     }
 
     fn lines(row: &Row) -> Vec<(Kind, i64, String)> {

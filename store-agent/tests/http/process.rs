@@ -12,7 +12,8 @@ use std::time::Duration;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_store-agent");
 
-fn command(arguments: &[&str], folder: &Path) -> Output {
+/// The program, called in this folder.
+pub fn command(arguments: &[&str], folder: &Path) -> Output {
     Command::new(PROGRAM).args(arguments).current_dir(folder).output().unwrap()
 }
 

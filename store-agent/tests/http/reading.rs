@@ -1,5 +1,6 @@
 //! A POS's own SQLite database beside a running agent: another process writes, the agent reads along.
 
+use crate::process::command;
 use crate::shop::{Shop, until};
 use rusqlite::{Connection, params};
 use std::path::Path;
@@ -278,11 +279,7 @@ fn changed_tables_stop_this_source_and_no_till_until_somebody_accepts_them() {
     assert_eq!(shop.report(crate::shop::SALE).status, 201, "a till goes on");
     assert_eq!(shop.on_hand("milk"), "100");
     assert!(shop.get("/metrics").body.contains("shopsmart_agent_pos_schema_changed{source=\"till-db\"} 1"));
-    let accepted = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"))
-        .args(["pos", "accept", "till-db", "--config", "agent.toml"])
-        .current_dir(shop.folder.path())
-        .output()
-        .unwrap();
+    let accepted = command(&["pos", "accept", "till-db", "--config", "agent.toml"], shop.folder.path());
     assert!(accepted.status.success(), "{accepted:?}");
     has(&shop, "milk", "88");
 }
@@ -336,13 +333,10 @@ fn without_keys_the_figures_themselves_are_followed() {
     has(&shop, "milk", "4");
 }
 
-/// The program itself, as field IT calls it.
+/// What field IT types, and what is said to it.
 fn pos_command(folder: &Path, args: &[&str]) -> (bool, String) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"));
-    command.arg("pos").args(args).arg("--config").arg(folder.join("agent.toml"));
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(text).unwrap())
+    let output = command(&[&["pos"], args, &["--config", "agent.toml"]].concat(), folder);
+    (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 
 #[test]
@@ -421,11 +415,7 @@ fn a_check_shows_movements_and_names_what_is_wrong() {
     });
     shop.stop();
     let check = || {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"))
-            .args(["pos", "check", "--config", "agent.toml"])
-            .current_dir(shop.folder.path())
-            .output()
-            .unwrap();
+        let output = command(&["pos", "check", "--config", "agent.toml"], shop.folder.path());
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     let (code, said) = check();

@@ -1,6 +1,7 @@
 //! POS systems that send what happens: signatures, replays, order, and what stays behind the door.
 
 use crate::client::{Reply, Request};
+use crate::process::command;
 use crate::shop::{Shop, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -216,11 +217,9 @@ fn a_source_whose_files_are_no_use_says_so_and_stops_nothing_else() {
 
 /// `pos check` beside the running agent, with a body in a file.
 fn checked(shop: &Shop, source: &str, body: &str) -> (bool, String) {
-    let file = shop.folder.path().join("delivery.json");
-    std::fs::write(&file, body).unwrap();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"));
-    command.args(["pos", "check", "--source", source, "--config"]).arg(shop.folder.path().join("agent.toml"));
-    let output = command.arg("--delivery").arg(file).output().unwrap();
+    std::fs::write(shop.folder.path().join("delivery.json"), body).unwrap();
+    let args = ["pos", "check", "--source", source, "--config", "agent.toml", "--delivery", "delivery.json"];
+    let output = command(&args, shop.folder.path());
     (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
 }
 

@@ -12,7 +12,7 @@ mod poslog;
 mod seen;
 mod text;
 
-use super::checkup::movement_shown;
+use super::checkup::{SHOWN_MAX, movement_shown};
 use super::source::{Checkup, Figure, MovementShown, Notes, PosSource, Reading, SourceError};
 use crate::agent::{SetAside, SourceDocument};
 use crate::config::pos::{After, FileFormat, FilesConfig, Holds, PosConfig};
@@ -41,7 +41,6 @@ const REST: u32 = 50;
 const WRITTEN_ON: &str = "it was written to after it had been taken, and its lines have no key to tell which are new. Let the POS write \
                           under another name and rename the file once it is whole, or map `key`";
 const CHECK_PIECES: usize = 1_000;
-const SHOWN_MAX: usize = 10;
 
 /// How far reading has come; the name of a file is its content.
 #[derive(Debug, Clone, PartialEq, Eq)]

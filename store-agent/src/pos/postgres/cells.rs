@@ -3,7 +3,7 @@
 
 use crate::pos::mapping::{Cell, Row, TEXT_BYTES_MAX};
 use crate::pos::source::SourceError;
-use crate::pos::sql::columns::Columns;
+use crate::pos::sql::columns::{Columns, quoted};
 use postgres::types::{FromSql, Kind, Type};
 use postgres::{Column, Row as Fetched};
 use std::error::Error;
@@ -164,10 +164,6 @@ impl KeyColumn {
 /// The text where it is short enough, and how long it is in any case.
 fn bounded(text: &str) -> String {
     format!("CASE WHEN octet_length({text}) <= {TEXT_BYTES_MAX} THEN {text} END, octet_length({text})")
-}
-
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn kind_of(of: &Type) -> CellKind {

@@ -5,13 +5,13 @@
 //! of it is kept but keys. A transaction that stays open must not make the server keep more of its log than it would without us, beyond a
 //! bound. Where it can't be followed, that is said and tried again later; it never fails the source.
 
-use super::cells::quoted;
 use super::connection;
 use super::pgoutput::{Message, Relation, Value};
 use crate::config::pos::LogLedger;
 use crate::config::pos::postgres::Postgres;
 use crate::inbox::sources::LogStanding;
 use crate::pos::source::{SourceError, chain};
+use crate::pos::sql::columns::quoted;
 use crate::pos::sql::database::Heard;
 use postgres::error::SqlState;
 use postgres::fallible_iterator::FallibleIterator;

@@ -1,8 +1,8 @@
 //! Which tables and views the SELECTs use, and how each is made: what was accepted is held against this.
 
-use super::cells::quoted;
 use crate::pos::sidecar::Tables;
 use crate::pos::source::SourceError;
+use crate::pos::sql::columns::quoted;
 use crate::pos::sql::database::failed;
 use postgres::types::Oid;
 use postgres::{Client, GenericClient, Statement};

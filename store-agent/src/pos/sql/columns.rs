@@ -3,6 +3,12 @@
 use crate::pos::mapping::{Cell, Key, Row};
 use crate::pos::source::SourceError;
 
+/// A name as the standard writes it, whatever is in it.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 #[derive(Debug, Clone)]
 pub struct Columns {
     key: Option<usize>,

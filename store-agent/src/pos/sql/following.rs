@@ -14,7 +14,6 @@ use crate::pos::mapping::{Key, Mapped, Mapper, Row};
 use crate::pos::sidecar::Sidecar;
 use crate::pos::sidecar::memory::{Remembered, Step};
 use crate::pos::source::{Notes, Reading, SourceError};
-use crate::pos::times::Clockwork;
 use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::{Ticks, UnixMillis};
 
@@ -336,8 +335,7 @@ impl<D: PosDatabase> SqlSource<D> {
         self.clockwork = mapper.clock.clone();
         for (chunk, again) in gone_over {
             // Old rows say nothing about what the clock showed at the newest.
-            let mapping = &self.config.mapping;
-            mapper.clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
+            mapper.forget_times();
             let weighed = weighing.step.rows.len();
             for (key, row) in again.rows.iter().filter(|(key, _)| !done.contains(key)) {
                 let before = chunk.held.get(key);
@@ -430,8 +428,7 @@ impl<D: PosDatabase> SqlSource<D> {
 
     /// Begins to remember, with rows of which the core has all it needs.
     pub(super) fn begin_memory(&mut self, rows: Vec<(i64, Row)>) -> Result<(), SourceError> {
-        let clock = Clockwork::new(self.config.mapping.times, self.config.mapping.time_zone.clone());
-        let mut mapper = Mapper { source: &self.config.source, mapping: &self.config.mapping, clock };
+        let mut mapper = Mapper::of(&self.config.source, &self.config.mapping);
         let known: Vec<Remembered> = rows
             .iter()
             .map(|(key, row)| {

@@ -11,7 +11,7 @@ mod following;
 mod named;
 mod texts;
 
-use super::checkup::movement_shown;
+use super::checkup::{SHOWN_MAX, movement_shown};
 use super::key_cursor::KeyCursor;
 use super::mapping::{self, Key, Mapped, Mapper, Row};
 use super::sidecar::memory::item_name;
@@ -39,7 +39,6 @@ const FIRST_LOOK_BACK: usize = 1_000;
 const FULL_LOOK_EVERY_MS: u64 = 30_000;
 /// How many of the newest rows a check goes over.
 const CHECK_ROWS: usize = 1_000;
-const SHOWN_MAX: usize = 10;
 /// Everything that is compared where keys are texts is read in one moment, which the POS's database keeps for no longer than this.
 const COMPARED_WITHIN: Duration = Duration::from_secs(2);
 /// Looks that answer one ring of a log: it may ring a moment before a look can see why. The first is for new rows alone, since a sale
@@ -516,9 +515,7 @@ impl<D: PosDatabase> PosSource for SqlSource<D> {
         }
         self.database()?;
         let Some(sidecar) = self.sidecar.as_ref() else { return Ok(None) };
-        let mapping = &self.config.mapping;
-        let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
-        let mut mapper = Mapper { source: &self.config.source, mapping, clock };
+        let mut mapper = Mapper::of(&self.config.source, &self.config.mapping);
         let (instant, began) = (self.clocks.instant, (self.clocks.instant)());
         let is_late = || instant().saturating_duration_since(began) > COMPARED_WITHIN;
         let has_texts = matches!(cursor, Some(Cursor::Texts(_)));
@@ -561,8 +558,7 @@ impl<D: PosDatabase> SqlSource<D> {
     }
 
     fn check_rows(&self, rows: &[Row], found: &mut Checkup) {
-        let clock = Clockwork::new(self.config.mapping.times, self.config.mapping.time_zone.clone());
-        let mut mapper = Mapper { source: &self.config.source, mapping: &self.config.mapping, clock };
+        let mut mapper = Mapper::of(&self.config.source, &self.config.mapping);
         found.rows = rows.len();
         let mut shown: VecDeque<MovementShown> = VecDeque::new();
         let mut wrong = 0;

@@ -16,7 +16,6 @@ use crate::pos::mapping::{Key, Mapped, Mapper, Row};
 use crate::pos::sidecar::Sidecar;
 use crate::pos::sidecar::memory::{Remembered, Step};
 use crate::pos::source::{Notes, Reading, SourceError};
-use crate::pos::times::Clockwork;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use sync_protocol::{Ticks, UnixMillis};
 use twox_hash::XxHash3_64;
@@ -126,9 +125,9 @@ pub fn is_as_remembered(
 
 /// A row taken by itself: rows come in no order, so none says anything about the clock at another.
 fn alone(mapper: &mut Mapper<'_>, row: &Row) -> (Mapped, Option<UnixMillis>) {
-    mapper.clock = Clockwork::new(mapper.mapping.times, mapper.mapping.time_zone.clone());
+    mapper.forget_times();
     let mapped = mapper.map(row);
-    mapper.clock = Clockwork::new(mapper.mapping.times, mapper.mapping.time_zone.clone());
+    mapper.forget_times();
     (mapped, mapper.time(row))
 }
 
@@ -205,18 +204,7 @@ impl<D: PosDatabase> SqlSource<D> {
 
     /// Where the first of the last rows is new there are more behind it. Gives whether that was all.
     fn widen(&mut self, last: &[Row], most: usize) -> Result<bool, SourceError> {
-        let keys: Vec<String> = last.iter().filter_map(text_of).collect();
-        let broken = self.broken();
-        let sidecar = self.sidecar()?;
-        let look_up = || Ok((sidecar.by_text(keys.iter().map(String::as_str))?, sidecar.horizon()?));
-        let (known, horizon) = look_up().map_err(broken)?;
-        let mut mapper = self.mapper();
-        let first = last.iter().rev().find_map(|row| {
-            let (mapped, at) = alone(&mut mapper, row);
-            let is_known = text_of(row).is_some_and(|key| known.contains_key(&key));
-            (mapped != Mapped::LeftOut).then(|| !is_known && is_new(&mapped, at, horizon))
-        });
-        let has_more = last.len() >= most && first == Some(true);
+        let has_more = last.len() >= most && self.begins_with_news(last)?;
         if has_more && self.place.is_wide {
             self.rounds.hurry();
         }
@@ -227,10 +215,19 @@ impl<D: PosDatabase> SqlSource<D> {
         Ok(!self.place.is_wide)
     }
 
-    fn mapper(&self) -> Mapper<'_> {
-        let mapping = &self.config.mapping;
-        let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
-        Mapper { source: &self.config.source, mapping, clock }
+    /// Whether of these rows, the last before the others, the first that moves something is new.
+    fn begins_with_news(&mut self, last: &[Row]) -> Result<bool, SourceError> {
+        let mut mapper = Mapper::of(&self.config.source, &self.config.mapping);
+        let first = last.iter().rev().find_map(|row| {
+            let (mapped, at) = alone(&mut mapper, row);
+            (mapped != Mapped::LeftOut).then_some((row, mapped, at))
+        });
+        let Some((row, mapped, at)) = first else { return Ok(false) };
+        let broken = self.broken();
+        let sidecar = self.sidecar()?;
+        let look_up = || Ok((sidecar.by_text(text_of(row).as_deref())?.is_empty(), sidecar.horizon()?));
+        let (is_unknown, horizon) = look_up().map_err(broken)?;
+        Ok(is_unknown && is_new(&mapped, at, horizon))
     }
 
     fn part(&mut self) -> Result<Part, SourceError> {
@@ -305,7 +302,7 @@ impl<D: PosDatabase> SqlSource<D> {
             weighing.step.set_aside.push(SetAside { reason, row: "{}".to_owned() });
             return Ok((weighing.step, weighing.notes, true));
         }
-        let mut mapper = self.mapper();
+        let mut mapper = Mapper::of(&self.config.source, &self.config.mapping);
         let mut differing: Vec<(Option<UnixMillis>, &String, &Row, Mapped)> = Vec::new();
         for (key, row) in there.iter().filter(|(key, _)| !twice.contains(*key)) {
             let before = known.get(key);
@@ -352,7 +349,7 @@ impl<D: PosDatabase> SqlSource<D> {
         attempt: i64,
     ) -> Result<(), SourceError> {
         let wall = (self.clocks.wall)();
-        let mut mapper = self.mapper();
+        let mut mapper = Mapper::of(&self.config.source, &self.config.mapping);
         let mut first: Option<UnixMillis> = None;
         let mut begun: HashMap<String, Remembered> = HashMap::new();
         for row in &rows {

@@ -134,6 +134,15 @@ impl Moment<'_> {
         self.rows(&format!("SELECT * FROM ({sql}) AS pos {rest}"), params, "changes", true)
     }
 
+    /// How many rows have other keys than these.
+    fn others(&self, keys: &str, most: usize) -> Result<u64, SourceError> {
+        let Some(sql) = &self.selects.changes else { return Ok(0) };
+        let text = format!(
+            "SELECT count(*) FROM (SELECT pos.\"key\" FROM ({sql}) AS pos WHERE NOT ({keys}) LIMIT ?1)"
+        );
+        self.db.query_row(&text, [most], |row| row.get(0)).map_err(failed("`changes`"))
+    }
+
     fn rows(
         &self,
         sql: &str,
@@ -183,19 +192,11 @@ impl Look for Moment<'_> {
     }
 
     fn odd_keys(&mut self, most: usize) -> Result<u64, SourceError> {
-        let Some(sql) = &self.selects.changes else { return Ok(0) };
-        let text = format!(
-            "SELECT count(*) FROM (SELECT pos.\"key\" FROM ({sql}) AS pos WHERE NOT ({WHOLE_KEYS}) LIMIT ?1)"
-        );
-        self.db.query_row(&text, [most], |row| row.get(0)).map_err(failed("`changes`"))
+        self.others(WHOLE_KEYS, most)
     }
 
     fn odd_texts(&mut self, most: usize) -> Result<u64, SourceError> {
-        let Some(sql) = &self.selects.changes else { return Ok(0) };
-        let text = format!(
-            "SELECT count(*) FROM (SELECT pos.\"key\" FROM ({sql}) AS pos WHERE NOT ({TEXT_KEYS}) LIMIT ?1)"
-        );
-        self.db.query_row(&text, [most], |row| row.get(0)).map_err(failed("`changes`"))
+        self.others(TEXT_KEYS, most)
     }
 
     fn first_rows(&mut self, most: usize) -> Result<Vec<Row>, SourceError> {

@@ -4,6 +4,7 @@
 //!
 //! Triggers run in the POS's own transactions, so what is rolled back is not noted. It is the only thing of ours that is ever put into a POS, by hand.
 
+use crate::pos::sql::columns::quoted;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,10 +120,6 @@ impl Outbox {
         };
         run().map_err(|source| OutboxError::Write { path: path.to_owned(), source })
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::http::reading::ask;
 use crate::http::{Clocks, Problem};
 use crate::inbox::sources::{SourceBoard, SourceHealth, SourceState};
 use crate::inbox::{Bulletin, Inbox};
-use crate::pos::checkup::movement_shown;
+use crate::pos::checkup::{SHOWN_MAX, movement_shown};
 use crate::pos::source::Checkup;
 use crate::store::reader::Reader;
 use axum::body::Body;
@@ -45,7 +45,6 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 /// How a source that sends is marked as begun; it has no place to go on from.
 const CURSOR: &[u8] = b"webhooks";
 const SHOWN_CHARS_MAX: usize = 80;
-const SHOWN_MAX: usize = 10;
 
 /// What the door needs.
 #[derive(Debug, Clone)]

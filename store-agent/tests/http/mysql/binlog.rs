@@ -1,10 +1,10 @@
 //! The binary log of a real MariaDB: followed from the moment it may be, and nothing lost where it may not.
 
 use super::{Go, Server, adapted, has, in_trouble, patiently, with_password};
+use crate::process::command;
 use crate::shop::Shop;
 use mysql::prelude::Queryable;
 use mysql::{BinlogRequest, Conn, Row};
-use std::process::Command;
 use store_agent::http::listener::Patience;
 
 pub const MOVES: &str = "[[pos]]\nsource = \"pos\"\nkind = \"mysql\"\naddress = \"x\"\nuser = \"shopsmart\"\npassword_file = \"x\"\ndatabase = \"x\"
@@ -148,11 +148,7 @@ fn a_column_before_the_key_moves_it_and_rows_are_named_all_the_same() {
     let (shop, mut pos) = listening(&server);
     pos.query_drop("ALTER TABLE moves ADD COLUMN TILL INT NOT NULL DEFAULT 77 FIRST, ADD COLUMN NOTE VARCHAR(300) AFTER TILL").unwrap();
     patiently("the change is seen", || source(&shop)["state"] == "schema_changed");
-    let accepted = Command::new(env!("CARGO_BIN_EXE_store-agent"))
-        .args(["pos", "accept", "pos", "--config", "agent.toml"])
-        .current_dir(shop.folder.path())
-        .output()
-        .unwrap();
+    let accepted = command(&["pos", "accept", "pos", "--config", "agent.toml"], shop.folder.path());
     assert!(accepted.status.success(), "{accepted:?}");
     patiently("it is read again", || source(&shop)["state"] == "reading");
     at_rest(&server, &shop);
@@ -203,11 +199,7 @@ fn without_the_log_it_is_polled_and_said_what_is_missing() {
     pos.query_drop("INSERT INTO moves VALUES (NULL, 'sku-1', 1, '2026-10-31 12:00:00', 'in')").unwrap();
     has(&shop, "sku-1", "21");
     let check = || {
-        let said = Command::new(env!("CARGO_BIN_EXE_store-agent"))
-            .args(["pos", "check", "--config", "agent.toml"])
-            .current_dir(shop.folder.path())
-            .output()
-            .unwrap();
+        let said = command(&["pos", "check", "--config", "agent.toml"], shop.folder.path());
         String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned()
     };
     assert!(check().contains("GRANT REPLICATION SLAVE"), "{}", check());

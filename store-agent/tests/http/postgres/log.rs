@@ -3,7 +3,7 @@
 use super::server::Server;
 use super::{CHANGES, ON_HAND, SCHEMA, both, has, mapping, move_stock, sold, source};
 use crate::client::Request;
-use crate::process::{Daemon, listening};
+use crate::process::{Daemon, command, listening};
 use crate::shop::{ANY, Shop, furnish, until};
 use postgres::Client;
 use serde_json::Value;
@@ -134,11 +134,7 @@ fn a_log_that_cannot_be_followed_says_why_and_the_source_is_read_all_the_same() 
     assert!(pos.batch_execute(update).is_err(), "the alarm is true");
     pos.batch_execute("ALTER TABLE notes REPLICA IDENTITY FULL").unwrap();
     refused("ALTER ROLE … REPLICATION");
-    let checked = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"))
-        .args(["pos", "check", "--config", "agent.toml"])
-        .current_dir(shop.folder.path())
-        .output()
-        .unwrap();
+    let checked = command(&["pos", "check", "--config", "agent.toml"], shop.folder.path());
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(checked.status.code() == Some(1) && said.contains("WRONG: `[pos.log]`: the role"), "{checked:?}");
     pos.batch_execute("ALTER ROLE reader REPLICATION").unwrap();

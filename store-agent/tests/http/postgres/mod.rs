@@ -6,6 +6,7 @@ mod opensourcepos;
 mod server;
 mod tls;
 
+use crate::process::command;
 use crate::shop::{Shop, until};
 use postgres::Client;
 use rusqlite::Connection;
@@ -303,11 +304,7 @@ fn changed_tables_and_views_stop_this_source_until_somebody_accepts_them() {
 }
 
 fn accept(shop: &Shop) {
-    let accepted = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"))
-        .args(["pos", "accept", "erp", "--config", "agent.toml"])
-        .current_dir(shop.folder.path())
-        .output()
-        .unwrap();
+    let accepted = command(&["pos", "accept", "erp", "--config", "agent.toml"], shop.folder.path());
     assert!(accepted.status.success(), "{accepted:?}");
 }
 
@@ -369,11 +366,7 @@ fn a_check_shows_movements_and_what_is_wrong() {
     let mut shop = Shop::open_with(&both(&server, ""), Patience::default());
     shop.stop();
     let check = || {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_store-agent"))
-            .args(["pos", "check", "--config", "agent.toml"])
-            .current_dir(shop.folder.path())
-            .output()
-            .unwrap();
+        let output = command(&["pos", "check", "--config", "agent.toml"], shop.folder.path());
         (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     let (code, said) = check();

@@ -145,10 +145,8 @@ impl CsvReader {
             reason: cell(self.places.reason),
             document: cell(self.places.document),
         };
-        let mapping = &self.mapping;
         // Each time by itself: the same line means the same moment in whatever file it comes.
-        let clock = Clockwork::new(mapping.times, mapping.time_zone.clone());
-        let mapped = Mapper { source: &self.source, mapping, clock }.map(&row);
+        let mapped = Mapper::of(&self.source, &self.mapping).map(&row);
         self.piece(line, mapped, &reference)
     }
 
