@@ -1,5 +1,5 @@
-//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store …`), lets their servers in (`token …`, `registration …`), tells it
-//! about a broker between them and it (`broker issue`), and runs it (`run`).
+//! `cloud-hub`: makes a hub (`init`), tells it about stores (`store …`), lets their servers in (`token …`, `registration …`), says which
+//! release they shall have (`rollout …`), tells it about a broker between them and it (`broker issue`), and runs it (`run`).
 //!
 //! What a command found out goes to standard output, everything else to standard error. The exit code is 0 when the
 //! command did what it was asked, 1 when it could not (with the chain of causes), 2 when it was not understood.
@@ -44,6 +44,9 @@ enum Command {
     /// Machines that wait for head office to let them in
     #[command(subcommand)]
     Registration(commands::registration::Registration),
+    /// Which release the stores shall have, ring after ring
+    #[command(subcommand)]
+    Rollout(commands::rollout::Rollout),
     /// An MQTT broker between stores and hub; none is needed
     #[command(subcommand)]
     Broker(Broker),
@@ -193,6 +196,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Store(Store::Certificate(certificate)) => certificate.run(),
         Command::Token(token) => token.run(),
         Command::Registration(registration) => registration.run(),
+        Command::Rollout(rollout) => rollout.run(),
         Command::Store(Store::PageCertificate(page)) => page.run(),
         Command::Store(Store::Settings(StoreSettings::Import(import))) => import.run(),
         Command::Broker(Broker::Issue(issue)) => issue.run(),

@@ -7,6 +7,7 @@ use crate::files::{self, Access};
 use crate::layout::Layout;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use sync_protocol::releases::End;
 
 const FORMAT: u32 = 1;
 
@@ -23,6 +24,23 @@ pub struct Books {
     pub previous: Option<String>,
     pub under_way: Option<UnderWay>,
     pub last: Option<Ended>,
+    /// What head office wished last, and what has become of it.
+    #[serde(default)]
+    pub attempt: Option<Attempt>,
+}
+
+/// A release that head office wished here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Of the wish.
+    pub number: u64,
+    /// Of the release.
+    pub sequence: u64,
+    /// `None`: not yet, and it is tried again.
+    pub end: Option<End>,
+    /// What was in the way, by its code and in words.
+    pub code: String,
+    pub says: String,
 }
 
 /// A release that was signed.
@@ -87,6 +105,7 @@ impl Books {
                 previous: None,
                 under_way: None,
                 last: None,
+                attempt: None,
             });
         };
         let books: Books = serde_json::from_str(&text)
@@ -108,6 +127,25 @@ impl Books {
         files::replace(&layout.books(), &text, Access::public())
     }
 
+    /// What an upgrade or a way back that has ended means for what head office has wished.
+    pub fn judge_attempt(&mut self, ended: &Ended) {
+        let (from, to) = (self.sequence_of(&ended.from), self.sequence_of(&ended.to));
+        let Some(attempt) = &mut self.attempt else { return };
+        let is_at_to = ended.at == ended.to;
+        let failed = if attempt.sequence == to && !is_at_to {
+            Some((Code::E809.name(), ended.why.clone().unwrap_or_default()))
+        } else if attempt.sequence == from && to < from && is_at_to {
+            Some(("", format!("somebody has gone back to `{}`", ended.to)))
+        } else {
+            None
+        };
+        if let Some((code, says)) = failed {
+            (attempt.end, attempt.code, attempt.says) = (Some(End::Failed), code.to_owned(), says);
+        } else if attempt.sequence == to {
+            (attempt.end, attempt.code, attempt.says) = (Some(End::Done), String::new(), String::new());
+        }
+    }
+
     /// Of the release in a folder; 0 for what a person has given.
     #[must_use]
     pub fn sequence_of(&self, name: &str) -> u64 {
@@ -118,6 +156,28 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_is_the_end_of_what_was_wished_if_it_was_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut books = Books::read(&Layout::at(folder.path())).unwrap();
+        for (name, sequence) in [("0.1.7", 7), ("0.1.8", 8)] {
+            books.releases.insert(name.to_owned(), Known { sequence, manifest: String::new() });
+        }
+        let mut judged = |from: &str, to: &str, at: &str| {
+            let words = String::new();
+            books.attempt =
+                Some(Attempt { number: 1, sequence: 8, end: None, code: words.clone(), says: words.clone() });
+            let [from, to, at] = [from, to, at].map(str::to_owned);
+            books.judge_attempt(&Ended { from, to, at, when: words, why: None });
+            books.attempt.take().and_then(|attempt| attempt.end)
+        };
+        assert_eq!(judged("0.1.7", "0.1.8", "0.1.8"), Some(End::Done));
+        assert_eq!(judged("0.1.7", "0.1.8", "0.1.7"), Some(End::Failed), "it was taken back");
+        assert_eq!(judged("0.1.8", "0.1.7", "0.1.7"), Some(End::Failed), "somebody went back");
+        assert_eq!(judged("0.1.8", "0.1.7", "0.1.8"), None, "somebody wanted to");
+        assert_eq!(judged("installed", "0.1.7", "0.1.7"), None, "that was another one");
+    }
 
     #[test]
     fn what_is_written_is_read_again_and_another_format_is_left_alone() {

@@ -134,6 +134,9 @@ enum Command {
         /// The release: a folder, a bundle of one, or a folder on a web server (https://…).
         #[arg(long, value_name = "PLACE", conflicts_with = "resume")]
         from: Option<String>,
+        /// Asks head office which release it shall be; for a timer. Nothing wished, or nobody reached, is no failure.
+        #[arg(long, conflicts_with_all = ["from", "resume", "one_way"])]
+        auto: bool,
         /// Only brings to its end what was interrupted.
         #[arg(long)]
         resume: bool,
@@ -192,6 +195,7 @@ impl TrialAsked {
         };
         upgrade::Asked {
             from: None,
+            sequence: None,
             resume: false,
             now: false,
             one_way: false,
@@ -261,8 +265,9 @@ fn run(site: &Site, command: Command) -> Result<Report, Fault> {
         Command::Diag { out } => diag::run(site, &out),
         Command::Backup { out } => backup::run(site, &out),
         Command::Restore { from, replace } => restore::run(site, &from, replace),
-        Command::Upgrade { from, resume, now, one_way, ca, window, trial } => {
-            upgrade::run(site, &upgrade::Asked { from, resume, now, one_way, ca, window, ..trial.asked() })
+        Command::Upgrade { from, auto, resume, now, one_way, ca, window, trial } => {
+            let asked = upgrade::Asked { from, resume, now, one_way, ca, window, ..trial.asked() };
+            if auto { upgrade::following::run(site, &asked) } else { upgrade::run(site, &asked) }
         }
         Command::Rollback { trial } => upgrade::back(site, &trial.asked()),
         Command::Uninstall { purge, yes, even_unsent } => {

@@ -18,6 +18,7 @@ use sync_protocol::enrolment::{
     self as words, Address, Bound, ENROLMENTS, Enrolled, EnrolmentRequest, Fact, Machine, NONCES,
     NonceAnswer, Pending, Pin, RENEWALS, Recovery, Refusal, RenewalRequest, Token, VERSION,
 };
+use sync_protocol::releases::{RELEASES, ReleaseAnswer, ReleaseRequest, Wish};
 use sync_protocol::{StoreId, UnixMillis};
 
 /// The first certificate, for a token.
@@ -102,6 +103,23 @@ pub fn renew(
     identity.take(&answer, known.pin, &known.addresses)
 }
 
+/// Which release the hub wishes this store to have. One that knows of no rollouts wishes none.
+pub fn release(
+    identity: &Identity<'_>,
+    known: &Enrolment,
+    proxy: Option<&Address>,
+    asked: &ReleaseRequest,
+) -> Result<Option<Wish>, Fault> {
+    let credentials = identity.credentials()?;
+    let line = Line { addresses: &known.addresses, proxy, pin: known.pin, credentials: Some(&credentials) };
+    let (address, answer) = line.answer(RELEASES, asked)?;
+    if answer.status.as_u16() == 404 {
+        return Ok(None);
+    }
+    let answer: ReleaseAnswer = understood(address, &answer)?;
+    Ok(answer.wish)
+}
+
 /// The way to a hub that may be reached at several addresses.
 struct Line<'a> {
     addresses: &'a [Address],
@@ -113,13 +131,18 @@ struct Line<'a> {
 impl Line<'_> {
     /// Asks at the first address that answers.
     fn ask<T: DeserializeOwned>(&self, path: &str, asked: &impl Serialize) -> Result<T, Fault> {
+        let (address, answer) = self.answer(path, asked)?;
+        understood(address, &answer)
+    }
+
+    fn answer(&self, path: &str, asked: &impl Serialize) -> Result<(&Address, Answer), Fault> {
         let body = serde_json::to_vec(asked)
             .map_err(|error| Fault::caused(Code::E901, "a request can't be made", error))?;
         let mut last = Fault::new(Code::E306, "no address of the hub is known");
         for address in self.addresses {
             let hub = Hub { address, proxy: self.proxy, pin: self.pin, credentials: self.credentials };
             match wait_for(hub.post(path, body.clone())) {
-                Ok(answer) => return understood(address, &answer),
+                Ok(answer) => return Ok((address, answer)),
                 Err(fault) => last = fault,
             }
         }

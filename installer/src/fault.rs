@@ -117,6 +117,7 @@ catalogue! {
     E811 Failed "there is no version to go back to", "upgrade to the version that is wanted";
     E812 Failed "no key is known here that may sign releases", "put head office's root key into /etc/shopsmart/release-roots.pub";
     E813 Failed "the release can't be downloaded", "look at the reason; name its authority with --ca, or bring the release on a stick";
+    E814 Failed "what lies at the address is not the release that head office wishes", "tell head office: `cloud-hub rollout start` and the release have to name the same number";
     E901 Failed "storectl itself has a fault", "report it with the words that are shown";
 }
 

@@ -12,16 +12,21 @@ pub const AGENT_UNIT: &str = "store-agent.service";
 pub const RENEW_UNIT: &str = "shopsmart-renew.service";
 pub const UPGRADE_UNIT: &str = "shopsmart-upgrade.service";
 pub const RENEW_TIMER: &str = "shopsmart-renew.timer";
+pub const UPGRADE_TIMER: &str = "shopsmart-upgrade.timer";
 
 const AGENT_TEXT: &str = include_str!("../units/store-agent.service");
 const RENEW_TEXT: &str = include_str!("../units/shopsmart-renew.service");
 const UPGRADE_TEXT: &str = include_str!("../units/shopsmart-upgrade.service");
-const TIMER_TEXT: &str = include_str!("../units/shopsmart-renew.timer");
+const RENEW_TIMER_TEXT: &str = include_str!("../units/shopsmart-renew.timer");
+const UPGRADE_TIMER_TEXT: &str = include_str!("../units/shopsmart-upgrade.timer");
+
+/// Those that start others now and then.
+pub const TIMERS: [&str; 2] = [RENEW_TIMER, UPGRADE_TIMER];
 
 /// All of them.
-pub const UNITS: [&str; 4] = [AGENT_UNIT, RENEW_UNIT, RENEW_TIMER, UPGRADE_UNIT];
+pub const UNITS: [&str; 5] = [AGENT_UNIT, RENEW_UNIT, RENEW_TIMER, UPGRADE_UNIT, UPGRADE_TIMER];
 /// Those that start with the machine.
-pub const ENABLED: [&str; 3] = [AGENT_UNIT, RENEW_TIMER, UPGRADE_UNIT];
+pub const ENABLED: [&str; 4] = [AGENT_UNIT, RENEW_TIMER, UPGRADE_UNIT, UPGRADE_TIMER];
 
 /// The user whom the agent runs as under systemd.
 pub const USER: &str = "shopsmart";
@@ -52,7 +57,7 @@ impl Manager {
             text.replace("/usr/bin/store-agent", &shown(layout.program()))
                 .replace("/usr/bin/storectl", &shown(layout.own_storectl()))
         };
-        let texts = [AGENT_TEXT, RENEW_TEXT, TIMER_TEXT, UPGRADE_TEXT];
+        let texts = [AGENT_TEXT, RENEW_TEXT, RENEW_TIMER_TEXT, UPGRADE_TEXT, UPGRADE_TIMER_TEXT];
         UNITS
             .into_iter()
             .zip(texts)

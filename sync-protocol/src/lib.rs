@@ -5,8 +5,8 @@
 //!
 //! Floors, each importing only what stands before it: words (`ids`, `quantity`, `time`, `limits`, `numbered`), the stock cell
 //! and orders (`stock`, `order`), what is replicated (`record`), how it travels (`frame`), and the conversation (`digest`, `link`).
-//! `canary`, `count` and `pause` are what some notes say, `pickup_code` what a shopper carries to the store instead, and `enrolment`
-//! how a store comes by its certificate.
+//! `canary`, `count` and `pause` are what some notes say, `pickup_code` what a shopper carries to the store instead, `enrolment`
+//! how a store comes by its certificate, and `releases` how it comes by its programs.
 
 pub mod canary;
 pub mod count;
@@ -22,6 +22,7 @@ pub mod pause;
 pub mod pickup_code;
 pub mod quantity;
 pub mod record;
+pub mod releases;
 pub mod stock;
 pub mod time;
 

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What lies beside the programs when debhelper looks for it, and what it is called there.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("installer/units/store-agent.service", "units/store-agent.service"),
     ("installer/units/shopsmart-renew.service", "units/shopsmart-renew.service"),
     ("installer/units/shopsmart-renew.timer", "units/shopsmart-renew.timer"),
     ("installer/units/shopsmart-upgrade.service", "units/shopsmart-upgrade.service"),
+    ("installer/units/shopsmart-upgrade.timer", "units/shopsmart-upgrade.timer"),
     ("cloud-hub/units/cloud-hub.service", "units/cloud-hub.service"),
     ("store-agent/agent.example.toml", "doc/agent.example.toml"),
     ("cloud-hub/hub.example.toml", "doc/hub.example.toml"),

@@ -74,13 +74,18 @@ impl Listing {
         let (config, books) = books(&self.configured)?;
         let identities: HashMap<StoreId, IdentityRow> =
             books.identities()?.into_iter().map(|row| (row.store.clone(), row)).collect();
+        let releases = books.rollouts()?;
         for store in Expected::open(&config.database_file())?.all()? {
             if self.never_seen && store.last_contact.is_some() {
                 continue;
             }
             let heard = store.last_contact.map_or("never seen".to_owned(), |at| format!("seen {}", time(at)));
             let stands = identities.get(&store.id).map_or("not enrolled".to_owned(), standing);
-            say(&format!("{} {heard}, {stands}: {}", store.id, store.name))?;
+            let agent = releases
+                .facts(&store.id)
+                .seen
+                .map_or(String::new(), |seen| format!(", agent {}", seen.agent));
+            say(&format!("{} {heard}, {stands}{agent}: {}", store.id, store.name))?;
         }
         Ok(())
     }
@@ -99,6 +104,8 @@ impl Show {
             standing(&row),
             row.recoveries
         ))?;
+        let all = books.rollouts()?;
+        say(&format!("programs: {}", super::programs(all.facts(&self.id).seen.as_ref())))?;
         for (serial, state, way, peer, issued, ends) in &row.certificates {
             say(&format!(
                 "certificate {serial} {state}, by {way} from {peer} on {}, good until {}",

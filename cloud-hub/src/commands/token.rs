@@ -125,7 +125,7 @@ impl Revoke {
     }
 }
 
-fn life(text: &str) -> Result<Duration, String> {
+pub(super) fn life(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number and m, h or d: 30m, 24h, 7d".to_owned();
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let number: u64 = digits.parse().map_err(|_| wrong())?;

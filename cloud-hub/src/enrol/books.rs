@@ -1,4 +1,4 @@
-//! The books of enrolment: tokens, requests that wait, and the certificates that each store has been given. In a database of their
+//! The books of enrolment: tokens, requests that wait, the certificates that each store has been given, and the releases it is wished. In a database of their
 //! own, so that head office can write beside a running hub, and no enrolment waits for the core's commits.
 //!
 //! Promises: a token is good for one key, decided and written in one transaction, so of two that use it at once one gets a
@@ -7,9 +7,11 @@
 
 mod asking;
 mod office;
+mod rollouts;
 
 pub use asking::{Asked, Given, Kept, Signed, Signing, Way};
 pub use office::{Decision, IdentityRow, NewToken, NoSuch, RegistrationRow, TokenRow, TokenState};
+pub use rollouts::{NotSo, Order, Rollouts, Wanted};
 
 use crate::standing::{Serial, Shut, Standing};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -18,6 +20,8 @@ use std::path::Path;
 use std::time::Duration;
 use sync_protocol::{StoreId, UnixMillis};
 
+/// What the tables are like; 1 has none for rollouts.
+const SCHEMA: u32 = 2;
 /// How often, and how long between, the write-ahead log is tried while somebody else begins the same file: ten seconds in all.
 const BUSY_TRIES: u32 = 500;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -57,11 +61,14 @@ impl Books {
         let step = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&act)?;
         let version: u32 = step.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(&act)?;
         match version {
-            0 => {
-                step.execute_batch(include_str!("schema.sql")).map_err(&act)?;
-                step.pragma_update(None, "user_version", 1).map_err(&act)?;
+            0..SCHEMA => {
+                let steps = [include_str!("schema.sql"), include_str!("rollouts.sql")];
+                for sql in steps.into_iter().skip(version as usize) {
+                    step.execute_batch(sql).map_err(&act)?;
+                }
+                step.pragma_update(None, "user_version", SCHEMA).map_err(&act)?;
             }
-            1 => {}
+            SCHEMA => {}
             newer => {
                 let reason = format!("they have schema version {newer}; run the newer hub");
                 return Err(BooksError { act: "opening the books of enrolment", source: reason.into() });

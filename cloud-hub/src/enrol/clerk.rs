@@ -14,6 +14,7 @@ use sync_protocol::enrolment::{
     ENROLMENTS, Enrolled, EnrolmentRequest, NONCES, NonceAnswer, Pending, RENEWALS, Recovery, Refusal,
     RefusalCode, RenewalRequest, VERSION, enrolment_message, recovery_message,
 };
+use sync_protocol::releases::{RELEASES, ReleaseAnswer, ReleaseRequest};
 use sync_protocol::{StoreId, UnixMillis};
 use tokio::sync::Notify;
 
@@ -104,7 +105,8 @@ impl Clerk {
             (true, ENROLMENTS) => parsed(call.body).and_then(|request| self.enrol(&request, call)),
             (true, RENEWALS) => parsed(call.body).and_then(|request| self.renew(&request, call)),
             (true, NONCES) => self.nonce(call.now),
-            (false, ENROLMENTS | RENEWALS | NONCES) => {
+            (true, RELEASES) => parsed(call.body).and_then(|request| self.release(&request, call)),
+            (false, ENROLMENTS | RENEWALS | NONCES | RELEASES) => {
                 Err(refusal(RefusalCode::NotFound, "this is asked for with POST"))
             }
             _ => Err(refusal(RefusalCode::NotFound, "there is nothing at this path")),
@@ -186,6 +188,13 @@ impl Clerk {
         self.said(given, "recovered")
     }
 
+    fn release(&self, request: &ReleaseRequest, call: Call<'_>) -> Result<Reply, Refusal> {
+        understood(request.version)?;
+        let Shown { store, serial, .. } = shown_in(call)?;
+        let given = self.books().wish_for((&store, &serial), request, call.now);
+        self.said(given, "release")
+    }
+
     fn nonce(&self, now: UnixMillis) -> Result<Reply, Refusal> {
         let made = self.nonces.make(now);
         let (nonce, expires) = made.map_err(|error| unavailable("drawing a nonce", &error))?;
@@ -225,6 +234,7 @@ impl Clerk {
                 let reply = reply(202, &pending, "pending");
                 Ok(Reply { retry_after_s: Some(ASK_AGAIN_S), ..reply })
             }
+            Given::Release(wish) => Ok(reply(200, &ReleaseAnswer { version: VERSION, wish }, outcome)),
             Given::Refused(code, detail) => Err(refusal(code, detail)),
         }
     }

@@ -1,5 +1,5 @@
 //! Who may speak to the hub: its own certificate authority and the certificates it gives out, enrolment and the life of stores'
-//! certificates, the web shop's first key, the keys of pickup orders.
+//! certificates, which release each store shall have, the web shop's first key, the keys of pickup orders.
 //!
 //! `books` is what is written down, `clerk` answers a store's request from it, `listener` is the HTTPS door, and `keeper` tells the
 //! transports who stands how.
@@ -15,6 +15,7 @@ mod metrics;
 mod nonce;
 pub mod order_keys;
 mod rate;
+pub mod rollout;
 mod secret;
 pub mod token;
 

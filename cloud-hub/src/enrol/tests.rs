@@ -1,5 +1,7 @@
 //! The clerk over months of a clock that tests set: expiry, renewal, recovery, and who is told what.
 
+mod releases;
+
 use super::books::{Books, Decision};
 use super::ca::{Pki, STORE_DAYS, ServerName};
 use super::clerk::{Call, Clerk, Reply, Rules};

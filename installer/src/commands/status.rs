@@ -9,6 +9,7 @@ use crate::fault::{Code, Exit, Fault};
 use crate::talk::{local, wait_for};
 use serde_json::{Value, json};
 use std::time::Duration;
+use sync_protocol::releases::End;
 
 /// How long a state is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -71,6 +72,7 @@ pub fn look(site: &Site) -> Result<Report, Fault> {
     if let Some(until) = &certificate {
         lines.push(format!("certificate good until {until}"));
     }
+    lines.extend(wished(&books));
     lines.extend(unfinished.as_ref().map(Fault::to_string));
     let exit = if well && unfinished.is_none() { Exit::Done } else { Exit::NotWell };
     let upgrade = in_json(&books);
@@ -78,9 +80,18 @@ pub fn look(site: &Site) -> Result<Report, Fault> {
     Ok(Report { exit, text: lines.join("\n"), json })
 }
 
+/// A release that head office wishes and this store does not have.
+fn wished(books: &Books) -> Option<String> {
+    let attempt = books.attempt.as_ref().filter(|attempt| attempt.end != Some(End::Done))?;
+    let how = if attempt.end.is_some() { "failed" } else { "waits" };
+    let (sequence, code, says) = (attempt.sequence, &attempt.code, &attempt.says);
+    let code = if code.is_empty() { String::new() } else { format!("{code}: ") };
+    Some(format!("head office wishes release {sequence}, which {how}: {code}{says}"))
+}
+
 /// How the last upgrade ended, and how far the one is that has not.
 fn in_json(books: &Books) -> Value {
-    json!({ "under_way": books.under_way, "last": books.last, "previous": books.previous })
+    json!({ "under_way": books.under_way, "last": books.last, "previous": books.previous, "wished": books.attempt })
 }
 
 /// Health and link, as the agent says them.

@@ -7,7 +7,7 @@ use crate::fault::{Code, Fault};
 use crate::files::{self, Access, Before};
 use crate::plan::{Plan, Points, Step, Undo};
 use crate::program::{Program, words};
-use crate::service::{AGENT_UNIT, Manager, RENEW_TIMER, USER, Unit};
+use crate::service::{AGENT_UNIT, Manager, TIMERS, USER, Unit};
 use crate::settings::Settings;
 use crate::slots::{INSTALLED, Slots, copy_program};
 use crate::wanted::Wanted;
@@ -548,7 +548,7 @@ impl Step for Service {
             manager.not_enabled(layout)?.iter().map(|unit| format!("{unit}: starts with the machine")),
         );
         let due = layout.restart_due().exists();
-        for unit in [AGENT_UNIT, RENEW_TIMER] {
+        for unit in [AGENT_UNIT].into_iter().chain(TIMERS) {
             if manager.is_live(layout) && !manager.is_active(layout, unit)? {
                 differences.push(format!("{unit}: is started"));
             }
@@ -569,8 +569,10 @@ impl Step for Service {
         if due || (manager.is_live(layout) && !manager.is_active(layout, AGENT_UNIT)?) {
             manager.restart(layout, AGENT_UNIT)?;
         }
-        if manager.is_live(layout) && !manager.is_active(layout, RENEW_TIMER)? {
-            manager.restart(layout, RENEW_TIMER)?;
+        for timer in TIMERS {
+            if manager.is_live(layout) && !manager.is_active(layout, timer)? {
+                manager.restart(layout, timer)?;
+            }
         }
         if *manager == Manager::None && self.0.agent_runs()? {
             console::say("the agent runs with the old settings; start it again when it suits");

@@ -3,6 +3,7 @@
 //! Each store server is a folder of its own (`--root`); nobody but the test runs the agent (`--service-manager none`).
 
 mod enrolling;
+mod following;
 mod installing;
 mod interrupted;
 mod leaving;
@@ -25,8 +26,13 @@ struct Office {
 
 impl Office {
     fn open(name: &str) -> Office {
+        Office::at(name, "127.0.0.1:0")
+    }
+
+    /// Its door for enrolments is here.
+    fn at(name: &str, door: &str) -> Office {
         let scene = Scene::over(Transport::Quic, name);
-        let hub = Hub::open_with(&scene, Ground::Machine, "[enrolment]\nlisten = \"127.0.0.1:0\"\n");
+        let hub = Hub::open_with(&scene, Ground::Machine, &format!("[enrolment]\nlisten = \"{door}\"\n"));
         let agent = small_agent(&scene);
         Office { scene, hub, agent }
     }

@@ -96,7 +96,7 @@ impl Works {
 }
 
 /// An address that an agent can have again and again: below the ports that the system gives to whoever asks for any.
-fn lasting_address() -> SocketAddr {
+pub(super) fn lasting_address() -> SocketAddr {
     static TAKEN: AtomicU16 = AtomicU16::new(0);
     // Other tests of the same kind may run beside these.
     let start = u16::try_from(std::process::id() % 9_000).expect("the ground of a test holds");

@@ -20,7 +20,7 @@ const BUILDINGS: [Building; 5] = [
             &["record"],
             &["frame"],
             &["canary", "count", "digest", "enrolment", "pause", "pickup_code"],
-            &["link"],
+            &["link", "releases"],
         ],
     },
     Building {

@@ -6,6 +6,7 @@ use crate::enrol::csr::sha256;
 use crate::standing::Serial;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use sync_protocol::enrolment::{BoundKey, Machine, RefusalCode, Secret};
+use sync_protocol::releases::Wish;
 use sync_protocol::{StoreId, UnixMillis};
 
 /// How long the same request is answered again with what its token has given, in milliseconds. Longer than a storectl tries.
@@ -52,6 +53,8 @@ pub enum Given {
     Certificate(Kept),
     /// Waits for head office, under this number.
     Pending(i64),
+    /// What the store is wished.
+    Release(Option<Wish>),
     Refused(RefusalCode, String),
 }
 
@@ -91,7 +94,7 @@ struct TokenFacts {
 }
 
 /// Why a step ends early: with an answer, or because something broke.
-enum Early {
+pub(super) enum Early {
     Answer(Given),
     Sql(rusqlite::Error),
     Pki(PkiError),
@@ -236,7 +239,7 @@ impl Books {
     }
 
     /// Answers that are refusals are commits too: they may have shut a store out.
-    fn decide(
+    pub(super) fn decide(
         &mut self,
         act: &'static str,
         decide: impl FnOnce(&Transaction<'_>) -> Result<Given, Early>,
@@ -354,6 +357,21 @@ fn stands(identity: &Identity) -> Result<(), Early> {
     }
     if identity.quarantined_at.is_some() {
         return Err(no(RefusalCode::StoreQuarantined, "two machines have used this store's identity"));
+    }
+    Ok(())
+}
+
+/// Whether the holder of this certificate speaks for the store.
+pub(super) fn is_holder(step: &Transaction<'_>, store: &StoreId, shown: &Serial) -> Result<(), Early> {
+    stands(&identity_of(step, store)?)?;
+    // Of one that was issued by hand and never renewed the books know nothing.
+    let sql = "SELECT count(*), count(*) FILTER (WHERE serial = ?2 AND state IN ('present', 'previous'))
+               FROM certificate WHERE store = ?1";
+    let (all, good): (u32, u32) = step
+        .prepare_cached(sql)?
+        .query_row([store.as_str(), shown.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if all > 0 && good == 0 {
+        return Err(no(RefusalCode::CertificateSuperseded, format!("certificate {shown} has ended")));
     }
     Ok(())
 }

@@ -231,7 +231,9 @@ impl Change<'_> {
             books.previous = Some(under_way.from.clone());
             books.sequence_max = books.sequence_max.max(books.sequence_of(at));
         }
-        books.last = Some(ended(under_way, at, why));
+        let ended = ended(under_way, at, why);
+        books.judge_attempt(&ended);
+        books.last = Some(ended);
         books.under_way = None;
         books.write(&self.site.layout)?;
         self.site.points.reach("ended")?;

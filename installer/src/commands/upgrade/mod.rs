@@ -7,6 +7,7 @@
 //! this is run again; what was sold meanwhile stays, whatever becomes of the upgrade: a snapshot is never put back by storectl.
 
 mod change;
+pub mod following;
 
 use super::backup::{copy_database, databases};
 use super::trial::{self, Starter, Terms};
@@ -38,6 +39,8 @@ const ROOM_BYTES: u64 = 64 << 20;
 pub struct Asked {
     /// A folder, a bundle, or a folder on a web server.
     pub from: Option<String>,
+    /// The number that it has to have.
+    pub sequence: Option<u64>,
     /// Only what was begun.
     pub resume: bool,
     /// Also outside of the window, and while somebody is at work.
@@ -72,6 +75,11 @@ pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
     if !site.dry_run {
         change::tidy(site, &books)?;
     }
+    let window = asked.window.or(habits.upgrade.window);
+    if asked.sequence.is_some() && !asked.now && !site.dry_run {
+        // Nobody waits for this one: nothing is downloaded before it can be used.
+        is_the_time(site, window)?;
+    }
     let mut source = source(site, asked, &habits)?;
     let roots = Roots::of(root_keys(site)?.as_deref())?;
     let keys = trusted(&mut *source, &roots, books.keys_sequence_max, clock::now())?;
@@ -81,6 +89,10 @@ pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
         books.write(&site.layout)?;
     }
     let release = verified(&mut *source, &keys, clock::now())?;
+    if let Some(wanted) = asked.sequence.filter(|wanted| *wanted != release.sequence) {
+        let says = format!("number {} lies there, and number {wanted} is wished", release.sequence);
+        return Err(Fault::new(Code::E814, says));
+    }
     let current = Slots(&site.layout).current()?;
     if let Some(current) = &current
         && is_in_force(&books, current, &release)
@@ -104,7 +116,6 @@ pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
     if site.dry_run {
         return Ok(preview("upgrade", changes(site, &release)));
     }
-    let window = asked.window.or(habits.upgrade.window);
     let way = prepare(site, &books, &release, &mut *source, asked.one_way)?;
     if !asked.now {
         is_the_time(site, window)?;
