@@ -118,6 +118,18 @@ impl Manager {
         succeeds(layout, &["is-active", "--quiet", unit])
     }
 
+    /// Whether the machine is being switched off: what fails now says nothing about any program.
+    #[must_use]
+    pub fn is_going_down(self, layout: &Layout) -> bool {
+        if !self.is_live(layout) {
+            return false;
+        }
+        // The rest are `stopping`, and what is said where nobody answers any more.
+        let up = ["initializing", "starting", "running", "degraded", "maintenance"];
+        let asked = systemctl(layout, &["is-system-running"]).output();
+        asked.map_or(true, |output| !up.contains(&String::from_utf8_lossy(&output.stdout).trim()))
+    }
+
     /// Has changed unit files read.
     pub fn reload(self, layout: &Layout) -> Result<(), Fault> {
         if self.is_live(layout) { self.tell(layout, &["daemon-reload"]) } else { Ok(()) }

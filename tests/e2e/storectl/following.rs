@@ -9,9 +9,9 @@ use std::fs;
 use std::path::Path;
 
 /// Head office with a hub, releases on a web server, and nobody near the stores.
-struct Chain {
-    office: Office,
-    press: Press,
+pub(super) struct Chain {
+    pub(super) office: Office,
+    pub(super) press: Press,
 }
 
 /// A store server on which somebody starts the agent again whenever it ends.
@@ -21,7 +21,7 @@ struct Branch {
 }
 
 impl Chain {
-    fn open(name: &str) -> Chain {
+    pub(super) fn open(name: &str) -> Chain {
         // Stores find it again after it was away.
         let office = Office::at(name, &lasting_address().to_string());
         let press = Press::open(&office.scene, "head-office", &office.agent);
@@ -34,7 +34,7 @@ impl Chain {
         Web::open(release, self.office.scene.join(&format!("{name}-ca.pem")))
     }
 
-    fn release(&self, version: &'static str, sequence: u64) -> Web {
+    pub(super) fn release(&self, version: &'static str, sequence: u64) -> Web {
         self.publishes(&self.press.release(&format!("release-{sequence}"), &Spec::of(version, sequence)))
     }
 
@@ -52,7 +52,7 @@ impl Chain {
         self.publishes(&self.press.release(&format!("release-{sequence}"), &spec))
     }
 
-    fn starts(&self, version: &str, sequence: u64, web: &Web) {
+    pub(super) fn starts(&self, version: &str, sequence: u64, web: &Web) {
         let (sequence, from) = (sequence.to_string(), format!("https://{}", web.address));
         let more = [version, "--sequence", &sequence, "--from", &from, "--soak", "0"];
         self.says("start", &more);
@@ -64,12 +64,12 @@ impl Chain {
         String::from_utf8(output.stdout).expect("what is said is text")
     }
 
-    fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Value {
         serde_json::from_str(&self.says("status", &["--json"])).expect("the status is JSON")
     }
 
     #[track_caller]
-    fn shows(&self, store: &str, standing: &str) {
+    pub(super) fn shows(&self, store: &str, standing: &str) {
         let status = self.status();
         let stores = status["stores"].as_array().expect("it lists stores");
         let found = stores.iter().find(|row| row["store"] == store).expect("the store is listed");

@@ -8,6 +8,7 @@ mod installing;
 mod interrupted;
 mod leaving;
 mod packaged;
+mod units;
 mod upgrading;
 
 use crate::harness::{Client, Daemon, Ground, Hub, Scene, Transport, binary, eventually, seconds_ahead};

@@ -21,7 +21,7 @@ columns = { key = "id", item = "item", quantity = "qty", at = "at", what = "what
 "#;
 
 /// Packages of the development build.
-fn packages(folder: &Path, version: &str) {
+pub(super) fn packages(folder: &Path, version: &str) {
     let mut command = Command::new(binary("xtask"));
     command.args(["deb", "--profile", "dev", "--version", version, "--out"]).arg(folder);
     let output = command.output().expect("a built binary starts");

@@ -163,7 +163,7 @@ impl Change<'_> {
     fn judge_anew(&self, books: &mut Books, under_way: UnderWay) -> Result<(), Fault> {
         let at = Slots(&self.site.layout).current()?.unwrap_or_default();
         let sought = Sought { version: program(self.site, &at)?.version().ok(), ..Sought::default() };
-        match trial::watch(self.site, self.starter, self.terms, &sought)? {
+        match self.in_earnest(trial::watch(self.site, self.starter, self.terms, &sought)?)? {
             Verdict::Well => {
                 let why = under_way.why.clone();
                 self.end(books, &under_way, &at, why)
@@ -214,10 +214,23 @@ impl Change<'_> {
             sought.not.extend(now.map(|seen| seen.boot));
         }
         if !is_started && let Err(fault) = self.starter.restart(self.site) {
-            return Ok(Verdict::Ill(fault.story()));
+            return self.in_earnest(Verdict::Ill(fault.story()));
         }
         self.site.points.reach(point)?;
-        trial::watch(self.site, self.starter, terms, &sought)
+        self.in_earnest(trial::watch(self.site, self.starter, terms, &sought)?)
+    }
+
+    /// On a machine that goes down nothing is well; it is judged at the next start.
+    fn in_earnest(&self, verdict: Verdict) -> Result<Verdict, Fault> {
+        match verdict {
+            Verdict::Ill(why) if self.site.manager.is_going_down(&self.site.layout) => {
+                let says = format!(
+                    "the machine goes down in the middle of an upgrade, which goes on when it is up again: {why}"
+                );
+                Err(Fault::new(Code::E503, says))
+            }
+            verdict => Ok(verdict),
+        }
     }
 
     fn end(

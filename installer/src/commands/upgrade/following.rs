@@ -16,7 +16,7 @@ use sync_protocol::enrolment::{Fact, VERSION};
 use sync_protocol::releases::{End, Keeper, Outcome, ReleaseRequest, Wish};
 
 /// With which a release is tried again by itself: nothing is wrong with it. Besides those below.
-const PASSING: [Code; 5] = [Code::E202, Code::E203, Code::E209, Code::E807, Code::E813];
+const PASSING: [Code; 6] = [Code::E202, Code::E203, Code::E209, Code::E503, Code::E807, Code::E813];
 /// With which head office, or whoever has the release, could not be asked.
 const UNREACHED: [Code; 6] = [Code::E301, Code::E302, Code::E303, Code::E304, Code::E305, Code::E306];
 
