@@ -122,7 +122,7 @@ fn a_package_makes_a_store_of_a_bare_debian_and_loses_nothing_whatever_happens_t
 
     // Killed: systemd starts it again.
     let pid = store.pid();
-    store.machine.does(&["systemctl", "kill", "--signal=KILL", UNIT]);
+    store.machine.does(&["systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT]);
     eventually("systemd to have started the agent again", || {
         let now = store.pid();
         if now != "0" && now != pid { Ok(()) } else { Err(now) }

@@ -46,7 +46,7 @@ fn a_hub_from_its_package_comes_back_from_whatever_happens_to_it() {
     as_hub(&machine, &[&["store", "add", "--id", "S0042"][..], &place].concat());
     assert!(as_hub(&machine, &["rollout", "status"]).contains("S0042"));
 
-    machine.does(&["systemctl", "kill", "--signal=KILL", HUB]);
+    machine.does(&["systemctl", "kill", "--kill-whom=main", "--signal=KILL", HUB]);
     let second = is_well(&machine, &first);
     machine.cut_power();
     machine.start();
