@@ -2,7 +2,8 @@
 //!
 //! A line that is down is not ill health: the store sells without it.
 
-use super::{Report, Site, upgrade};
+use super::upgrade::{self, following};
+use super::{Report, Site};
 use crate::books::Books;
 use crate::clock::{Stopwatch, rfc3339};
 use crate::fault::{Code, Exit, Fault};
@@ -72,7 +73,7 @@ pub fn look(site: &Site) -> Result<Report, Fault> {
     if let Some(until) = &certificate {
         lines.push(format!("certificate good until {until}"));
     }
-    lines.extend(wished(&books));
+    lines.extend(wished(site, &books)?);
     lines.extend(unfinished.as_ref().map(Fault::to_string));
     let exit = if well && unfinished.is_none() { Exit::Done } else { Exit::NotWell };
     let upgrade = in_json(&books);
@@ -81,12 +82,14 @@ pub fn look(site: &Site) -> Result<Report, Fault> {
 }
 
 /// A release that head office wishes and this store does not have.
-fn wished(books: &Books) -> Option<String> {
-    let attempt = books.attempt.as_ref().filter(|attempt| attempt.end != Some(End::Done))?;
-    let how = if attempt.end.is_some() { "failed" } else { "waits" };
-    let (sequence, code, says) = (attempt.sequence, &attempt.code, &attempt.says);
-    let code = if code.is_empty() { String::new() } else { format!("{code}: ") };
-    Some(format!("head office wishes release {sequence}, which {how}: {code}{says}"))
+fn wished(site: &Site, books: &Books) -> Result<Option<String>, Fault> {
+    let outcome = following::outcome(books, following::in_force(site, books)?);
+    Ok(outcome.filter(|outcome| outcome.end != End::Done).map(|outcome| {
+        let how = if outcome.end == End::Waits { "waits" } else { "failed" };
+        let code = if outcome.code.as_str().is_empty() { "" } else { ": " };
+        let (sequence, name, says) = (outcome.sequence, outcome.code.as_str(), outcome.says.as_str());
+        format!("head office wishes release {sequence}, which {how}: {name}{code}{says}")
+    }))
 }
 
 /// How the last upgrade ended, and how far the one is that has not.

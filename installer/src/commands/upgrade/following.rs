@@ -22,6 +22,14 @@ const UNREACHED: [Code; 6] = [Code::E301, Code::E302, Code::E303, Code::E304, Co
 
 /// What `--auto` does.
 pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
+    match finish_and_follow(site, asked) {
+        // A person upgrades by hand, or a certificate is renewed.
+        Err(fault) if fault.code == Code::E209 => Ok(nothing("busy", fault.story())),
+        done => done,
+    }
+}
+
+fn finish_and_follow(site: &Site, asked: &Asked) -> Result<Report, Fault> {
     if Settings::read(&site.layout)?.is_none() {
         return Err(Fault::new(Code::E509, format!("there is no `{}`", site.layout.config().display())));
     }
@@ -97,8 +105,7 @@ fn ask(site: &Site, is_packaged: bool) -> Result<Option<Wish>, Fault> {
     let identity = site.identity()?;
     let (Some(_), Some(known)) = (identity.held()?, identity.enrolment()?) else { return Ok(None) };
     let books = Books::read(&site.layout)?;
-    let current = if is_packaged { None } else { Slots(&site.layout).current()? };
-    let sequence = current.map_or(0, |current| books.sequence_of(&current));
+    let sequence = if is_packaged { 0 } else { in_force(site, &books)? };
     let request = ReleaseRequest {
         version: VERSION,
         keeper: if is_packaged { Keeper::Package } else { Keeper::Storectl },
@@ -109,6 +116,11 @@ fn ask(site: &Site, is_packaged: bool) -> Result<Option<Wish>, Fault> {
     };
     let proxy = Settings::read(&site.layout)?.as_ref().and_then(Settings::proxy);
     enrolling::release(&identity, &known, proxy.as_ref(), &request)
+}
+
+/// The number of the release in force; 0 where none was signed.
+pub fn in_force(site: &Site, books: &Books) -> Result<u64, Fault> {
+    Ok(Slots(&site.layout).current()?.map_or(0, |current| books.sequence_of(&current)))
 }
 
 /// What has become of the last wish, as the books say it.
