@@ -218,7 +218,9 @@ impl Server {
         while let Some(folder) = open.pop() {
             for entry in fs::read_dir(folder).expect("a folder can be listed") {
                 let path = entry.expect("a folder can be listed").path();
-                let mode = path.symlink_metadata().expect("it is there").permissions().mode() & 0o7777;
+                // A running agent removes files of its own while they are looked at.
+                let Ok(found) = path.symlink_metadata() else { continue };
+                let mode = found.permissions().mode() & 0o7777;
                 let name = path.strip_prefix(&self.root).expect("below the root").display().to_string();
                 lines.push(format!("{mode:o} {name}"));
                 if path.is_dir() {
