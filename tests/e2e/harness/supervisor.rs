@@ -49,9 +49,10 @@ impl Supervisor {
         Supervisor { pid_file, closing, thread: Some(thread) }
     }
 
-    /// What a shell runs to have the program started anew.
+    /// What a shell runs to have the program started anew. Like a service manager it is done when the old one has ended.
     pub fn restart_command(&self) -> String {
-        format!("kill -TERM $(cat {}) || true", self.pid_file.display())
+        let file = self.pid_file.display();
+        format!("pid=$(cat {file}); kill -TERM $pid; while kill -0 $pid; do sleep 0.05; done; true")
     }
 }
 
