@@ -113,8 +113,10 @@ pub fn release(
     let credentials = identity.credentials()?;
     let line = Line { addresses: &known.addresses, proxy, pin: known.pin, credentials: Some(&credentials) };
     let (address, answer) = line.answer(RELEASES, asked)?;
-    if answer.status.as_u16() == 404 {
-        return Ok(None);
+    match answer.status.as_u16() {
+        404 => return Ok(None),
+        429 | 503 => return Err(Fault::new(Code::E306, format!("{address} has no time now"))),
+        _ => {}
     }
     let answer: ReleaseAnswer = understood(address, &answer)?;
     Ok(answer.wish)

@@ -130,6 +130,13 @@ impl Manager {
         asked.map_or(true, |output| !up.contains(&String::from_utf8_lossy(&output.stdout).trim()))
     }
 
+    /// Whether somebody has stopped a unit. One that fails, or is started again and again, is not stopped.
+    #[must_use]
+    pub fn is_stopped(self, layout: &Layout, unit: &str) -> bool {
+        let asked = || systemctl(layout, &["is-active", unit]).output();
+        self.is_live(layout) && asked().is_ok_and(|output| output.stdout.trim_ascii() == b"inactive")
+    }
+
     /// Has changed unit files read.
     pub fn reload(self, layout: &Layout) -> Result<(), Fault> {
         if self.is_live(layout) { self.tell(layout, &["daemon-reload"]) } else { Ok(()) }

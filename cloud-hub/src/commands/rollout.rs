@@ -26,7 +26,7 @@ pub enum Rollout {
     Status(Status),
     /// Wish no store anything until it is resumed
     Pause(Just),
-    /// Go on, in spite of what has failed until now
+    /// Go on; after a halt, in spite of what has failed until then
     Resume(Just),
     /// Open the next ring at once
     Next(Just),

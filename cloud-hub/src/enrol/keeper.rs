@@ -88,8 +88,8 @@ impl Keeper {
     fn take(&mut self) -> Result<(), BooksError> {
         self.standings.replace(self.books.standings()?);
         self.metrics.stand(&self.standings, self.books.waiting()?);
-        self.metrics.roll(&self.books.rollouts()?);
         (self.sweep)();
+        self.metrics.roll(&self.books.rollouts()?);
         Ok(())
     }
 }

@@ -83,7 +83,7 @@ pub struct Seen {
     pub keeper: Keeper,
     pub agent: String,
     pub sequence: u64,
-    /// Since when it has been heard with these programs.
+    /// Since when it has been heard with these programs, and as well or ill as it is.
     pub since: UnixMillis,
     pub is_well: bool,
     pub outcome: Option<Outcome>,
@@ -182,6 +182,8 @@ impl Rollout {
         match () {
             () if facts.pin.is_some() => Standing::Pinned,
             () if seen.keeper == Keeper::Package => Standing::Packaged,
+            // Neither version is well: it may hold the release all the same.
+            () if self.is_inconsistent(facts) => Standing::Failed,
             () if seen.sequence >= self.sequence && seen.is_well => Standing::Done,
             () if seen.sequence >= self.sequence => Standing::Ill,
             () if facts.failure(self.number, self.sequence).is_some() => Standing::Failed,
@@ -189,8 +191,13 @@ impl Rollout {
         }
     }
 
+    fn is_inconsistent(&self, facts: &StoreFacts) -> bool {
+        let failure = facts.failure(self.number, self.sequence);
+        failure.is_some_and(|outcome| outcome.end == End::Inconsistent)
+    }
+
     /// Takes what follows from what is known: a halt, or the next rings. `rings` is how many head office has named.
-    pub fn step(&mut self, stores: &[StoreFacts], rings: u32, now: UnixMillis) {
+    pub fn step(&mut self, stores: &[StoreFacts], rings: u32) {
         if self.stage != Stage::Running {
             return;
         }
@@ -204,13 +211,14 @@ impl Rollout {
             self.why = self.told(&failed);
             return;
         }
-        while self.ring < rings && self.is_through(stores, now) {
+        while self.ring < rings && self.is_through(stores) {
             self.ring += 1;
         }
     }
 
-    /// Whether the last ring that is open has been well with the release for long enough.
-    fn is_through(&self, stores: &[StoreFacts], now: UnixMillis) -> bool {
+    /// Whether every store of the last ring that is open has said for long enough that it is well with the release. One that has fallen
+    /// silent since has not.
+    fn is_through(&self, stores: &[StoreFacts]) -> bool {
         let of_ring = stores.iter().filter(|facts| facts.ring == self.ring);
         let counted = of_ring.map(|facts| (self.standing(facts), facts));
         let counted: Vec<_> = counted
@@ -219,13 +227,14 @@ impl Rollout {
         if counted.iter().any(|(standing, _)| matches!(standing, Standing::Waiting | Standing::Ill)) {
             return false;
         }
-        let done = counted.iter().filter(|(standing, _)| *standing == Standing::Done);
-        let last = done.filter_map(|(_, facts)| facts.seen.as_ref().map(|seen| seen.since)).max();
-        match last {
-            Some(last) => now.0.saturating_sub(last.0) >= self.soak_ms,
-            // Of those that are silent or have failed nothing can be learned; where nobody is, nothing has to be.
-            None => counted.is_empty(),
-        }
+        let mut done = counted
+            .iter()
+            .filter(|(standing, _)| *standing == Standing::Done)
+            .filter_map(|(_, facts)| facts.seen.as_ref())
+            .map(|seen| seen.asked_at.0.saturating_sub(seen.since.0) >= self.soak_ms)
+            .peekable();
+        // Of those that are silent or have failed nothing can be learned; where nobody is, nothing has to be.
+        if done.peek().is_none() { counted.is_empty() } else { done.all(|is_long_enough| is_long_enough) }
     }
 
     fn told(&self, failed: &[&StoreFacts]) -> String {
@@ -282,6 +291,10 @@ mod tests {
         StoreFacts { seen, ..StoreFacts::new(format!("S{number:04}").parse().unwrap(), ring) }
     }
 
+    fn heard(facts: &mut StoreFacts, at: i64) {
+        facts.seen.as_mut().unwrap().asked_at = UnixMillis(at);
+    }
+
     fn failed(number: u64, sequence: u64) -> Option<Outcome> {
         let (code, says) = (Fact::clipped("E809"), Fact::clipped("it does not run"));
         Some(Outcome { number, sequence, end: End::Failed, code, says })
@@ -298,19 +311,22 @@ mod tests {
         assert!(wish(Some(&rollout), &stores[0]).is_some());
         assert_eq!(wish(Some(&rollout), &stores[1]), None, "it has it");
         assert_eq!(wish(Some(&rollout), &stores[2]), None, "it is not its turn");
-        rollout.step(&stores, 1, UnixMillis(9_000));
+        stores.iter_mut().for_each(|facts| heard(facts, 9_000));
+        rollout.step(&stores, 1);
         assert_eq!(rollout.ring, 0, "one has not come yet");
         stores[0].seen = Some(seen(7, 2_000));
-        rollout.step(&stores, 1, UnixMillis(2_999));
-        assert_eq!(rollout.ring, 0, "it has not been well for long enough");
+        heard(&mut stores[0], 2_999);
+        rollout.step(&stores, 1);
+        assert_eq!(rollout.ring, 0, "it has not been well for long enough, and who is silent since is not");
+        heard(&mut stores[0], 9_000);
         stores[0].seen.as_mut().unwrap().is_well = false;
-        rollout.step(&stores, 1, UnixMillis(9_000));
+        rollout.step(&stores, 1);
         assert_eq!(rollout.ring, 0, "it is not well");
         stores[0].seen.as_mut().unwrap().is_well = true;
-        rollout.step(&stores, 1, UnixMillis(3_000));
+        rollout.step(&stores, 1);
         assert_eq!(rollout.ring, 1);
         assert_eq!(wish(Some(&rollout), &stores[2]).unwrap().sequence, 7);
-        rollout.step(&stores, 1, UnixMillis(99_000));
+        rollout.step(&stores, 1);
         assert_eq!(rollout.ring, 1, "there is no ring behind the last");
     }
 
@@ -318,12 +334,12 @@ mod tests {
     fn silence_teaches_nothing_and_an_empty_ring_holds_nobody_up() {
         let mut rollout = rollout();
         let stores = [store(1, 1, None), store(2, 2, Some(seen(3, 0)))];
-        rollout.step(&stores, 2, UnixMillis(9_000));
+        rollout.step(&stores, 2);
         assert_eq!(rollout.ring, 1, "nobody is in the first; in the second nobody has been heard");
         let packaged = Seen { keeper: Keeper::Package, ..seen(0, 0) };
         let stores = [store(1, 1, Some(packaged)), store(2, 2, Some(seen(3, 0)))];
         assert_eq!(wish(Some(&rollout), &stores[0]), None);
-        rollout.step(&stores, 2, UnixMillis(9_000));
+        rollout.step(&stores, 2);
         assert_eq!(rollout.ring, 2);
     }
 
@@ -332,10 +348,10 @@ mod tests {
         let mut rollout = rollout();
         let ill = Seen { outcome: failed(10, 7), ..seen(3, 0) };
         let mut stores = vec![store(1, 0, Some(ill.clone())), store(2, 0, Some(seen(3, 0)))];
-        rollout.step(&stores, 0, UnixMillis(1));
+        rollout.step(&stores, 0);
         assert_eq!((rollout.stage, wish(Some(&rollout), &stores[0])), (Stage::Running, None));
         stores[1].seen = Some(ill);
-        rollout.step(&stores, 0, UnixMillis(1));
+        rollout.step(&stores, 0);
         assert_eq!(rollout.stage, Stage::Halted);
         assert_eq!(rollout.why, "S0001 E809 it does not run; S0002 E809 it does not run");
         stores.push(store(3, 0, Some(seen(3, 0))));
@@ -343,7 +359,7 @@ mod tests {
         // Head office goes on in spite of it.
         rollout.stage = Stage::Running;
         stores.iter_mut().for_each(|facts| facts.seen.as_mut().unwrap().is_forgiven = true);
-        rollout.step(&stores, 0, UnixMillis(1));
+        rollout.step(&stores, 0);
         assert_eq!(rollout.stage, Stage::Running);
         assert!(wish(Some(&rollout), &stores[2]).is_some() && wish(Some(&rollout), &stores[0]).is_none());
         stores[0].retry = Some(11);
@@ -353,6 +369,22 @@ mod tests {
         // What failed under another rollout says nothing about this one.
         stores[1].seen.as_mut().unwrap().outcome = failed(9, 7);
         assert_eq!(rollout.standing(&stores[1]), Standing::Waiting);
+    }
+
+    #[test]
+    fn a_store_in_which_neither_version_is_well_has_failed_whatever_it_holds() {
+        let mut rollout = Rollout { halt_after: 1, ..rollout() };
+        for (sequence, is_well) in [(7, true), (7, false), (3, false)] {
+            let outcome = failed(10, 7).map(|outcome| Outcome { end: End::Inconsistent, ..outcome });
+            let facts = store(1, 0, Some(Seen { outcome, is_well, ..seen(sequence, 0) }));
+            assert_eq!(rollout.standing(&facts), Standing::Failed);
+            rollout.step(&[facts], 0);
+            assert_eq!(rollout.stage, Stage::Halted);
+            rollout.stage = Stage::Running;
+        }
+        // It got the release some other way: what failed before is over.
+        let facts = store(1, 0, Some(Seen { outcome: failed(10, 7), ..seen(7, 0) }));
+        assert_eq!(rollout.standing(&facts), Standing::Done);
     }
 
     #[test]
@@ -385,7 +417,8 @@ mod tests {
             let (mut now, mut halted) = (0, false);
             for (at, fails, passed) in acts {
                 now += passed;
-                rollout.step(&stores, 2, UnixMillis(now));
+                heard(&mut stores[at], now);
+                rollout.step(&stores, 2);
                 halted |= rollout.stage == Stage::Halted;
                 let wished = wish(Some(&rollout), &stores[at]);
                 prop_assert!(!(halted && wished.is_some()));
@@ -407,7 +440,7 @@ mod tests {
                 }
             }
             let failures = stores.iter().filter(|facts| rollout.standing(facts) == Standing::Failed).count();
-            rollout.step(&stores, 2, UnixMillis(now));
+            rollout.step(&stores, 2);
             prop_assert_eq!(rollout.stage == Stage::Halted, failures >= 2);
         }
     }

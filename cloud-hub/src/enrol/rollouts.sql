@@ -43,7 +43,7 @@ CREATE TABLE release_retry (
     number INTEGER NOT NULL
 ) STRICT;
 
--- What stores have said of their programs. `since`: first heard with these. `outcome` is JSON, of the last wish the store was told.
+-- What stores have said of their programs. `since`: heard with these, and as well or ill, without a break. `outcome` is JSON, of the last wish the store was told.
 CREATE TABLE release_seen (
     store       TEXT    PRIMARY KEY,
     asked_at    INTEGER NOT NULL,

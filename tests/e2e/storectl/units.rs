@@ -106,7 +106,7 @@ fn a_store_follows_head_office_by_its_units_alone_also_when_the_power_fails_in_b
     }
     // With nothing to do, each of them ends well.
     for unit in [UPGRADE, "shopsmart-renew.service"] {
-        machine.does(&["systemctl", "start", unit]);
+        machine.does(&["systemctl", "start", "--wait", unit]);
     }
 
     let mut server = Server { root: machine.root().to_owned(), agent: None, references: 0, days_ahead: 0 };
@@ -116,7 +116,7 @@ fn a_store_follows_head_office_by_its_units_alone_also_when_the_power_fails_in_b
     let web = chain.release("0.1.7", 7);
     trusts(&server, &web.authority);
     chain.starts("0.1.7", 7, &web);
-    machine.does(&["systemctl", "start", UPGRADE]);
+    machine.does(&["systemctl", "start", "--wait", UPGRADE]);
     is_version(&server, "0.1.7");
     chain.shows("S0042", "done");
     server.report("sale", "tea", 1);
@@ -124,6 +124,13 @@ fn a_store_follows_head_office_by_its_units_alone_also_when_the_power_fails_in_b
     let next = chain.release("0.1.8", 8);
     trusts(&server, &next.authority);
     chain.starts("0.1.8", 8, &next);
+    // An agent that somebody has stopped is left alone.
+    machine.does(&["systemctl", "stop", "store-agent.service"]);
+    machine.does(&["systemctl", "start", "--wait", UPGRADE]);
+    let active = machine.run(&["systemctl", "is-active", "store-agent.service"]);
+    assert_eq!(String::from_utf8_lossy(&active.stdout).trim(), "inactive");
+    machine.does(&["systemctl", "start", "store-agent.service"]);
+    is_version(&server, "0.1.7");
     machine.does(&["systemctl", "start", "--no-block", UPGRADE]);
     eventually("the new version to be on trial", || {
         let stage = books(&server)["under_way"]["stage"].clone();

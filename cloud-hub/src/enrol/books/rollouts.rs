@@ -5,9 +5,13 @@ use super::{Books, Done, failed, store_in};
 use crate::enrol::rollout::{Pin, Rollout, Seen, Stage, StoreFacts, wish};
 use crate::standing::Serial;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sync_protocol::releases::{Keeper, Outcome, ReleaseRequest, Source};
 use sync_protocol::{StoreId, UnixMillis};
+
+/// What has failed until now counts no more.
+const FORGIVE: &str =
+    "UPDATE release_seen SET is_forgiven = 1 WHERE outcome ->> 'end' IN ('failed', 'inconsistent')";
 
 /// Everything there is about rollouts, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +39,7 @@ pub struct Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     Pause,
-    /// In spite of what has failed until now.
+    /// After a halt: in spite of what has failed until then.
     Resume,
     Stop,
     /// Opens the next ring at once.
@@ -99,8 +103,10 @@ impl Books {
             let mut all = read(step)?;
             if let Some(rollout) = &mut all.rollout {
                 let before = rollout.clone();
-                let stores: Vec<StoreFacts> = all.stores.values().cloned().collect();
-                rollout.step(&stores, count(all.rings.len()), now);
+                let shut = shut_out(step)?;
+                let stores = all.stores.values().filter(|facts| !shut.contains(facts.store.as_str()));
+                let stores: Vec<StoreFacts> = stores.cloned().collect();
+                rollout.step(&stores, count(all.rings.len()));
                 if *rollout != before {
                     write(step, rollout)?;
                     tell(rollout, &before);
@@ -190,7 +196,10 @@ impl Books {
                 Order::Resume => {
                     rollout.stage = Stage::Running;
                     rollout.why.clear();
-                    step.execute("UPDATE release_seen SET is_forgiven = 1 WHERE outcome IS NOT NULL", [])?;
+                    // What failed while it was paused, nobody has seen yet.
+                    if stage == Stage::Halted {
+                        step.execute(FORGIVE, [])?;
+                    }
                 }
             }
             write(step, &rollout)?;
@@ -278,8 +287,9 @@ fn note(
                VALUES (?1, ?2, ?3, ?4, ?5, ?2, ?6, ?7, 0)
                ON CONFLICT (store) DO UPDATE SET
                    asked_at = ?2, keeper = ?3, agent = ?4, sequence = ?5, is_well = ?6, outcome = ?7,
-                   since = iif(agent = ?4 AND sequence = ?5, since, ?2),
-                   is_forgiven = iif(outcome IS ?7, is_forgiven, 0)";
+                   since = iif(agent = ?4 AND sequence = ?5 AND is_well = ?6, since, ?2),
+                   is_forgiven = iif(outcome ->> 'number' IS ?7 ->> 'number' AND outcome ->> 'sequence' IS ?7 ->> 'sequence',
+                                     is_forgiven, 0)";
     let keeper = match said.keeper {
         Keeper::Storectl => "storectl",
         Keeper::Package => "package",
@@ -287,6 +297,12 @@ fn note(
     let (agent, sequence) = (said.agent.as_str(), signed(said.sequence));
     let values = params![store.as_str(), now.0, keeper, agent, sequence, said.is_well, outcome];
     step.prepare_cached(sql)?.execute(values).map(drop)
+}
+
+/// Who is asked for nothing, and holds nobody up.
+fn shut_out(db: &Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let sql = "SELECT store FROM identity WHERE revoked_at IS NOT NULL OR quarantined_at IS NOT NULL";
+    db.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
 fn read(db: &Connection) -> rusqlite::Result<Rollouts> {
@@ -390,7 +406,8 @@ fn write(step: &Transaction<'_>, rollout: &Rollout) -> rusqlite::Result<()> {
 }
 
 fn next_number(step: &Transaction<'_>) -> rusqlite::Result<u64> {
-    let sql = "UPDATE wish_number SET last = last + 1 RETURNING last";
+    // Also after the books were restored: stores remember what has failed by its number.
+    let sql = "UPDATE wish_number SET last = max(last + 1, unixepoch()) RETURNING last";
     step.query_row(sql, [], |row| row.get(0)).map(unsigned)
 }
 

@@ -113,6 +113,9 @@ fn a_failure_halts_it_and_what_failed_is_tried_again_when_head_office_says_so() 
     // The same failure, told again, does not halt what was resumed in spite of it.
     office.order(Order::Resume).unwrap();
     assert_eq!(office.wished(&held, &failed(&wish)), Ok(None));
+    let mut in_other_words = failed(&wish);
+    in_other_words.outcome.as_mut().unwrap().says = Fact::clipped("still not");
+    assert_eq!(office.wished(&held, &in_other_words), Ok(None));
     assert_eq!(office.stage(), (Stage::Running, 0));
     office.books().retry_release(&store()).unwrap().unwrap();
     let again = office.wished(&held, &failed(&wish)).unwrap().unwrap();
@@ -135,6 +138,37 @@ fn a_failure_halts_it_and_what_failed_is_tried_again_when_head_office_says_so() 
     office.books().unpin(&store()).unwrap().unwrap();
     assert_eq!(office.books().unpin(&store()).unwrap(), Err(NotSo::NotPinned(store())));
     assert_eq!(office.wished(&held, &request()).unwrap().unwrap().sequence, 7);
+}
+
+#[test]
+fn what_failed_while_it_was_paused_halts_it_when_it_goes_on() {
+    let office = Office::open();
+    let held = office.enrol(&Server::new(), &office.token()).unwrap();
+    office.start(7);
+    let wish = office.wished(&held, &request()).unwrap().unwrap();
+    office.order(Order::Pause).unwrap();
+    office.wished(&held, &failed(&wish)).unwrap();
+    assert_eq!(office.stage().0, Stage::Paused);
+    office.order(Order::Resume).unwrap();
+    office.wished(&held, &failed(&wish)).unwrap();
+    assert_eq!(office.stage().0, Stage::Halted);
+}
+
+#[test]
+fn a_store_that_was_ill_in_between_begins_to_soak_anew() {
+    let mut office = Office::open();
+    let held = office.enrol(&Server::new(), &office.token()).unwrap();
+    office.books().set_rings(&[("pilot".to_owned(), vec![store()])]).unwrap().unwrap();
+    office.start(7);
+    let done = ReleaseRequest { sequence: 7, ..request() };
+    let ill = ReleaseRequest { is_well: false, ..done.clone() };
+    for (said, passes, ring) in
+        [(&done, DAY / 2, 0), (&ill, DAY / 2, 0), (&done, DAY - 1, 0), (&done, 1, 0), (&done, 0, 1)]
+    {
+        office.wished(&held, said).unwrap();
+        assert_eq!(office.stage().1, ring);
+        office.pass(passes);
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::books::{Attempt, Books, Stage};
 use crate::commands::{Report, Site, status};
 use crate::enrolling;
 use crate::fault::{Code, Fault};
+use crate::service::AGENT_UNIT;
 use crate::settings::Settings;
 use crate::slots::Slots;
 use serde_json::json;
@@ -44,12 +45,13 @@ fn finish_and_follow(site: &Site, asked: &Asked) -> Result<Report, Fault> {
             nothing("packaged", "a package looks after the agent's program; head office knows".to_owned())
         }
         Ok(None) => nothing("nothing", "head office wishes nothing else".to_owned()),
+        // Head office has heard of it; what it wishes next can wait for the next question.
+        Ok(Some(_)) if finished.as_ref().is_some_and(Result::is_err) => {
+            nothing("nothing", "an upgrade was interrupted".to_owned())
+        }
         Ok(Some(wish)) => follow(site, asked, &wish)?,
     };
-    match finished {
-        Some(Err(fault)) => Err(fault),
-        _ => Ok(done),
-    }
+    finished.and_then(Result::err).map_or(Ok(done), Err)
 }
 
 /// Brings to its end what was begun, as after a power cut. Head office hears of it whatever the end.
@@ -65,19 +67,35 @@ fn follow(site: &Site, asked: &Asked, wish: &Wish) -> Result<Report, Fault> {
     if site.dry_run {
         return upgrade(site, &asked);
     }
-    let before = Books::read(&site.layout)?.attempt;
-    if let Some(Attempt { end: Some(End::Failed), says, .. }) =
-        before.filter(|before| (before.number, before.sequence) == (*number, *sequence))
-    {
-        return Ok(nothing(
-            "failed",
-            format!("release {sequence} has failed here, and waits for head office: {says}"),
-        ));
+    if !asked.now && site.manager.is_stopped(&site.layout, AGENT_UNIT) {
+        let says = format!("release {sequence} waits: somebody has stopped the agent");
+        return Ok(nothing("waits", says));
     }
+    let mut failed = None;
     note(site, |books| {
-        let (code, says) = (String::new(), "it has begun".to_owned());
-        books.attempt = Some(Attempt { number: *number, sequence: *sequence, end: None, code, says });
+        let is_this = |attempt: &Attempt| (attempt.number, attempt.sequence) == (*number, *sequence);
+        let (mut end, mut says) = (None, "it has begun".to_owned());
+        match &books.attempt {
+            Some(attempt) if is_this(attempt) && attempt.end == Some(End::Failed) => {
+                failed = Some(attempt.says.clone());
+                return;
+            }
+            Some(attempt) if attempt.sequence == *sequence => {}
+            // It came here without a wish, and somebody did not want it.
+            _ if gone_back_from(books, *sequence) => {
+                (end, says) = (Some(End::Failed), "somebody has gone back from it".to_owned());
+                failed = Some(says.clone());
+            }
+            _ => {}
+        }
+        books.attempt =
+            Some(Attempt { number: *number, sequence: *sequence, end, code: String::new(), says });
     })?;
+    if let Some(says) = failed {
+        let _ = ask(site, false);
+        let says = format!("release {sequence} has failed here, and waits for head office: {says}");
+        return Ok(nothing("failed", says));
+    }
     site.points.reach("wished")?;
     let done = upgrade(site, &asked);
     if let Err(fault) = &done {
@@ -143,6 +161,14 @@ pub fn outcome(books: &Books, here: u64) -> Option<Outcome> {
         (None, _) if here >= *sequence => of(End::Done, "", ""),
         (None, Some(end)) => of(*end, code, says),
         (None, None) => of(End::Waits, code, says),
+    })
+}
+
+/// The last thing that happened here was a way back from this release.
+fn gone_back_from(books: &Books, sequence: u64) -> bool {
+    books.last.as_ref().is_some_and(|last| {
+        let (from, to) = (books.sequence_of(&last.from), books.sequence_of(&last.to));
+        last.at == last.to && from == sequence && to < sequence
     })
 }
 

@@ -66,7 +66,8 @@ pub fn run(site: &Site, asked: &Asked) -> Result<Report, Fault> {
         return Ok(preview("upgrade", "what was begun is brought to its end".to_owned()));
     }
     let finished = if begun { Some(change::finish(site, &mut books, &starter, &asked.terms)?) } else { None };
-    if asked.resume {
+    // What head office wishes is not begun in the same breath: it may be what has just failed.
+    if asked.resume || asked.sequence.is_some() && finished.is_some() {
         return match finished {
             Some(ended) => report(site, ended),
             None => Ok(Report::done("no upgrade was interrupted", json!({ "resumed": false }))),
