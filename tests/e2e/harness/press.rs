@@ -25,6 +25,20 @@ impl Spec {
         let far = "2099-01-01T00:00:00Z";
         Spec { version, sequence, script: None, expires: far, keys_sequence: 1, keys_expires: far }
     }
+
+    /// Its agent is a script that says of itself what an agent says, lets agents of the schema `oldest` in, asks `agent` for the rest, and runs
+    /// as the caller says.
+    pub fn scripted(version: &'static str, sequence: u64, agent: &Path, oldest: u64, run: &str) -> Spec {
+        let real = agent.display();
+        let script = format!(
+            "#!/bin/sh\ncase \"$1 $2\" in\n\
+             'version --json') echo '{{\"version\":\"{version}\",\"schemas\":{{\"agent\":{{\"version\":6,\"oldest\":{oldest}}},\"people\":{{\"version\":3,\"oldest\":3}}}}}}' ;;\n\
+             'version '*) echo 'store-agent {version}' ;;\n\
+             'run '*) {run} ;;\n\
+             *) exec {real} \"$@\" ;;\nesac\n"
+        );
+        Spec { script: Some(script), ..Spec::of(version, sequence) }
+    }
 }
 
 /// One chain's keys and the programs it has built.

@@ -40,15 +40,7 @@ impl Chain {
 
     /// A release whose agent says what an agent says, and does not run.
     fn bad_release(&self, version: &'static str, sequence: u64) -> Web {
-        let real = self.office.agent.display();
-        let script = format!(
-            "#!/bin/sh\ncase \"$1 $2\" in\n\
-             'version --json') echo '{{\"version\":\"{version}\",\"schemas\":{{\"agent\":{{\"version\":6,\"oldest\":5}},\"people\":{{\"version\":3,\"oldest\":3}}}}}}' ;;\n\
-             'version '*) echo 'store-agent {version}' ;;\n\
-             'run '*) exit 1 ;;\n\
-             *) exec {real} \"$@\" ;;\nesac\n"
-        );
-        let spec = Spec { script: Some(script), ..Spec::of(version, sequence) };
+        let spec = Spec::scripted(version, sequence, &self.office.agent, 5, "exit 1");
         self.publishes(&self.press.release(&format!("release-{sequence}"), &spec))
     }
 

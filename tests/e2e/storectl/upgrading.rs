@@ -49,15 +49,7 @@ impl Works {
 
     /// A release whose agent is this script. It says of itself what an agent says; `run` is the caller's.
     fn scripted(&self, version: &'static str, sequence: u64, oldest: u64, run: &str) -> PathBuf {
-        let real = self.agent.display();
-        let script = format!(
-            "#!/bin/sh\ncase \"$1 $2\" in\n\
-             'version --json') echo '{{\"version\":\"{version}\",\"schemas\":{{\"agent\":{{\"version\":6,\"oldest\":{oldest}}},\"people\":{{\"version\":3,\"oldest\":3}}}}}}' ;;\n\
-             'version '*) echo 'store-agent {version}' ;;\n\
-             'run '*) {run} ;;\n\
-             *) exec {real} \"$@\" ;;\nesac\n"
-        );
-        let spec = Spec { script: Some(script), ..Spec::of(version, sequence) };
+        let spec = Spec::scripted(version, sequence, &self.agent, oldest, run);
         self.press.release(&format!("release-{sequence}"), &spec)
     }
 
